@@ -202,6 +202,16 @@ def test_older_places_are_few_and_reach_far_back(steps: Any, restart: Any) -> No
     assert turns[-1] <= max(1, len(steps) - 64)
 
 
+def test_a_place_whose_bytes_nobody_knows_is_none_to_go_back_to() -> None:
+    """Behind a gap any bytes would look like those that were there."""
+    ledger = Ledger()
+    settled(ledger, 10)
+    ledger.remember()
+    ledger.settle(ledger.open(Span(1, 10, 20)), Tally(gaps=1))
+    ledger.remember()
+    assert [place.offset for place in ledger.places()[1][1]] == [10]
+
+
 def test_places_are_remembered_of_the_segments_that_moved_last() -> None:
     ledger = Ledger()
     for segment in range(1, 20):
