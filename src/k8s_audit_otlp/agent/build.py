@@ -26,8 +26,8 @@ from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
+from k8s_audit_otlp.otlp.hourly_scopes import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
-from k8s_audit_otlp.otlp.streams import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
 from k8s_audit_otlp.receiver.listing import live_path
 from k8s_audit_otlp.receiver.names import fold

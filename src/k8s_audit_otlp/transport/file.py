@@ -18,7 +18,7 @@ from threading import Lock
 from typing import BinaryIO
 
 from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
-from k8s_audit_otlp.otlp.streams import request_of
+from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest
 

@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]  # ships no stubs
 from k8s_audit_otlp.config.exporters import OtlpGrpc
 from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
-from k8s_audit_otlp.otlp.streams import request_of
+from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.connection import MISCONFIGURED_PROXY
 from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers

@@ -20,7 +20,7 @@ from k8s_audit_otlp.otlp.export_response import (
     read_status,
     without_sent,
 )
-from k8s_audit_otlp.otlp.streams import request_of
+from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import compressor
 from k8s_audit_otlp.transport.connection import (

@@ -15,8 +15,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
+from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.otlp.record import body_of, segment_of, uid_of
-from k8s_audit_otlp.otlp.streams import request_of
 from k8s_audit_otlp.transport.answers import read_kafka
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest, UnreadableSettingError, read_setting

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk.resources import Resource
 
+from k8s_audit_otlp.otlp.hourly_scopes import HourlyScopes, request_of
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import encode_scope
-from k8s_audit_otlp.otlp.streams import HourlyScopes, request_of
 
 NAMESPACE = "service.namespace"
 HOUR_NS = 3600 * 10**9
