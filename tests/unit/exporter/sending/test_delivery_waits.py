@@ -146,3 +146,24 @@ def test_a_wrong_setting_is_waited_for_long_from_the_first_time(
         h = harness(lambda _, left=answers: left.pop(0), options=options)
         h.deliver(records(1))
         assert h.waits == [pytest.approx(wait, abs=0.1)]
+
+
+def test_a_connection_that_fails_says_nothing_of_the_record_that_was_set_aside(
+    harness: Callable[..., Any],
+) -> None:
+    """However often it fails, and whatever gets through in between, nobody has refused it."""
+    sent, unreached = records(10), Retry("no connection", reached=False)
+    answers = [Retry("HTTP 500")]
+    b = harness(lambda asked: answers[0] if sent[3] in asked else Delivered())
+    b.deliver(sent)
+    assert len(b.sender.accepted) == 9
+    answers[0] = unreached
+    for number in range(60):
+        b.deliver(records(1, 100 + number))
+        b.look_after(1, every_s=60)
+    assert b.letters.dead_lettered == []
+    answers[0] = Retry("HTTP 500")
+    for number in range(60):
+        b.deliver(records(1, 200 + number))
+        b.look_after(1, every_s=60)
+    assert [record for record, _ in b.letters.dead_lettered] == [sent[3]]

@@ -43,6 +43,12 @@ def test_a_young_batch_is_not_looked_through() -> None:
     assert batch.records is records
 
 
+def test_a_batch_is_looked_through_where_its_first_event_is_little_younger() -> None:
+    """Events are only about in the order of their times."""
+    batch = batch_of([at(17.9), at(18.01)], NOW - int(17.9 * HOUR))
+    assert AgeWindow(LIMITS, now_ns=lambda: NOW).split(batch)[1] == [at(18.01)]
+
+
 @pytest.mark.parametrize(
     ("limits", "choice", "looks"),
     [(LIMITS, "dead_letter", True), (LIMITS, "send", False), (Limits(), "dead_letter", False)],
