@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.redact.siblings import (
 )
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
-from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.messages import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program

@@ -11,8 +11,7 @@ from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
-from k8s_audit_otlp.event.secrets.gate import is_clean, needles_in_bytes
-from k8s_audit_otlp.event.secrets.needles import FORMS
+from k8s_audit_otlp.event.secrets.gate import FORMS, is_clean, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Bodies

@@ -5,7 +5,7 @@ from enum import IntEnum
 import msgspec
 
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.secrets.gate import needles_in
+from k8s_audit_otlp.event.secrets.gate import NAMES, needles_in
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_environment,
@@ -13,7 +13,6 @@ from k8s_audit_otlp.event.secrets.grammar import (
     may_name_drawn,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import NAMES
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of

@@ -13,7 +13,6 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import NAMES, bits_of
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -21,7 +20,6 @@ from k8s_audit_otlp.event.secrets.steps import (
     quoted,
     says_credential,
     second,
-    step,
     where,
 )
 from k8s_audit_otlp.event.secrets.values import (
@@ -59,77 +57,68 @@ _CALL = re.compile(
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 _WORD: Final = " (?!-)"
 _LINE: Final = r"[^\n|;&]{0,512}\s"
-_TELLING_NAME: Final = r"\S{0,128}?(?:passw|secret|token|cred|key)\S{0,64}+"
+_TELLING_NAME: Final = r"\S{0,128}?(?i:passw|secret|token|cred|key)\S{0,64}+"
 # A name, with flags around it.
 _FLAGS_AND_A_NAME: Final = (
     r"(?: --?[\w=./-]{1,64}+){0,4}+ [^\s|;&]{1,128}+(?: --?[\w=./-]{1,64}+){0,4}+"
 )
-# What is in the text, programs, what stands before a password: a short flag, or other words.
+# Programs, what stands before a password (a short flag, or other words), and what is in the text
+# where the names of the programs are too short to be looked for.
 _SHORT_FLAGS: Final = (
-    (" -p", "docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", r" -p[ =]?"),
-    ("psexec", "psexec PsExec PSEXEC", "", r" -p "),
-    ("ssh-keygen", "ssh-keygen", "", r" -[NP] "),
-    ("zip -p", "zip unzip", "", r" -P ?"),
-    ("7z |unrar|rar a", "7z unrar rar", "", r" -h?p(?=\S)"),
+    ("docker podman helm skopeo crane oras buildah nerdctl az", r" login\b", " -p[ =]?", " -p"),
+    ("psexec", "", " -p "),
+    ("ssh-keygen", "", " -[NP] "),
+    ("zip unzip", "", " -P ?", "zip -p"),
+    ("7z unrar rar", "", r" -h?p(?=\S)", "7z |unrar|rar a"),
+    ("rabbitmqctl", r" (?:add_user|change_password|authenticate_user) \S{1,128}", " "),
     (
-        "rabbitmqctl",
-        "rabbitmqctl",
-        r" (?:add_user|change_password|authenticate_user) \S{1,128}",
-        " ",
-    ),
-    (
-        "net use",
-        "net NET",
+        "net",
         r" (?i:use)\b[^\n|;&]{0,32}? \\\\\S{1,128}(?: /user:\S{1,128})?",
         " (?![/*])",
+        "net use",
     ),
-    ("net user", "net NET", r" (?i:user) (?!/)\S{1,128}", " (?![/*])"),
-    (" -p", "sshpass", "", r" -p ?"),
-    (" -a ", "redis-cli keydb-cli valkey-cli", "", r" -a "),
-    (" -p", "mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)"),
-    (
-        " -p| -w",
-        "mongo mongosh mongodump ldapsearch smbclient rpcclient",
-        "",
-        r" -[pwW] ?(?=\S)",
-    ),
-    (" -p| -k ", "openssl", "", r" -(?:k|K|passin|passout|pass) (?:pass:)?"),
-    ("htpasswd", "htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
-    ("setuser|on >", "setuser SETUSER user USER", r" (?i:on)", r" >"),
-    ("basic", "http-basic", r"\.\S{1,64}", r" \S{1,64} "),
-    ("-oauth.", "github-oauth gitlab-oauth", r"\.\S{1,64}", " "),
-    ("vault login|cargo login", "vault cargo", r" login\b", r" (?!-|\w{1,32}=)"),
-    ("snmp", "snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", r" -[AXc] "),
-    ("trapsess", "trapsess", "", " -c "),
-    ("kadmin", "kadmin", "", " -p?w "),
-    ("alias set|config host", "mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " "),
+    ("net", r" (?i:user) (?!/)\S{1,128}", " (?![/*])", "net user"),
+    ("sshpass", "", " -p ?"),
+    ("redis-cli keydb-cli valkey-cli", "", " -a "),
+    ("mysql mysqldump mysqladmin mariadb mariadb-dump", "", r" -p(?=\S)", " -p"),
+    ("mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)", " -p| -w"),
+    ("openssl", "", " -(?:k|K|passin|passout|pass) (?:pass:)?", " -p| -k "),
+    ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
+    ("setuser user", " (?i:on)", " >", "setuser|on >"),
+    ("http-basic", r"\.\S{1,64}", r" \S{1,64} "),
+    ("github-oauth gitlab-oauth", r"\.\S{1,64}", " ", "-oauth."),
+    ("vault cargo", r" login\b", r" (?!-|\w{1,32}=)", "vault login|cargo login"),
+    ("snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", " -[AXc] ", "snmp"),
+    ("trapsess", "", " -c "),
+    ("kadmin", "", " -p?w "),
+    ("mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " ", "alias set|config host"),
     # A secret behind its name, which says nothing of it.
-    ("pulumi", "pulumi", rf" config set\b(?={_LINE}--secret\b){_FLAGS_AND_A_NAME}", _WORD),
-    ("glab", "glab", r" variable set" + _FLAGS_AND_A_NAME, _WORD),
-    ("netlify", "netlify", r" env:set" + _FLAGS_AND_A_NAME, _WORD),
-    ("doppler", "doppler", r" secrets set" + _FLAGS_AND_A_NAME, _WORD),
-    ("credstash", "credstash", r" put" + _FLAGS_AND_A_NAME, _WORD),
-    ("chamber write", "chamber", r" write \S{1,128}" + _FLAGS_AND_A_NAME, _WORD),
-    ("conjur", "conjur", r" variable set\b", " (?:-v|--value) "),
-    ("ipmitool", "ipmitool", r" user set password \d{1,3}", " "),
-    ("etcdctl|consul kv", "etcdctl consul", rf" put {_TELLING_NAME}", _WORD),
+    ("pulumi", rf" config set\b(?={_LINE}--secret\b){_FLAGS_AND_A_NAME}", _WORD),
+    ("glab", " variable set" + _FLAGS_AND_A_NAME, _WORD),
+    ("netlify", " env:set" + _FLAGS_AND_A_NAME, _WORD),
+    ("doppler", " secrets set" + _FLAGS_AND_A_NAME, _WORD),
+    ("credstash", " put" + _FLAGS_AND_A_NAME, _WORD),
+    ("chamber", r" write \S{1,128}" + _FLAGS_AND_A_NAME, _WORD, "chamber write"),
+    ("conjur", r" variable set\b", " (?:-v|--value) "),
+    ("ipmitool", r" user set password \d{1,3}", " "),
+    ("etcdctl consul", f" put {_TELLING_NAME}", _WORD, "etcdctl|consul kv"),
     # And without one.
-    ("mysqladmin|mariadb-admin", "mysqladmin mariadb-admin", r" password\b", " "),
-    ("unseal", "vault bao", r" operator unseal\b", _WORD),
-    ("bw unlock|bw login", "bw", r" (?:unlock|login \S{1,128})", _WORD),
-    ("ansible-vault", "ansible-vault", r" encrypt_string\b", _WORD),
-    ("db2 connect", "db2", r" connect to \S{1,64} user \S{1,64}", " using "),
-    ("snyk auth", "snyk", r" auth\b", _WORD),
-    ("radtest", "radtest", r" \S{1,128}", " "),
-    ("codecov", "codecov", "", " -t "),
-    ("cloudflared", "cloudflared", r" service install", " "),
+    ("mysqladmin mariadb-admin", r" password\b", " "),
+    ("vault bao", r" operator unseal\b", _WORD, "unseal"),
+    ("bw", r" (?:unlock|login \S{1,128})", _WORD, "bw unlock|bw login"),
+    ("ansible-vault", r" encrypt_string\b", _WORD),
+    ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
+    ("snyk", r" auth\b", _WORD, "snyk auth"),
+    ("radtest", r" \S{1,128}", " "),
+    ("codecov", "", " -t "),
+    ("cloudflared", " service install", " "),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
 _SHORT_FLAG = re.compile(
     r"(\b(?:"
     + "|".join(
-        rf"{program}\b" + (_WITHIN + between if between else "") + _WITHIN + flag
-        for _, programs, between, flag in _SHORT_FLAGS
+        rf"(?i:{program})\b" + (_WITHIN + between if between else "") + _WITHIN + flag
+        for programs, between, flag, *_ in _SHORT_FLAGS
         for program in programs.split()
     )
     + rf")(?!{MASK}))"
@@ -143,11 +132,11 @@ _ANSWER = re.compile(
 )
 # Into whatever reads it.
 _DRAWN_PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
+    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
     r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
 )
 _PIPED = re.compile(
-    r"(\b(?:echo|printf)\s{1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
+    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
     r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
@@ -259,28 +248,34 @@ def _short(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0][: -len(value)] + in_quotes(value, replacement)
 
 
-_PASSWORDS: Final = step(
-    [needle for row in _SHORT_FLAGS for needle in row[0].split("|")], _SHORT_FLAG, _short
+_PASSWORDS: Final = Step(
+    tuple(
+        needle
+        for programs, _, _, *held in _SHORT_FLAGS
+        for needle in ("|".join(held) or programs.replace(" ", "|")).split("|")
+    ),
+    _SHORT_FLAG,
+    _short,
 )
 STEPS: tuple[Step, ...] = (
-    step(("-u ", "--user", "--proxy-user", "--auth", "--login", "curl"), _USER, _user),
-    step(("curl",), _COOKIE, _cookie),
-    step(("password", "requirepass", "master", "auth-pass", "identified"), _LOGIN, _login),
-    step(("password",), _SQL_PASSWORD, quoted),
-    step(("--from-literal",), _LITERAL, second),
-    Step(NAMES | bits_of(("assword",)), _ANSWER, second, ("send",)),
+    Step(("-u ", "--user", "--proxy-user", "--auth", "--login", "curl"), _USER, _user),
+    Step(("curl",), _COOKIE, _cookie),
+    Step(("password", "requirepass", "masterauth", "auth-pass", "identified"), _LOGIN, _login),
+    Step(("password",), _SQL_PASSWORD, quoted),
+    Step(("--from-literal",), _LITERAL, second),
+    Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
-    Step(NAMES | bits_of(("base64",)), _PIPED, _user, ("echo", "printf")),
-    step(("echo ", "printf "), _DRAWN_PIPED, drawn),
-    Step(NAMES, _WRITTEN, _written, ("<<",)),
-    step(("<<<",), _HERE, drawn),
-    step(("unseal",), _UNSEAL, second),
-    step((":5432:", ":6432:"), _PGPASS, second),
-    Step(NAMES, _FLAG, _flag, "-"),
-    Step(NAMES, _CALL, where(says_credential), "("),
-    Step(NAMES, _LONE, where(_is_alone), " \t"),
-    Step(NAMES, _ENV_LINE, where(_is_set), " \t"),
-    Step(NAMES, _SAID, where(_is_said), "\"'`"),
+    Step(("echo ", "printf "), _PIPED, _user),
+    Step(("echo ", "printf "), _DRAWN_PIPED, drawn),
+    Step((), _WRITTEN, _written, ("<<",)),
+    Step(("<<<",), _HERE, drawn),
+    Step(("unseal",), _UNSEAL, second),
+    Step((":5432:", ":6432:"), _PGPASS, second),
+    Step((), _FLAG, _flag, "-"),
+    Step((), _CALL, where(says_credential), "("),
+    Step((), _LONE, where(_is_alone), " \t"),
+    Step((), _ENV_LINE, where(_is_set), " \t"),
+    Step((), _SAID, where(_is_said), "\"'`"),
 )
 # Not for an address of its own, whose parameters are told apart before.
-STEPS_IN_TEXT: tuple[Step, ...] = (step(("?", "sig=", "signature="), _PARAMETER, _parameter),)
+STEPS_IN_TEXT: tuple[Step, ...] = (Step(("?", "sig=", "signature="), _PARAMETER, _parameter),)

@@ -18,9 +18,9 @@ from k8s_audit_otlp.event.secrets.grammar import (
     says_drawn,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import NAMES, SHORT_FLAG
+from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, step, where
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, where
 from k8s_audit_otlp.event.secrets.values import LETTERS, MADE_UP, RANDOM, is_drawn
 
 _LOOK_BACK = 64  # characters
@@ -117,10 +117,10 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    *(step((SHORT_FLAG,), _FLAG, drawn), step((SHORT_FLAG,), _WITH_USER, second)),
-    Step(NAMES, MADE_UP, _drawn, "!#^*~@_-"),
-    Step(NAMES, _LETTERS, _drawn),
-    Step(NAMES, _WORD, _drawn, digits),
-    Step(NAMES, _TOLD, second, digits),
-    Step(NAMES, _TOLD_BEFORE, where(_is_told), digits),
+    *(Step((SHORT_FLAG,), _FLAG, drawn), Step((SHORT_FLAG,), _WITH_USER, second)),
+    Step((), MADE_UP, _drawn, "!#^*~@_-"),
+    Step((), _LETTERS, _drawn),
+    Step((), _WORD, _drawn, digits),
+    Step((), _TOLD, second, digits),
+    Step((), _TOLD_BEFORE, where(_is_told), digits),
 )

@@ -4,27 +4,21 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.needles import (
-    ADMINISTRATORS,
-    ARMOURS,
-    BOOTSTRAP,
-    LOGINS,
-    TOKEN_NEEDLES,
-    bits_of,
-)
+from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
-    apply,
     drawn,
     says_credential,
     second,
-    step,
     where,
 )
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
 from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_scattered
 
+_ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
+_LOGINS = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
+_ADMINISTRATORS = ("admin:", "root:", "postgres:", "admin/", "root/")
 _ARMOUR = (
     r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
 )
@@ -130,41 +124,32 @@ def _token_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     return (second if alone else drawn)(replacement, match)
 
 
-_SHOWN_WHOLE: tuple[Step, ...] = (
-    step(ARMOURS, _PRIVATE_KEY, second),
-    step(("private-lines",), _PRIVATE_LINES, second),
-    step(("ls0tls1crudjti",), _ENCODED_PEM, _pem),
-    step(("eyj",), _JWT, _jwt),
+SHOWN_WHOLE: tuple[Step, ...] = (
+    Step(_ARMOURS, _PRIVATE_KEY, second),
+    Step(("private-lines",), _PRIVATE_LINES, second),
+    Step(("ls0tls1crudjti",), _ENCODED_PEM, _pem),
+    Step(("eyj",), _JWT, _jwt),
     *structures.STEPS,
 )
-_TOKENS: tuple[Step, ...] = (
-    *(step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
-    step((OF_ANY_VENDOR,), _OF_ANY_VENDOR, _of_any_vendor),
-    step((BOOTSTRAP,), _BOOTSTRAP, second),
+TOKENS: tuple[Step, ...] = (
+    *(Step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
+    Step((OF_ANY_VENDOR,), _OF_ANY_VENDOR, _of_any_vendor),
+    Step((BOOTSTRAP,), _BOOTSTRAP, second),
 )
-_TOKEN_BITS = bits_of((*TOKEN_NEEDLES, OF_ANY_VENDOR, BOOTSTRAP))
-_STEPS: tuple[Step, ...] = (
-    step(("authorization", "authenticate"), _DIGEST, second),
-    step(("authorization",), _AUTHORIZATION, second),
-    step(("bearer",), _BEARER, second),
-    step(("basic",), _BASIC, _basic),
-    step(("cookie",), _COOKIE, _cookie),
-    step((":/",), _WORD_OF_TEXT, _password_in_url),
-    step((":/",), _CUT_URL, second),
-    step((":/",), _TOKEN_IN_URL, _token_in_url),
-    step(("//",), _SHARE, second),
-    step(("thin:",), _ORACLE, second),
-    step(LOGINS, _LOGIN, drawn),
-    step(ADMINISTRATORS, _ADMINISTRATOR, drawn),
-    step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
-    step(("header",), _HEADER, where(says_credential)),
+STEPS: tuple[Step, ...] = (
+    Step(("authorization", "authenticate"), _DIGEST, second),
+    Step(("authorization",), _AUTHORIZATION, second),
+    Step(("bearer",), _BEARER, second),
+    Step(("basic",), _BASIC, _basic),
+    Step(("cookie",), _COOKIE, _cookie),
+    Step((":/",), _WORD_OF_TEXT, _password_in_url),
+    Step((":/",), _CUT_URL, second),
+    Step((":/",), _TOKEN_IN_URL, _token_in_url),
+    Step(("//",), _SHARE, second),
+    Step(("thin:",), _ORACLE, second),
+    Step(_LOGINS, _LOGIN, drawn),
+    Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
+    Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
+    Step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,
 )
-
-
-def without_forms(text: str, found: int, replacement: Replacement) -> str:
-    """Replace what is found by its form; *found* are the needles that the text holds."""
-    text = apply(_SHOWN_WHOLE, text, found, replacement)
-    if found & _TOKEN_BITS:
-        text = apply(_TOKENS, text, found, replacement)
-    return apply(_STEPS, text, found, replacement)

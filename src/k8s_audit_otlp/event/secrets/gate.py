@@ -6,10 +6,46 @@ make it is a good part of a start.
 """
 
 import re
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Final
 
+from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages
 from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
-from k8s_audit_otlp.event.secrets.needles import FORMS, NEEDLES, bits_of, sought_for
+from k8s_audit_otlp.event.secrets.needles import (
+    ENCODED,
+    ESCAPED,
+    IN_BASE64,
+    IN_JSON,
+    NAME_NEEDLES,
+    sought_for,
+)
+from k8s_audit_otlp.event.secrets.steps import Ready, Step
+
+_STEPS: Final = (
+    *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.STEPS, *commands.STEPS_IN_TEXT),
+    *(*messages.STEPS, *messages.STEPS_IN_PROSE, *drawn.STEPS),
+)
+_FORM_NEEDLES: Final = (
+    *(needle for step in _STEPS for needle in step.needles),
+    *("eyj", ENCODED, ESCAPED, *IN_BASE64, IN_JSON),  # of what is decoded first
+)
+NEEDLES: Final = tuple(dict.fromkeys((*NAME_NEEDLES, *_FORM_NEEDLES)))
+_BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
+
+
+def bits_of(needles: Iterable[str]) -> int:
+    return reduce(or_, map(_BITS.__getitem__, needles), 0)
+
+
+NAMES: Final = bits_of(NAME_NEEDLES)
+FORMS: Final = bits_of(_FORM_NEEDLES)
+
+
+def ready(steps: Iterable[Step]) -> list[Ready]:
+    return [(bits_of(step.needles) or NAMES, step) for step in steps]
+
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
 _MEMBERS: Final = (

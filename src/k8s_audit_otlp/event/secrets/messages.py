@@ -4,17 +4,22 @@ Which text a message can be is told by upstream's source.
 """
 
 import re
+from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
-from k8s_audit_otlp.event.secrets.needles import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, step
+from k8s_audit_otlp.event.secrets.steps import Step, quoted
 from k8s_audit_otlp.event.secrets.values import looks_random
 
 _DUMP = re.compile(
     r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*)", re.DOTALL
 )
 _QUOTED = r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
+# What a decoder says before it quotes what it could not read.
+UNREAD_NEEDLES: Final = (
+    *("parsing ", "parse ", "unmarshal ", "decode ", "decoding ", 'time "', "got ", "near "),
+    *("byte ", "string: "),
+)
 # What a decoder could not read: strconv, time.Parse, yaml, json, quantities.
 _UNREAD = re.compile(
     r"(\b(?:parsing(?: time)?|parse|unmarshal(?: !!\w{1,32})?|decod(?:e|ing)|got|near"
@@ -117,11 +122,11 @@ def _is_cut(text: str) -> bool:
 
 
 STEPS: tuple[Step, ...] = (
-    step(("alue: ",), _ECHO, _echo),
-    step(("unmarshal ", "byte ", "parsing "), _UNREAD_ANYWHERE, quoted),
+    Step(("alue: ",), _ECHO, _echo),
+    Step(("unmarshal ", "byte ", "parsing "), _UNREAD_ANYWHERE, quoted),
 )
 # For texts that are known to be messages.
 STEPS_IN_PROSE: tuple[Step, ...] = (
-    step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),
-    step(UNREAD_NEEDLES, _UNREAD, quoted),
+    Step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),
+    Step(UNREAD_NEEDLES, _UNREAD, quoted),
 )

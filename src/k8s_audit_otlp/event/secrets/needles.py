@@ -6,10 +6,7 @@ text that does not hold theirs.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable
-from functools import reduce
 from json import dumps
-from operator import or_
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
@@ -26,10 +23,7 @@ _DRAWN: Final = {
 _CODE: Final = "code"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
-ARMOURS: Final = ("private key", "static key", "secret key", "client key-", "server key-")
-LOGINS: Final = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
 ENVIRONMENT: Final = "env:"  # at the end of a line
-ADMINISTRATORS: Final = ("admin:", "root:", "postgres:", "admin/", "root/")
 ESCAPED: Final = "\\u00"
 
 
@@ -62,45 +56,12 @@ NAME_NEEDLES: Final = (
     userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
     sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
     securest secure-st secure_st securejson sudo pswd kennwort wachtwoord losenord adgangskode
-    contrase senha samlre sqlplus obscure signature authorization
+    contrase senha samlre sqlplus obscure signature authorization assword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     _CODE,
     *_DRAWN,
 )
-# And for a form: each of these belongs to one or several of the cleaner's patterns.
-FORM_NEEDLES: Final = (
-    *("eyj", "ls0tls1crudjti", *ARMOURS, "private-lines", "authorization", "basic"),
-    *(":/", "//", "@tcp(", "@udp(", "@unix(", "thin:", ":5432:", ":6432:"),  # in addresses
-    *("?", "sig=", "signature=", ENCODED, ESCAPED),
-    *("identified", "password", "passwd", "requirepass", "auth-pass", "setuser", "snmp"),
-    # Options of command lines, and commands that take a secret without a name.
-    *(SHORT_FLAG, " -p", " -a ", " -w", " -k ", "-u ", "--user", "--proxy-user", "--from-literal"),
-    *("curl", "htpasswd", "vault login", "cargo login", "alias set", "config host", "radtest"),
-    *("codecov", "-oauth.", "cloudflared", "unseal", "psexec", "rabbitmqctl", "ssh-keygen"),
-    *("net use", "net user", "7z ", "zip -p", "unrar", "rar a", "authenticate", "header"),
-    *("trapsess", "kadmin", "pulumi", "glab", "netlify", "doppler", "credstash", "conjur"),
-    *("ipmitool", "etcdctl", "consul kv", "mysqladmin", "mariadb-admin", "bw unlock", "bw login"),
-    *("chamber write", "ansible-vault", "db2 connect", "snyk auth", "echo ", "printf ", "--auth"),
-    "--login",
-    # Objects that are written as text.
-    *("value", '"data', "data:", "stringdata", "binarydata", "</", "map[", "...|"),
-    *("alue: ", "got &", "got {", "valueunstructured{"),
-    *("<<<", "base64", OF_ANY_VENDOR, BOOTSTRAP, "on >", "assword", *IN_BASE64, IN_JSON),
-    *(*LOGINS, *ADMINISTRATORS, ENVIRONMENT, "loginmodule"),
-)
-# What a decoder says before it quotes what it could not read.
-UNREAD_NEEDLES: Final = (
-    *("parsing ", "parse ", "unmarshal ", "decode ", "decoding ", 'time "', "got ", "near "),
-    *("byte ", "string: "),
-)
-TOKEN_NEEDLES: Final = tuple(
-    dict.fromkeys(needle for row in TOKEN_FORMATS for needle in row.needles)
-)
-NEEDLES: Final = tuple(
-    dict.fromkeys((*NAME_NEEDLES, *FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES))
-)
-_BITS: Final = {needle: 1 << bit for bit, needle in enumerate(NEEDLES)}
 
 
 def _not_before(*endings: str) -> bytes:
@@ -163,11 +124,3 @@ def sought_for(needle: str) -> Sought:
     """Return what a matcher looks for to find a needle."""
     pattern = _NEEDLE_PATTERNS.get(needle)
     return needle.encode() if pattern is None else re.compile(pattern)
-
-
-def bits_of(needles: Iterable[str]) -> int:
-    return reduce(or_, map(_BITS.__getitem__, needles), 0)
-
-
-NAMES: Final = bits_of(NAME_NEEDLES)
-FORMS: Final = bits_of((*FORM_NEEDLES, *UNREAD_NEEDLES, *TOKEN_NEEDLES, "bearer", "cookie"))

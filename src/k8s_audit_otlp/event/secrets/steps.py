@@ -10,7 +10,6 @@ from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.needles import bits_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import is_drawn
 
@@ -18,19 +17,18 @@ Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
 
 
 class Step(NamedTuple):
-    needles: int  # bits: one of them is in the text
+    needles: tuple[str, ...]  # one of them is in the text; of none: any that a name must hold
     pattern: re.Pattern[str]
     change: Change
     signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
 
 
-def step(needles: Iterable[str], pattern: re.Pattern[str], change: Change) -> Step:
-    return Step(bits_of(needles), pattern, change)
+Ready: TypeAlias = tuple[int, Step]  # with its needles as bits
 
 
-def apply(steps: Iterable[Step], text: str, found: int, replacement: Replacement) -> str:
+def apply(steps: Iterable[Ready], text: str, found: int, replacement: Replacement) -> str:
     """Take the steps that have a needle among *found*, those that the text holds."""
-    for needles, pattern, change, signs in steps:
+    for needles, (_, pattern, change, signs) in steps:
         if found & needles and (not signs or any(map(text.__contains__, signs))):
             text = pattern.sub(partial(change, replacement), text)
     return text

@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     is_sensitive_path,
     judge,
 )
-from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT, NAMES
+from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
@@ -18,7 +18,6 @@ from k8s_audit_otlp.event.secrets.steps import (
     quoted,
     says_credential,
     second,
-    step,
     where,
 )
 from k8s_audit_otlp.event.secrets.values import is_credential
@@ -192,24 +191,24 @@ def _tag(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
-    step(("data:",), _DATA_BLOCK, _block),
-    step(("data:",), _DATA_BEHIND, _behind),
-    step((ENVIRONMENT,), _ENVIRONMENT, _environment),
-    step(("loginmodule",), _USER_OF_JAAS, quoted),
-    step(("data:",), _GO_DATA, second),
-    step(("data:",), _GO_MAP, second),
-    Step(NAMES, _SECTION, _section, "["),
-    Step(NAMES, _TABLE, _table, (",", ";", "|", "\t", "  ")),
-    Step(NAMES, _BLOCK_NAMED, where(is_credential), "{"),
-    step(("value",), _OPERATION_LINES, where(_is_in_path)),
-    step(("value",), _OPERATION, where(_is_in_path)),
-    step(("value",), _NAMED_VALUE, quoted),
-    Step(NAMES, _NAMED_FAR_VALUE, where(is_credential), ":"),
-    step(("value",), _VALUE_NAMED, where(is_credential)),
-    step(("value",), _GO_VALUE, quoted),
-    step(("...|",), _QUOTED_BODY, second),
-    step(("</",), _ELEMENT, _element),
-    step(("</",), _LISTED, where(says_credential)),
-    step(("value",), _TAG, _tag),
+    Step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
+    Step(("data:",), _DATA_BLOCK, _block),
+    Step(("data:",), _DATA_BEHIND, _behind),
+    Step((ENVIRONMENT,), _ENVIRONMENT, _environment),
+    Step(("loginmodule",), _USER_OF_JAAS, quoted),
+    Step(("data:",), _GO_DATA, second),
+    Step(("data:",), _GO_MAP, second),
+    Step((), _SECTION, _section, "["),
+    Step((), _TABLE, _table, (",", ";", "|", "\t", "  ")),
+    Step((), _BLOCK_NAMED, where(is_credential), "{"),
+    Step(("value",), _OPERATION_LINES, where(_is_in_path)),
+    Step(("value",), _OPERATION, where(_is_in_path)),
+    Step(("value",), _NAMED_VALUE, quoted),
+    Step((), _NAMED_FAR_VALUE, where(is_credential), ":"),
+    Step(("value",), _VALUE_NAMED, where(is_credential)),
+    Step(("value",), _GO_VALUE, quoted),
+    Step(("...|",), _QUOTED_BODY, second),
+    Step(("</",), _ELEMENT, _element),
+    Step(("</",), _LISTED, where(says_credential)),
+    Step(("value",), _TAG, _tag),
 )

@@ -7,11 +7,10 @@ from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
 
-from k8s_audit_otlp.event.secrets import commands, drawn, messages
-from k8s_audit_otlp.event.secrets.forms import without_forms
-from k8s_audit_otlp.event.secrets.gate import holds, needles_in
+from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages
+from k8s_audit_otlp.event.secrets.gate import NAMES, bits_of, holds, needles_in, ready
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
-from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64, NAMES, bits_of
+from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import apply
 from k8s_audit_otlp.event.secrets.values import from_base64
@@ -25,7 +24,10 @@ _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
-_STEPS = (*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS)
+_SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))
+_TOKEN_BITS = bits_of(needle for step in forms.TOKENS for needle in step.needles)
+_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS))
+_STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
@@ -95,14 +97,22 @@ def _without_escapes(text: str) -> str:
 def clean_forms(text: str, replacement: Replacement) -> str:
     """Take only what shows itself by its form, not what stands behind a name and a sign."""
     found = needles_in(text)
-    return without_forms(text, found, replacement) if holds(found, text) else text
+    return _without_forms(text, found, replacement) if holds(found, text) else text
+
+
+def _without_forms(text: str, found: int, replacement: Replacement) -> str:
+    """Replace what is found by its form; *found* are the needles that the text holds."""
+    text = apply(_SHOWN_WHOLE, text, found, replacement)
+    if found & _TOKEN_BITS:
+        text = apply(_TOKENS, text, found, replacement)
+    return apply(_FORMS, text, found, replacement)
 
 
 def cleaned(text: str, found: int, replacement: Replacement, *, prose: bool = False) -> str:
     """Do what `clean` does to a text as it stands; *found* are the needles that it holds."""
     if prose:
-        text = apply(messages.STEPS_IN_PROSE, text, found, replacement)
-    text = apply(_STEPS, without_forms(text, found, replacement), found, replacement)
+        text = apply(_STEPS_IN_PROSE, text, found, replacement)
+    text = apply(_STEPS, _without_forms(text, found, replacement), found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 
