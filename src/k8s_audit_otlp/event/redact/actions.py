@@ -8,12 +8,12 @@ from k8s_audit_otlp.event.redact.context import KINDS, data_rule
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import (
-    has_sibling,
     is_reference,
     judge_value,
     mask_drawn_names,
     owned,
     rename,
+    siblings,
 )
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
@@ -69,9 +69,8 @@ def credential(scan: Scan, key: int) -> int | None:
         return None
     value = scan.pieces[key + 1][1:2]
     if value not in (b"{", b"["):
-        is_key_of_store = scan.pieces[key] == b"secretKey" and has_sibling(
-            scan.pieces, key, _REMOTE
-        )
+        beside = siblings(scan.pieces, key) if scan.pieces[key] == b"secretKey" else ()
+        is_key_of_store = any(scan.pieces[place] in _REMOTE for place in beside)
         if not is_key_of_store and not _says_which(scan.pieces, key):
             scan.scalar(key, rule)
         return None

@@ -59,12 +59,7 @@ class BodyRedactor:
             names = self._names[own] = Names(self.rules, own)
         return names
 
-    def __call__(
-        self,
-        body: bytes,
-        found: Findings,
-        depth: int = 0,
-    ) -> bytes:
+    def __call__(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
         if not self.rules.own and (answers or not found.context.kind):

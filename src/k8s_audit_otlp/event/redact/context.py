@@ -31,17 +31,14 @@ _KINDS_BY_RESOURCE = {
 }
 
 
-# Resources with a Secret's data in them: a patch of one does not say of which kind it is.
-_TEMPLATES = frozenset(
-    """
-    externalsecrets clusterexternalsecrets sealedsecrets pushsecrets secretstores
-    clustersecretstores sopssecrets
-    """.split()  # noqa: SIM905 - a table of words reads better as words
+# Kinds with a Secret's data in them, and stores, which have the values of their provider `fake`.
+_WITH_TEMPLATES = (
+    *(b"ExternalSecret", b"ClusterExternalSecret", b"SealedSecret", b"PushSecret", b"SopsSecret"),
+    b"Fake",
 )
-_WITH_TEMPLATES = tuple(
-    b"ExternalSecret ClusterExternalSecret SealedSecret PushSecret SopsSecret Fake".split()
-)
-_STORES = (b"SecretStore", b"ClusterSecretStore")  # the values of their provider `fake`
+_STORES = (b"SecretStore", b"ClusterSecretStore")
+# A patch of one does not say of which kind it is; its resource does.
+_TEMPLATES = frozenset(f"{kind.decode().lower()}s" for kind in (*_WITH_TEMPLATES, *_STORES))
 _GROUPS_OF_TEMPLATES = ("external-secrets.io", "bitnami.com", "isindir.github.com")
 
 

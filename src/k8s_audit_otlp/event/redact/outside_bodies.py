@@ -1,14 +1,10 @@
 """Takes credentials and names out of the strings of an event outside its bodies.
 
-`OutsideBodies.text` is the one judge: the line and the typed event both go through it, so they
-cannot come to differ.
+`OutsideBodies.text` is the one judge of a line, and the typed event is read from what it leaves.
 """
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.actions import act_on_members
@@ -232,49 +228,12 @@ class OutsideBodies:
         name = owner
         for place in range(key + 2, end, 2):
             if is_key(pieces, place) and not is_member_value(pieces, place):
-                name = text_of(pieces[place])
-                if owner == "annotations" or pieces[key] in _USERS:
-                    changed |= self._rename(pieces, place, name, found)
-                continue
-            text = text_of(pieces[place])
-            new = self.text(owner, name, text, found)
+                text = name = text_of(pieces[place])
+                chosen = owner == "annotations" or pieces[key] in _USERS
+                new = found.noted("text", name, self._name(name)) if chosen else name
+            else:
+                text = text_of(pieces[place])
+                new = self.text(owner, name, text, found)
             if new != text:
                 pieces[place], changed = piece_of(new), True
         return changed
-
-    def _rename(self, pieces: list[bytes], place: int, name: str, found: Findings) -> bool:
-        new = found.noted("text", name, self._name(name))
-        if new != name:
-            pieces[place] = piece_of(new)
-        return new != name
-
-    def event(self, event: AuditEvent, found: Findings) -> AuditEvent:
-        """Redact the typed event outside its bodies."""
-        changes = {}
-        for field, owner in zip(
-            event.__struct_fields__, event.__struct_encode_fields__, strict=True
-        ):
-            value = getattr(event, field)
-            new = self._value(owner, owner, value, found)
-            if new is not value:
-                changes[field] = new
-        return msgspec.structs.replace(event, **changes) if changes else event
-
-    def _value(self, owner: str, name: str, value: Any, found: Findings) -> Any:
-        match value:
-            case str():
-                return self.text(owner, name, value, found) if value else value
-            case tuple():
-                return tuple(self._value(owner, name, item, found) for item in value)
-            case dict():
-                return {
-                    found.noted("text", key, self._name(key)): self._value(owner, key, item, found)
-                    for key, item in value.items()
-                }
-            case msgspec.Struct():
-                pairs = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-                return msgspec.structs.replace(
-                    value, **{f: self._value(owner, n, getattr(value, f), found) for f, n in pairs}
-                )
-            case _:
-                return value

@@ -163,7 +163,7 @@ class Redactor:
             new_frame = frame if clean else self._outside.frame(frame, found, changing)
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         except (UnreadableError, LookupError):
-            clean, new_event = True, self._outside.event(event, found)
+            clean, new_event = True, self._anew(event, found)
             new_frame = rewritten(_without_bodies(new_event, slots))
             new_line = _assembled(line, slots, frame, new_frame, bodies)
         if clean:
@@ -171,11 +171,16 @@ class Redactor:
         elif _reads_as(line, event) and (read := _read(new_line)):
             new_event = read
         else:
-            new_event = _with_bodies(self._outside.event(event, found), bodies)
+            new_event = _with_bodies(self._anew(event, found), bodies)
         if slots and self.rules.bodies == "drop":
             new_event, new_line = drop_bodies(new_event, new_line)
             found.fired.add(BODIES_DROPPED)
         return Redacted(new_event, new_line, tuple(sorted(found.fired)))
+
+    def _anew(self, event: AuditEvent, found: Findings) -> AuditEvent:
+        """Redact what was understood of a line, where the line itself says something else."""
+        bare = msgspec.structs.replace(event, request_object=EMPTY, response_object=EMPTY)
+        return _decode(self._outside.frame(rewritten(bare), found))
 
     def _body(self, body: bytes, found: Findings) -> bytes:
         if self.rules.bodies == "drop":

@@ -5,7 +5,7 @@ A manager of fields owns values of a list, and writes them as names of members:
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
@@ -90,10 +90,6 @@ def parent_name(pieces: list[bytes], key: int) -> str:
         if depth < 0:
             return text_of(pieces[place]) if pieces[place + 1] == b":{" else ""
     return ""
-
-
-def has_sibling(pieces: list[bytes], key: int, names: Sequence[bytes]) -> bool:
-    return any(pieces[place] in names for place in siblings(pieces, key))
 
 
 def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  # noqa: FBT001

@@ -12,7 +12,6 @@ import msgspec
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED, redact_embedded
 from k8s_audit_otlp.event.redact.names import Action
-from k8s_audit_otlp.event.redact.rules import OwnRule
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -86,7 +85,7 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
     *known*: None where no credentials are looked for.
     """
     pieces = scan.pieces
-    patterns = [rule for rule in scan.own if rule.pattern]
+    patterns = [(rule.pattern, rule.name) for rule in scan.own if rule.pattern]
     for place in range(1, len(pieces), 2):
         piece = pieces[place]
         if not patterns and piece not in suspects:
@@ -99,8 +98,11 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
             judged = _is_copy(scan, place) or (may_hold_json(piece) and _embedded(scan, place))
             if known is not None and not judged:
                 _credentials(scan, place, known)
-        for rule in patterns:
-            _own_pattern(scan, place, rule)
+        for pattern, name in patterns:
+            text = text_of(pieces[place])
+            new = pattern.sub(lambda match: scan.replacement(match[0]), text)
+            if new != text:
+                scan.set(place, piece_of(new), name)
 
 
 def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
@@ -143,14 +145,6 @@ def _embedded(scan: Scan, place: int) -> bool:
             scan.fired.discard("key")
         scan.fired |= found.fired
     return followed.wholly
-
-
-def _own_pattern(scan: Scan, place: int, rule: OwnRule) -> None:
-    text = text_of(scan.pieces[place])
-    if rule.pattern:
-        new = rule.pattern.sub(lambda match: scan.replacement(match[0]), text)
-        if new != text:
-            scan.set(place, piece_of(new), rule.name)
 
 
 def compacted(body: bytes) -> bytes:

@@ -14,14 +14,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import (
-    Step,
-    drawn,
-    quoted,
-    says_credential,
-    second,
-    where,
-)
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, quoted, says_credential, second, where
 from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
@@ -36,9 +29,11 @@ _VALUE = (
 )
 _USER = re.compile(
     r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
-    r"[\"']?[^\s:\"'=]{0,128}:)(?!\d{1,5}\b)([^\s\"']+)"
+    r"[\"']?[^\s:\"'=]{0,128}:)(?!\d{1,5}(?:[\s\"']|\Z))([^\s\"']+)"
 )
-_COOKIE = re.compile(r"(\scurl\s|^curl\s|[ \t])(-b|--cookie)([ \t=]{1,8})" + _VALUE)
+_COOKIE = re.compile(  # not a file of cookies
+    r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
+)
 _LOGIN = re.compile(
     r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by|with\s+password|set\s+password|password)[ \t]+)"
@@ -210,12 +205,6 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
 
 
-def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
-    if "=" not in match[4]:
-        return match[0]  # a file of cookies
-    return f"{match[1]}{match[2]}{match[3]}{in_quotes(match[4], replacement)}"
-
-
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
     stands_in = value.isalpha() or PLACEHOLDER.fullmatch(value)
@@ -259,7 +248,7 @@ _PASSWORDS: Final = Step(
 )
 STEPS: tuple[Step, ...] = (
     Step(("-u ", "--user", "--proxy-user", "--auth", "--login", "curl"), _USER, _user),
-    Step(("curl",), _COOKIE, _cookie),
+    Step(("curl",), _COOKIE, quoted),
     Step(("password", "requirepass", "masterauth", "auth-pass", "identified"), _LOGIN, _login),
     Step(("password",), _SQL_PASSWORD, quoted),
     Step(("--from-literal",), _LITERAL, second),

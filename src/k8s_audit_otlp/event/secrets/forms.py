@@ -6,13 +6,7 @@ from functools import partial
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import (
-    Step,
-    drawn,
-    says_credential,
-    second,
-    where,
-)
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
 from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
 from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_scattered
 

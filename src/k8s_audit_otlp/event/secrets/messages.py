@@ -108,17 +108,12 @@ def values_in(text: str) -> list[str] | None:
 
 
 def _dump(replacement: Replacement, match: re.Match[str]) -> str:
-    value = match[2]
+    text, value = match[0], match[2]
     end = max(value.rfind("]"), value.rfind("}"))
-    if end < 0 or _is_cut(match[0]):
+    is_cut = text.count("{") + text.count("[") > text.count("}") + text.count("]")
+    if end < 0 or is_cut:  # it ends before the last bracket of what is printed
         return match[1] + replacement(value)
     return match[1] + replacement(value[:end]) + value[end:]
-
-
-def _is_cut(text: str) -> bool:
-    """Tell what is printed of an object and ends before its last bracket."""
-    opened = text.count("{") + text.count("[")
-    return opened > text.count("}") + text.count("]")
 
 
 STEPS: tuple[Step, ...] = (

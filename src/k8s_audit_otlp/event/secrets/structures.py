@@ -12,14 +12,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import (
-    Step,
-    drawn,
-    quoted,
-    says_credential,
-    second,
-    where,
-)
+from k8s_audit_otlp.event.secrets.steps import Step, drawn, quoted, says_credential, second, where
 from k8s_audit_otlp.event.secrets.values import is_credential
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error

@@ -16,13 +16,13 @@ _PARAMETER = re.compile(
     r"([?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=((?:[^&;\s\"]|;(?![^=&;?#]{1,256}=))*+)"
 )
 PARAMETER_NAMES = re.compile(r"(?:[?&;#]|%3[fF]|%26|%23)([^=&;?#]{1,256})=").findall
-# A name and a password as a step of the path; not an image with its digest.
 # Parameters of the Kubernetes API whose value is a number, a choice or a duration.
 _OWN_PARAMETERS = re.compile(
     r"(?:(?:(?:allowWatchBookmarks|force|follow|previous|sendInitialEvents|timestamps|watch)"
     r"=(?:true|false|[01])|(?:limit|resourceVersion|tailLines|timeoutSeconds)=\d{1,19}"
     r"|resourceVersionMatch=(?:Exact|NotOlderThan)|timeout=(?:\d{1,6}(?:h|m|s|ms)){1,4})(?:&|\Z))+"
 ).fullmatch
+# A name and a password as a step of the path; not an image with its digest.
 _LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
 _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
