@@ -279,8 +279,7 @@ def _reads_as(line: bytes, event: AuditEvent) -> bool:
 
 
 def _with_bodies(event: AuditEvent, bodies: dict[str, bytes]) -> AuditEvent:
-    changed = {field: msgspec.Raw(body) for field, body in bodies.items()}
-    return msgspec.structs.replace(event, **changed) if changed else event
+    return msgspec.structs.replace(event, **{f: msgspec.Raw(b) for f, b in bodies.items()})
 
 
 def _without_bodies(event: AuditEvent, slots: list[Slot]) -> AuditEvent:
