@@ -20,7 +20,6 @@ from k8s_audit_otlp.event.frames import (
     frame_of,
     inner,
     is_packed,
-    list_of,
     members_of,
     message_of,
     objects_in,
@@ -29,10 +28,10 @@ from k8s_audit_otlp.event.frames import (
     places_in,
     pushed_in,
     records_of,
-    text_of,
     unpacked,
 )
 from k8s_audit_otlp.event.json_scan import NotJsonError, end_of_value
+from k8s_audit_otlp.event.lenient_json import list_of, object_of, text_of
 
 NOT_AUDIT = "not_audit"  # the rule that a line of something else is counted under
 _BLANKS = b" \t\r\n\x00"
@@ -44,7 +43,6 @@ _KINDS = (b'"Event"', b'"EventList"')
 _SIGN = b"auditID"
 _DEEPEST_MEMBER = 8
 _DEEPEST_FRAME = 5
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 # as it stands, or inside a text of JSON
 _OF_AN_EVENT = (b'"auditID"', b'"stageTimestamp"', b'\\"auditID\\"', b'\\"stageTimestamp\\"')
 
@@ -67,7 +65,7 @@ def _member(line: bytes) -> Iterator[Framed]:
     At any depth: the answers and requests of search engines, log stores and collectors.
     """
     if _SIGN in line and not line.lstrip().startswith(b'{"kind":"Event'):
-        for one in () if bytes(_members(line).get("kind", b"")) in _KINDS else _within(line):
+        for one in () if bytes(object_of(line).get("kind", b"")) in _KINDS else _within(line):
             yield Framed(one)
 
 
@@ -85,7 +83,7 @@ def _within(value: bytes, depth: int = _DEEPEST_MEMBER) -> list[bytes]:
         return [text] if detect(text) != "audit" else []
     if _is_event(text):
         return [text]
-    found = (_within(bytes(one), depth - 1) for one in _members(text).values())
+    found = (_within(bytes(one), depth - 1) for one in object_of(text).values())
     return next(filter(None, found), [])
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from k8s_audit_otlp.event.aks import event_of_columns
 from k8s_audit_otlp.event.gke import event_of_proto_payload
+from k8s_audit_otlp.event.lenient_json import REFUSED, list_of, object_of, text_of
 
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
 _MOST_MEMBERS = 1_000  # of it
@@ -70,12 +71,19 @@ class Frame(msgspec.Struct):
     auditID: msgspec.Raw = msgspec.Raw(b"")  # noqa: N815 - of an event that nobody has framed
 
 
-frame_of = msgspec.json.Decoder(Frame).decode
-text_of = msgspec.json.Decoder(str).decode
+_frame = msgspec.json.Decoder(Frame).decode
 _numbers = msgspec.json.Decoder(list[int]).decode
-_raw = msgspec.json.Decoder(msgspec.Raw).decode
-list_of = msgspec.json.Decoder(list[msgspec.Raw]).decode
-BAD = (msgspec.MsgspecError, ValueError, RecursionError, zlib.error)
+BAD = (*REFUSED, ValueError, zlib.error)
+
+
+def frame_of(text: bytes | msgspec.Raw) -> Frame:
+    """Return the members of an object; raise one of BAD where *text* is none."""
+    try:
+        return _frame(text)
+    except REFUSED:
+        found = object_of(text)
+    names = {one.encode_name: one.name for one in msgspec.structs.fields(Frame)}
+    return Frame(**{names[key]: value for key, value in found.items() if key in names})
 
 
 def inner(value: msgspec.Raw) -> bytes:
@@ -190,15 +198,6 @@ def _azure_log(record: bytes) -> tuple[bytes, bytes]:
         return inner(frame.log_s), b"|".join(map(bytes, (frame.pod_s, frame.containerID_s)))
     of = frame_of(properties)
     return inner(of.log), b"|".join(map(bytes, (of.pod, of.containerID, of.stream)))
-
-
-def is_json(text: bytes | msgspec.Raw) -> bool:
-    """Say whether *text* is one value, as far as the fast decoder reads it."""
-    try:
-        _raw(text)
-    except BAD:
-        return False
-    return True
 
 
 def rancher(line: bytes) -> Iterator[Framed]:

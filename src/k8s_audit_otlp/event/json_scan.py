@@ -70,6 +70,17 @@ def end_of_value(data: bytes, at: int) -> int:
             return at
 
 
+def whole(text: bytes | bytearray | memoryview) -> bytes:
+    """Return *text*, without blanks around it, if it is one value and nothing behind it.
+
+    Raise NotJsonError else.
+    """
+    data = bytes(text).strip()
+    if (end := end_of_value(data, 0)) != len(data):
+        raise NotJsonError(end)
+    return data
+
+
 def members(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes]]:
     """Give each member of the object at `at`: its key as written, with quotes, and its bytes."""
     at = skip_blank(data, _expect(data, at, b"{"))

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.frames import Framed, is_json
+from k8s_audit_otlp.event.frames import Framed
+from k8s_audit_otlp.event.lenient_json import is_json
 
 MOST_BYTES = 64 << 20  # of one text, as of a line: what goes on for longer is given out as it is
 _BLANKS = b" \t\r\n"

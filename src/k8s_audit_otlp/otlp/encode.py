@@ -130,7 +130,7 @@ class Encoder:
         if fast:
             fast.redacted = out.redacted
             fast.expect(lines)
-        is_ascii = block.data.isascii()
+        is_ascii, has_crlf = block.data.isascii(), b"\r\n" in block.data
         offset, size = block.span.start, block.span.end - block.span.start
         if 0 < len(block.data) < size:  # a line that was too long: its bodies are gone already
             said = marks_of_shrinking(self.options.prefix, _BODIES, size)
@@ -139,6 +139,7 @@ class Encoder:
         for line in lines:
             start = offset
             offset += len(line) + 1
+            line = line.removesuffix(b"\r") if has_crlf else line  # noqa: PLW2901 - a break's end
             try:
                 if not is_ascii:
                     check_utf8(line)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.frames import is_json
+from k8s_audit_otlp.event.lenient_json import is_json
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.source import Source
 

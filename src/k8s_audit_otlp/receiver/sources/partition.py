@@ -8,15 +8,14 @@ end does not come is given up after a while and told as torn.
 from collections.abc import Iterable, Iterator
 
 from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
-from k8s_audit_otlp.event.frames import Framed, inflated, is_json
+from k8s_audit_otlp.event.frames import Framed, inflated
+from k8s_audit_otlp.event.lenient_json import list_of, object_of
 from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 from k8s_audit_otlp.receiver.sources.otlp_request import read_request
 from k8s_audit_otlp.receiver.spool.event_list import (
     LINE_BREAKS,
-    REFUSED,
     NoEventsError,
     lines_of,
-    raws,
 )
 
 # How long an end is waited for, in whatever comes first. The window of a spool, which knows again
@@ -97,16 +96,19 @@ def _texts_in(message: bytes) -> Iterator[Framed]:
 
 
 def _lines_of(message: bytes) -> list[bytes]:
-    first, _, _ = message.partition(b"\n")
-    if message.startswith(b"{") and not is_json(first):
-        return [message]  # over many lines, or torn
+    first, more, _ = message.partition(b"\n")
+    if more and message.startswith(b"{"):
+        try:
+            object_of(first)
+        except ValueError:
+            return [message]  # over many lines, or torn
     return [line for line in message.split(b"\n") if line.strip()]
 
 
 def _members(array: bytes) -> list[bytes]:
     try:
-        return [bytes(member) for member in raws(array)]
-    except REFUSED:
+        return [bytes(member) for member in list_of(array)]
+    except ValueError:
         return _lines_of(array)
 
 

@@ -110,7 +110,7 @@ def _members_of(body: bytes | bytearray) -> dict[str, Any]:
     try:
         found: dict[str, Any] = _members(body)
     except REFUSED:
-        pairs = [(_text(key), value) for key, value in json_scan.members(_whole(body))]
+        pairs = [(_text(key), value) for key, value in json_scan.members(json_scan.whole(body))]
         found = dict(pairs)
         once = len(found) == len(pairs)
     else:
@@ -118,14 +118,6 @@ def _members_of(body: bytes | bytearray) -> dict[str, Any]:
     if not once:
         raise NoEventsError("a member of the list is there twice")
     return found
-
-
-def _whole(text: bytes | bytearray | memoryview) -> bytes:
-    """Return *text* if it is one value and nothing behind it; NotJsonError else."""
-    data = bytes(text).strip()
-    if (end := json_scan.end_of_value(data, 0)) != len(data):
-        raise json_scan.NotJsonError(end)
-    return data
 
 
 def _are_all(found: Mapping[str, msgspec.Raw], body: bytes | bytearray) -> bool:
@@ -164,7 +156,7 @@ def _lines_of_array(
         pass  # something in an event that only the careful reading passes over
     items: list[bytes] = []
     kinds: list[str] = []
-    for item in json_scan.items(_whole(array)):
+    for item in json_scan.items(json_scan.whole(array)):
         if len(items) == MOST_EVENTS:
             raise NoEventsError(f"there are more than {MOST_EVENTS} events; send fewer at once")
         kinds.append(_kind_of(item))
@@ -179,7 +171,7 @@ def _kind_of(item: bytes) -> str:
     except msgspec.ValidationError as error:
         raise NoEventsError(f"an item is no audit event: {error}") from None
     except REFUSED:
-        members = dict(json_scan.members(_whole(item)))
+        members = dict(json_scan.members(json_scan.whole(item)))
     if _SIGN not in members:
         raise NoEventsError("an item has no auditID")
     return _checked_kind(_text(members.get(b'"kind"', b'""')))

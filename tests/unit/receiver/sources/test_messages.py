@@ -49,6 +49,21 @@ def test_the_records_of_azure_come_in_any_shape(form: str, indent: int | None) -
     assert left_out == 1
 
 
+@pytest.mark.parametrize("value", [rb'"\ud83d"', b'"\xff"', b"[" * 2_000 + b"]" * 2_000])
+def test_what_a_client_wrote_hides_no_event_beside_it(value: bytes) -> None:
+    """A patch is the client's own bytes, and some of them no fast decoder reads."""
+    own = b'{"kind":"Event","auditID":"a","requestObject":%b}\n' % value
+    other = b'{"kind":"Event","auditID":"b"}\n'
+    assert lines_in(own + other)[0] == [own, other]
+    both = own.strip() + b"," + other.strip()
+    assert lines_in(b"[" + both + b"]")[0] == [own, other]
+    for frame in (
+        b'{"auditLog":%b}',
+        b'{"records":[{"category":"kube-audit","properties":{"log":%b}}]}',
+    ):
+        assert lines_in(frame % own.strip() + b"\n" + frame % other.strip())[0] == [own, other]
+
+
 def test_pieces_within_a_message_are_put_together() -> None:
     """Those of two apiservers may be mixed; what has no end is a line that says so."""
     pieces = [("p", ITEM[:20]), ("q", ITEM[:30]), ("p", ITEM[20:]), ("q", ITEM[30:])]
