@@ -1,5 +1,7 @@
 """A spool in a directory, and what is in it."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.names import parse
@@ -30,3 +32,11 @@ def files_of(directory: Path) -> list[Path]:
 
 def held(directory: Path) -> list[bytes]:
     return [one for path in files_of(directory) for one in path.read_bytes().splitlines(True)]
+
+
+def until(what: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait until something is true; fail after *seconds*."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it does not come true"
+        time.sleep(0.02)

@@ -40,6 +40,11 @@ _UNREAD = (
     "{topic} holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
     "Collector read it, or write encoding: raw where it is written"
 )
+_MIXED = (
+    "%s: it reads events of several clusters (%s), and all leave with its own resource; write one "
+    "topic for each cluster and read each with a receiver of its own, or let a Collector read them"
+)
+_NAMED = 8
 # Others have the partitions now, or soon: what is on disk here comes to them once more.
 _MOVED = frozenset(
     {KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS}
@@ -67,6 +72,7 @@ class KafkaSource(FetchingSource[Consumer]):
         self._topics = list(topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
         self._from_the_end = False
+        self._clusters: set[str] = set()  # that those name who have written the messages
         self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
         self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
@@ -189,6 +195,10 @@ class KafkaSource(FetchingSource[Consumer]):
         lines = partition.take(message.offset() or 0, key, value)
         while partition.gaps:
             self.lose(f"{message.topic()}: told where it was written: {partition.gaps.pop()}", 0)
+        self._clusters |= partition.clusters
+        partition.clusters.clear()
+        if len(self._clusters) > 1:
+            logger.warning(_MIXED, self.name, ", ".join(sorted(self._clusters)[:_NAMED]))
         return lines
 
     def _partition_of(self, message: Message) -> Partition:

@@ -15,6 +15,7 @@ from k8s_audit_otlp.otlp import wire
 
 _JSON = re.compile(rb'\s*\{\s*"resourceLogs"')
 _GAP = "k8s.audit.gap"
+_CLUSTER = "k8s.cluster.name"
 _SKIPPED = wire.attributes({_GAP + ".reason": "skipped"})  # on purpose, where the log is
 
 
@@ -23,10 +24,11 @@ class UnreadableRequestError(ValueError):
 
 
 class Request(NamedTuple):
-    """What a request holds: the bodies of its records, and what its gaps say."""
+    """What a request holds: the bodies of its records, what its gaps say, whose events they are."""
 
     bodies: list[bytes]
     gaps: list[str]
+    clusters: set[str]
 
 
 class _Body(msgspec.Struct, rename="camel"):
@@ -48,7 +50,12 @@ class _ScopeLogs(msgspec.Struct, rename="camel"):
     log_records: list[_Record] = []
 
 
+class _Resource(msgspec.Struct):
+    attributes: list[_Attribute] = []
+
+
 class _ResourceLogs(msgspec.Struct, rename="camel"):
+    resource: _Resource = msgspec.field(default_factory=_Resource)
     scope_logs: list[_ScopeLogs] = []
 
 
@@ -57,6 +64,7 @@ class _Request(msgspec.Struct, rename="camel"):
 
 
 _decode = msgspec.json.Decoder(_Request).decode
+_body = msgspec.json.Decoder(_Body).decode
 
 
 def is_request(message: bytes) -> bool:
@@ -79,9 +87,11 @@ def read_request(message: bytes) -> Request | None:
     """
     if not is_request(message):
         return None
-    found = Request([], [])
+    found = Request([], [], set())
     try:
-        for name, body, skipped in (_json if _JSON.match(message) else _binary)(message):
+        is_json = _JSON.match(message) is not None
+        found.clusters.update((_json_clusters if is_json else _clusters)(message))
+        for name, body, skipped in (_json if is_json else _binary)(message):
             if name != _GAP:
                 found.bodies.append(body)
             elif not skipped:
@@ -100,6 +110,13 @@ def _binary(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
         yield name.decode("utf-8", "replace"), bodies[0], _SKIPPED in record
 
 
+def _clusters(message: bytes) -> Iterator[str]:
+    for one in _within(message, wire.RESOURCE_LOGS, wire.RESOURCE, wire.RESOURCE_ATTRIBUTE):
+        if _within(one, wire.KEY) == [_CLUSTER.encode()]:
+            names = _within(one, wire.VALUE, wire.STRING)
+            yield from (name.decode("utf-8", "replace") for name in names)
+
+
 def _within(message: bytes, *tags: bytes) -> list[bytes]:
     """Return the fields of a message that are reached by *tags*, one inside the other."""
     found = [message]
@@ -115,3 +132,10 @@ def _json(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
                 reasons = [one.value for one in record.attributes if one.key == _GAP + ".reason"]
                 skipped = any(b'"skipped"' in bytes(reason) for reason in reasons)
                 yield record.event_name, record.body.string_value.encode(), skipped
+
+
+def _json_clusters(message: bytes) -> Iterator[str]:
+    for resource in _decode(message).resource_logs:
+        for one in resource.resource.attributes:
+            if one.key == _CLUSTER:
+                yield _body(one.value).string_value

@@ -31,6 +31,7 @@ class Partition:
     def __init__(self) -> None:
         self.left_out = 0  # texts that held no audit event
         self.gaps: list[str] = []  # that requests tell of
+        self.clusters: set[str] = set()  # that requests name
         self._pieces = Pieces()
         self._end = 0  # the offset behind what was taken
         self._waits_for = (-1, 0.0)  # the first piece that goes on, and since when
@@ -45,7 +46,9 @@ class Partition:
         found: list[list[Piece]] = []
         for one in texts:
             found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
-        self.gaps += request.gaps if request else []
+        if request:
+            self.gaps += request.gaps
+            self.clusters |= request.clusters
         self._end = offset + 1
         return self._lines(found)
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from tests.kit.spools import until
 from tests.unit.receiver.sources.between import Between
 
 boto3 = pytest.importorskip("boto3")
@@ -55,13 +56,6 @@ def put(
         logStreamName=stream,
         logEvents=[{"timestamp": now, "message": each} for each in messages],
     )
-
-
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.02)
 
 
 def ids(spool: Spool) -> list[str]:

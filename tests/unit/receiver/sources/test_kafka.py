@@ -1,8 +1,7 @@
 """Offsets are committed only after the events are on disk. The broker is librdkafka's own mock."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
 from tests.kit.kafka import mock_brokers
+from tests.kit.spools import until
 from tests.unit.receiver.sources.conftest import spool_in, spool_on_a_failing_disk
 
 TOPIC = "audit"
@@ -47,13 +47,6 @@ def reads(settings: dict[str, Any], spool: Spool, ids: Any = None, **more: Any) 
     """Make a source; the broker here gives topics no ids."""
     ask: Any = {"ask_ids": lambda *_: ids or {}}
     return KafkaSource("kafka", lambda: dict(settings), [TOPIC], spool, **ask, **more)
-
-
-def until(what: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it does not come true"
-        time.sleep(0.02)
 
 
 def held(spool: Spool) -> list[bytes]:
@@ -148,17 +141,26 @@ def test_a_gap_is_on_record_before_its_place_is_passed(
     assert len(source.lost) == 1
 
 
-def otlp(*records: dict[str, Any]) -> bytes:
-    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+def otlp(*records: dict[str, Any], cluster: str = "prod") -> bytes:
+    of = {"attributes": [{"key": "k8s.cluster.name", "value": {"stringValue": cluster}}]}
+    logs = {"resource": of, "scopeLogs": [{"logRecords": records}]}
+    return json.dumps({"resourceLogs": [logs]}).encode()
 
 
 def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
-    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+    tmp_path: Path,
+    producer: Producer,
+    settings: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A gap is on record before its place is passed; what cannot be read stays where it is."""
+    """A gap is on record before its place is passed; what cannot be read stays where it is.
+
+    That two clusters are read as one is told, too.
+    """
     gap = {"eventName": "k8s.audit.gap", "body": {"stringValue": "9 bytes are missing"}}
     requests = (
         otlp(*({"body": {"stringValue": event(n).decode()}} for n in (1, 2)), gap),
+        otlp({"body": {"stringValue": event(3).decode()}}, cluster="test"),
         otlp({"body": {"kvlistValue": {}}}),
     )
     for request in requests:
@@ -167,13 +169,14 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     spool = spool_in(tmp_path)
     source = reads(settings, spool)
     source.start()
-    until(lambda: len(held(spool)) == 2 and source.lost)
+    until(lambda: len(held(spool)) == 3 and source.lost)
+    assert "several clusters (prod, test)" in caplog.text
     assert "9 bytes are missing" in source.lost[0].what
     assert committed({**settings, "group.id": "g"}) == 0
     source.on_record = 1
     until(lambda: "encoding: raw" in source.trouble)
     source.stop(15.0)
-    assert committed(settings) == 1
+    assert committed(settings) == 2
     assert source.left_out == 0
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp.evidence.notices import skipped
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import body_of, encode_record
-from k8s_audit_otlp.otlp.resource import export_request
+from k8s_audit_otlp.otlp.resource import encode_resource, export_request
 from k8s_audit_otlp.receiver.sources.otlp_request import (
     UnreadableRequestError,
     is_request,
@@ -50,6 +51,19 @@ def test_events_come_back_as_the_lines_they_were(events: list[dict[str, Any]]) -
         assert is_request(message)
         assert read_request(message).gaps == ["9 bytes are missing"] * times
         assert lines_in(message) == ([text + b"\n" for text in texts] * times, times)
+
+
+def test_whose_events_they_are_is_known() -> None:
+    """Their resource is left out: who reads two clusters as one must be told."""
+    record = Encoder().encode_block(blocks_of([b'{"kind":"Event","auditID":"a"}'])).records
+    both = b"".join(
+        export_request(
+            encode_resource(Resource({"a": "b", "k8s.cluster.name": name})), SCOPE, record
+        )
+        for name in ("prod", "test-é")
+    )
+    for message in forms(both):
+        assert read_request(message).clusters == {"prod", "test-é"}
 
 
 def test_what_the_writer_could_not_read_is_not_left_out() -> None:
