@@ -73,11 +73,8 @@ class HttpServer:
         """
         options = self._options
         if options.tls is not None:
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.sslobject_class = self._told_handshake()
-            self._context.minimum_version = VERSIONS[options.tls.min_version]
-            load_server(self._context, options.tls)
             self._stamp = stamp(options.tls.files)
+            self._context = self._context_of(options.tls)
         self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
             self.application,
@@ -93,7 +90,7 @@ class HttpServer:
             timeout_graceful_shutdown=round(options.stop_timeout_s),
         )
         config.load()
-        config.ssl = self._context
+        config.ssl = self._outer_context()
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
@@ -120,13 +117,38 @@ class HttpServer:
         if self._context is None or tls is None or (now := stamp(tls.files)) == self._stamp:
             return
         try:
-            load_server(self._context, tls)
+            self._context = self._context_of(tls)
         except TlsError as error:  # half of a pair is new; the next look finds both
             self.trouble = f"the new certificate cannot be used yet: {error}"
             logger.warning("%s: %s", self._name, self.trouble)
             return
         self.trouble = ""
         self._stamp = now
+
+    def _context_of(self, tls: ServerTls) -> ssl.SSLContext:
+        """Make a context of the files as they are: one that is there forgets no authority.
+
+        Raise TlsError where they cannot be used.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslobject_class = self._told_handshake()
+        context.minimum_version = VERSIONS[tls.min_version]
+        context.num_tickets = 0  # who was trusted once is looked at again
+        load_server(context, tls)
+        return context
+
+    def _outer_context(self) -> ssl.SSLContext | None:
+        """Return what asyncio keeps for good: each handshake goes on with the newest one."""
+        if self._options.tls is None:
+            return None
+        outer = self._context_of(self._options.tls)
+
+        def take_newest(handshake: ssl.SSLObject, _name: str, _outer: ssl.SSLContext) -> None:
+            assert self._context is not None  # noqa: S101 - `start` has made it
+            handshake.context = self._context
+
+        outer.sni_callback = take_newest  # called whether or not a name is asked for
+        return outer
 
     def _told_handshake(self) -> type[ssl.SSLObject]:
         """Return a handshake that says why it fails: nobody else hears of an expired certificate.

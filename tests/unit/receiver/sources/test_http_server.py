@@ -43,3 +43,26 @@ def test_a_handshake_that_fails_is_told(
     assert said in caplog.text
     assert served.server.answers == {"tls": 1}
     assert served.held() == []
+
+
+def test_an_authority_that_was_taken_away_is_trusted_no_more(serve: Serve, tmp_path: Path) -> None:
+    """It may have been taken away because its key is known to others; nobody restarts for it."""
+    old, new = Authority(tmp_path, "old"), Authority(tmp_path, "new")
+    own = old.issue("server")
+    trusted = tmp_path / "client-ca.crt"
+    trusted.write_bytes(old.cert.read_bytes())
+    files = {"cert_file": own.cert, "key_file": own.key, "client_ca_file": trusted}
+    served = serve({"tls": {key: str(file) for key, file in files.items()}})
+
+    def shown(authority: Authority) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(old.cert))
+        client = authority.issue("client", ("apiserver",))
+        context.load_cert_chain(client.cert, client.key)
+        return context
+
+    assert served.post(b"[]", context=shown(old))[0] == 200
+    trusted.write_bytes(new.cert.read_bytes())
+    served.server.look()
+    assert served.post(b"[]", context=shown(new))[0] == 200
+    with pytest.raises((ssl.SSLError, ConnectionError, http.client.HTTPException)):
+        served.post(b"[]", context=shown(old))
