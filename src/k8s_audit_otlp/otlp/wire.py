@@ -117,13 +117,15 @@ def fields(message: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind == 1:
             at += 8
             continue
-        number = shift = 0
-        while True:
-            group, at = message[at], at + 1
-            number |= (group & 127) << shift
-            shift += 7
-            if group < 128:
-                break
+        number, at, shift = message[at], at + 1, 7
+        if number > 127:
+            number &= 127
+            while True:
+                group, at = message[at], at + 1
+                number |= (group & 127) << shift
+                shift += 7
+                if group < 128:
+                    break
         if kind == 2:
             yield tag, message[at : at + number]
             at += number

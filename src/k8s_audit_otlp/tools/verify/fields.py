@@ -88,6 +88,8 @@ class Fields:
         self._longest_text = self._longest_list = 0
         self._most = 0  # attributes that a record has: a bound on their number may cut some
         self._forms = FormReader()
+        # By form, segment and names of what agreed in a record: how many, the first and last place.
+        self._agreed: dict[tuple[str, str, tuple[str, ...]], tuple[int, int, int]] = {}
         self._form = ""  # of the newest record
         self._place = UidPlace("", 0)  # and its place
 
@@ -109,60 +111,74 @@ class Fields:
         if place is None or derived is None:
             return
         self._place = place
-        before = self._report.values
+        agreed = list[str]()
         for name, value in beside.record.items():
             same = record_says(name, value, derived)
             if same is not None:
-                self._note(name, _Found(uid, value, _said_by(name, derived)), same=same)
-        known = derived.attributes
+                if same:
+                    agreed.append(name)
+                else:
+                    self._differs(name, _Found(uid, value, _said_by(name, derived)))
+        known, longest = derived.attributes, self._longest_text
         for name, value in beside.attributes.items():
             if name in known and value == known[name][0] and value.__class__ is str:
                 if name not in NOT_OF_THE_BODY:
-                    self._agreed(name, value)
+                    agreed.append(name)
+                    size = _size(value)
+                    if size > longest:
+                        longest = size
                 continue
             if value in (None, ""):
                 continue
             wanted = expected(name, derived, beside.prefix)
-            if wanted is not None and (wanted or not is_nothing(value)):
+            if wanted is None or not (wanted or not is_nothing(value)):
+                continue
+            if any(says(value, each) for each in wanted):
+                agreed.append(name)
+                self._measure(value)
+            else:
                 self._hold(name, _Found(uid, value, wanted), derived)
-        if self._report.values > before:
+        self._longest_text = max(longest, self._longest_text)
+        if agreed:
             self._report.records += 1
+            self._report.values += len(agreed)
+            self._note_agreed(tuple(agreed))
             self._note_absent(uid, beside, derived)
 
     def _hold(self, name: str, found: _Found, derived: Derived) -> None:
-        if any(says(found.said, wanted) for wanted in found.wanted):
-            self._agreed(name, found.said)
-        elif any(_is_beginning(found.said, wanted) for wanted in found.wanted):
+        if any(_is_beginning(found.said, wanted) for wanted in found.wanted):
             if _is_cut_first(name) and _is_large(derived):
                 self._report.shortened += 1
             else:
                 self._keep(self._names.setdefault(name, _OfName()).shorter, found)
         else:
-            self._note(name, found, same=False)
+            self._differs(name, found)
 
-    def _agreed(self, name: str, value: Any) -> None:
-        if value.__class__ is not int:
-            self._measure(value)
-        of = self._names.get(name)
-        if of is None:
-            of = self._names[name] = _OfName()
-        self._report.values += 1
-        of.agreed += 1
-        if self._form:
-            of.forms.add(self._form)
-            return
+    def _differs(self, name: str, found: _Found) -> None:
+        of = self._names.setdefault(name, _OfName())
+        of.differed += 1
+        self._keep(of.different, found)
+
+    def _note_agreed(self, names: tuple[str, ...]) -> None:
         identity, place = self._place
-        first, last = of.places.get(identity, (place, place))
-        if not first < place < last:
-            of.places[identity] = min(first, place), max(last, place)
+        count, first, last = self._agreed.get((self._form, identity, names), (0, place, place))
+        here = count + 1, min(first, place), max(last, place)
+        self._agreed[self._form, identity, names] = here
+        if len(self._agreed) > _MOST:
+            self._settle_agreed()
 
-    def _note(self, name: str, found: _Found, *, same: bool) -> None:
-        if same:
-            self._agreed(name, 0)
-        else:
-            of = self._names.setdefault(name, _OfName())
-            of.differed += 1
-            self._keep(of.different, found)
+    def _settle_agreed(self) -> None:
+        """Note by name what agreed."""
+        for (form, identity, names), (count, begin, end) in self._agreed.items():
+            for name in names:
+                of = self._names.setdefault(name, _OfName())
+                of.agreed += count
+                if form:
+                    of.forms.add(form)
+                else:
+                    first, last = of.places.get(identity, (begin, end))
+                    of.places[identity] = min(first, begin), max(last, end)
+        self._agreed.clear()
 
     def _note_absent(self, uid: str, beside: Beside, derived: Derived) -> None:
         """Note what the body says and the export does not, of names that it has elsewhere."""
@@ -177,10 +193,7 @@ class Fields:
 
     def _measure(self, value: Any) -> None:
         if isinstance(value, str):
-            if 4 * len(value) > self._longest_text:
-                self._longest_text = max(self._longest_text, len(value.encode()))
-            if not value.startswith("["):
-                return
+            self._longest_text = max(self._longest_text, _size(value))
         if isinstance(value, tuple) or (isinstance(value, str) and value.startswith("[")):
             self._longest_list = max(self._longest_list, len(as_list(value)))
 
@@ -192,6 +205,7 @@ class Fields:
 
     def report(self) -> FieldReport:
         report = self._report
+        self._settle_agreed()
         for name, of in sorted(self._names.items()):
             if not of.agreed and of.differed > 1 and _may_be_the_stores(name):
                 report.not_compared.append(
@@ -223,6 +237,10 @@ class Fields:
         rest = next(w for w in found.wanted if isinstance(w, list) and len(w) > len(there))
         size = len(str(found.said)) + len(rest[len(there)]) + 3
         return len(there) >= self._longest_list or size > max(self._longest_text, _LEAST_BOUND)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _is_within(found: _Found, of: _OfName) -> bool:

@@ -50,7 +50,7 @@ _WRITTEN: Final = re.compile(
 class Beside(NamedTuple):
     """What an export has beside a body. Attributes are by their names in plain words."""
 
-    attributes: dict[str, Any]
+    attributes: Mapping[str, Any]
     record: dict[str, Any]  # time, severity and event name, by the names that the export has
     prefix: str  # of the mapping, in plain words
 
@@ -58,7 +58,7 @@ class Beside(NamedTuple):
 class Derived(NamedTuple):
     """What the body says itself; two attributes may have one name in plain words."""
 
-    attributes: dict[str, list[Any]]
+    attributes: dict[str, tuple[Any, ...]]
     time_ns: int
     severity: int
     severity_text: str
@@ -67,12 +67,16 @@ class Derived(NamedTuple):
 def beside_of(known: Mapping[str, Any], field: str) -> Beside:
     """Find attributes, time and severity: attributes are where the uid is, the rest around."""
     wanted = words(field)
-    path = next((p for p in known if p == wanted or p.endswith("." + wanted)), "")
-    inside = path.removesuffix(wanted) if wanted == _UID else ""
-    around = inside[: inside.rstrip(".").rfind(".") + 1]
-    attributes = {
-        name.removeprefix(inside): value for name, value in known.items() if name.startswith(inside)
-    }
+    inside = around = ""
+    if wanted == _UID and wanted not in known:
+        path = next((p for p in known if p.endswith("." + wanted)), "")
+        inside = path.removesuffix(wanted)
+        around = inside[: inside.rstrip(".").rfind(".") + 1]
+    attributes = (
+        {n.removeprefix(inside): value for n, value in known.items() if n.startswith(inside)}
+        if inside
+        else known
+    )
     record = {
         around + name: known[around + name]
         for name in (*_TIMES, *_NUMBERS, *_TEXTS, *_EVENTS)
@@ -128,40 +132,40 @@ def derive(place: UidPlace, body: str, prefix: str) -> Derived | None:
         return None
     (record,) = ScopeLogs.FromString(encoded.records[0]).log_records
     (message,) = (payload for _, payload in wire.fields(encoded.records[0]))
-    attributes: dict[str, list[Any]] = {}
+    attributes: dict[str, tuple[Any, ...]] = {}
     for tag, pair in wire.fields(message):
         if tag == wire.ATTRIBUTE:
             name, value = _seen(pair) if len(pair) <= _REMEMBERED else _attribute(pair)
-            attributes.setdefault(name, []).append(value)
+            attributes[name] = (*attributes[name], *value) if name in attributes else value
     return Derived(attributes, record.time_unix_nano, record.severity_number, record.severity_text)
 
 
-def _attribute(pair: bytes) -> tuple[str, Any]:
+def _attribute(pair: bytes) -> tuple[str, tuple[Any]]:
     """Return the name in plain words and the value of a KeyValue."""
     read = KeyValue.FromString(pair)
-    return words(read.key), plain_value(read.value)
+    return words(read.key), (plain_value(read.value),)
 
 
 _seen = lru_cache(maxsize=4096)(_attribute)  # most of a record's attributes are those of others
 
 
-def expected(name: str, derived: Derived, prefix: str) -> list[Any] | None:
-    """Return what an attribute may say, [] if the body has no such; None if it cannot be known."""
+def expected(name: str, derived: Derived, prefix: str) -> tuple[Any, ...] | None:
+    """Return what an attribute may say, () if the body has no such; None if it cannot be known."""
     names = _names(prefix)
     if name in NOT_OF_THE_BODY or name.startswith(names.marks):
         return None
     if (known := derived.attributes.get(name)) is not None:
         return known
     if name in names.others:
-        return derived.attributes.get(names.others[name], [])
+        return derived.attributes.get(names.others[name], ())
     if name.startswith(names.maps):
         same = [key for key in derived.attributes if key.startswith(names.maps)]
         if len(same) >= MAX_NOTES:
             return None  # more may be sent than were made here
         # A back end may bound the length of names.
         cut = [key for key in same if len(name) >= _SHORTEST_CUT and key.startswith(name)]
-        return [value for key in cut for value in derived.attributes[key]]
-    return [] if name in names.rows else None
+        return tuple(value for key in cut for value in derived.attributes[key])
+    return () if name in names.rows else None
 
 
 def says_something(beside: Beside) -> bool:

@@ -104,7 +104,10 @@ def flat(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]
             yield from flat(held, path, depth + 1)
             return
         for key, each in value.items():
-            yield from flat(each, f"{path}.{key}", depth + 1)
+            if each.__class__ is str and not each.startswith("{'"):
+                yield f"{path}.{key}", each
+            else:
+                yield from flat(each, f"{path}.{key}", depth + 1)
     elif isinstance(value, list):
         yield from _flat_list(value, path, depth + 1)
     elif value.__class__ is str and value.startswith("{'"):

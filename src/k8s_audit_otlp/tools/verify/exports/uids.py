@@ -5,6 +5,7 @@ index in an EventList.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 _IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
@@ -59,6 +60,7 @@ def uid_of(identity: str, place: int) -> str:
     return f"{identity}-{place >> _ITEM_BITS:x}" + (f".{item - 1}" if item else "")
 
 
+@lru_cache(maxsize=16)  # whoever judges a record asks
 def read_uid(uid: str) -> UidPlace | None:
     """Read the uid of an event's record; None if it is none."""
     found = _UID.fullmatch(uid)
