@@ -122,5 +122,5 @@ def _log_of(beside: Mapping[str, Any]) -> str:
 
 
 def _time_of(identity: str, record: tuple[int, str]) -> int:
-    derived = derive(UidPlace(identity, record[0]), record[1], PREFIX)
+    (derived,) = derive([(UidPlace(identity, record[0]), record[1])], PREFIX)
     return derived.time_ns if derived else 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from k8s_audit_otlp.evidence.seal import INTERVAL_S
 from k8s_audit_otlp.tools.text import counted, time_of
 from k8s_audit_otlp.tools.verify.chains import IntegrityReport
-from k8s_audit_otlp.tools.verify.fields import FieldReport
+from k8s_audit_otlp.tools.verify.field_names import FieldReport
 from k8s_audit_otlp.tools.verify.raw_files import RawReport
 from k8s_audit_otlp.tools.verify.report import VerifyReport
 from k8s_audit_otlp.tools.verify.scope import Scope

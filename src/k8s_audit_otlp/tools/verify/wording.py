@@ -9,7 +9,7 @@ from k8s_audit_otlp.telemetry.metrics.table import PREFIX, Family, Labels
 from k8s_audit_otlp.tools.text import counted, time_of
 from k8s_audit_otlp.tools.verify.chains import ChainReport
 from k8s_audit_otlp.tools.verify.day import Day
-from k8s_audit_otlp.tools.verify.fields import FieldReport
+from k8s_audit_otlp.tools.verify.field_names import FieldReport
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 

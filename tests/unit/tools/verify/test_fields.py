@@ -17,7 +17,8 @@ from k8s_audit_otlp.event.redact import RedactionRules
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.tools.verify.exports.export import Export
-from k8s_audit_otlp.tools.verify.fields import FieldReport, Fields
+from k8s_audit_otlp.tools.verify.field_names import FieldReport
+from k8s_audit_otlp.tools.verify.fields import Fields
 from tests.kit import strategies
 from tests.kit.shipped import otlp_json
 

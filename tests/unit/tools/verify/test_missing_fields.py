@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.fields import FieldReport
+from k8s_audit_otlp.tools.verify.field_names import FieldReport
 from tests.kit import strategies
 from tests.unit.tools.verify.test_fields import (
     FORMS,
@@ -66,3 +66,18 @@ def test_items_of_a_list_have_the_kind_that_the_agent_gives_them() -> None:
     rows = encoded(MAPPINGS["default"], [line])
     assert [row["attributes"]["kind"] for row in rows] == ["Event", "Event"]
     assert judged(otlp(rows)).changed == []
+
+
+@pytest.mark.parametrize("body", ["", "[]", '{"kind":"EventList","items":[{},{}]}', "{\n}", "x"])
+def test_every_record_is_judged_by_its_own_body(body: str) -> None:
+    """Whatever stands between them: bodies are read many at once."""
+    rows = encoded(MAPPINGS["default"], PLAIN * 30)
+    for row in rows[3::5]:
+        row["body"] = body
+    changed = rows[-1]["attributes"]
+    changed["user.name"] = "x"
+    uid, report = changed["log.record.uid"], judged(otlp(rows))
+    mine = [line for line in report.changed if line.startswith(uid)]
+    assert mine == [f"{uid}: field user.name says x; its body says user-5"]
+    others = {row["attributes"]["log.record.uid"] for row in rows[3::5]}
+    assert {line.partition(":")[0] for line in report.changed} <= {uid, *others}
