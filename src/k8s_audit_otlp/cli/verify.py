@@ -207,7 +207,9 @@ def _print(report: VerifyReport, unread: int) -> None:
             f"{counted(report.elsewhere_segments, 'segment')}"
         )
     if report.unknown:
-        echo(f"with a uid that no event of any log has: {counted(report.unknown, 'record')}")
+        echo(
+            f"with no uid, or one that no event of any log has: {counted(report.unknown, 'record')}"
+        )
     if unread:
         echo(f"not readable in the export: {counted(unread, 'line')}")
     for file in report.unjudged:

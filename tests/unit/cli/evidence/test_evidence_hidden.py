@@ -108,3 +108,29 @@ def test_receipts_that_are_called_another_clusters_leave_their_events_unproven(
     result = judged(fixture.folder, [*kept, *theirs], *words)
     assert result.exit_code == 7, result.output
     assert "its events name this cluster" in result.output
+
+
+@pytest.mark.parametrize("words", [(), *WORDS.values()], ids=["all", *WORDS])
+@pytest.mark.parametrize("uid", ["", "nonsense", "agent-0-started-1", "gap-x-0123456789abcdef-0-9"])
+@pytest.mark.parametrize("kept", ["event.name", "k8s.audit.id", "body"])
+def test_an_event_under_no_uid_of_an_agent_is_named(
+    night: tuple[Fixture, Path], uid: str, words: tuple[str, ...], kept: str
+) -> None:
+    """Whoever reads the back end sees it, and no receipt speaks of it; one sign is enough."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    true = next(row for row in rows if is_event(row) and row.get("k8s.audit.id"))
+    own = {k: v for k, v in true.items() if k in {kept, "k8s.cluster.name"}} | {UID: uid}
+    result = judged(fixture.folder, [*rows, own], "--key", str(key), *words)
+    assert result.exit_code == 6, result.output
+    assert "1 audit event under no uid that an agent gives" in " ".join(result.output.split())
+    assert (uid or "one without a uid") in result.output
+
+
+def test_what_another_program_sends_without_a_uid_is_passed_over(
+    night: tuple[Fixture, Path],
+) -> None:
+    fixture, key = night
+    event = {"event.name": "k8s.event", "body": '{"kind":"Event","apiVersion":"v1"}', UID: ""}
+    rows = [*exported(fixture.backend), event, {"body": "a line of a log"}]
+    assert judged(fixture.folder, rows, "--key", str(key)).exit_code == 0

@@ -25,6 +25,7 @@ from k8s_audit_otlp.tools.verify.exports.otlp_json import items_of_request
 from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     flat,
+    is_event,
     item_of_fields,
     item_of_row,
     unescaped,
@@ -116,10 +117,10 @@ class Export:
         found = False
         without: ExportRecord | None = None  # the first one
         for item in items:
-            if item.uid:
-                found = True
+            found = found or bool(item.uid)
+            if item.uid or (item.own is not None and is_event(item.own)):
                 yield item
-            else:
+            if not item.uid:
                 without = without or item
         if not found and (without or self.unread):
             raise UnreadableExportError(f"{self.name}: {self._hint(without, log=log)}")

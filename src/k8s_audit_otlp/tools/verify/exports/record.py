@@ -21,6 +21,10 @@ CHAIN_ID = CHAIN + "id"
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
+# What a record of an audit event has, under whatever uid; none of the agent's own has any of it.
+_EVENT_NAME = "k8s.audit.event"
+_AUDIT_IDS = ("k8s.audit.id", "auditID")
+_EVENT_IN_BODY = re.compile(r'\{.{0,400}?"apiVersion":\s?"audit\.k8s\.io/', re.DOTALL)
 _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
 
 
@@ -165,6 +169,13 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
     if read_uid(uid) is not None:
         return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
     return ExportRecord(uid, read_receipt(known), known)
+
+
+def is_event(known: Mapping[str, Any]) -> bool:
+    """Say whether a record is one of an audit event, by its name, an audit id or its body."""
+    if text_of(known, "event.name") == _EVENT_NAME or any(text_of(known, n) for n in _AUDIT_IDS):
+        return True
+    return _EVENT_IN_BODY.match(body_of(known) or "") is not None
 
 
 def body_of(known: Mapping[str, Any]) -> str | None:
