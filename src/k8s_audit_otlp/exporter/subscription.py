@@ -41,6 +41,7 @@ class Subscription:
     _states: dict[int, SegmentState] = field(default_factory=dict)  # of the log's segments
     _file: PositionFile | None = None
     _settled: dict[int, int] = field(default_factory=dict)  # that the checkpoint holds
+    _turn: int = 0  # of the newest record of `_file` whose place it holds
     _unstored: deque[tuple[Ticket, Tally]] = field(default_factory=deque)
     _pending: list[Notice] = field(default_factory=list)  # that it holds
     _in_checkpoint: int = 0  # how many of them the checkpoint under way holds the notice of
@@ -139,6 +140,7 @@ class Subscription:
         """Return what is to be stored."""
         # First the tickets: the notice of each is in the outbox by now.
         self._in_checkpoint = len(self._unstored)
+        self._turn = self._file.turn if self._file is not None else 0
         with self.lock:
             self._pending, chain = self.outbox.snapshot(), self.chain
         places, trail = self.ledger.places()
@@ -161,7 +163,7 @@ class Subscription:
         """Note that what `position` returned last has reached the disk."""
         self.outbox.stored(self._pending)
         if self._file is not None:
-            self._file.stored(self._key, self._settled)
+            self._file.stored(self._key, self._turn)
         self.ledger.remember()
         for _ in range(self._in_checkpoint):
             self.ledger.settle(*self._unstored.popleft())

@@ -12,7 +12,6 @@ import os
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -79,6 +78,7 @@ class PositionFile:
         self._free: list[int] = []  # a slot of each pair
         self._of: dict[tuple[bytes, int], int] = {}  # the slot that is written next
         self._said: dict[tuple[bytes, int], tuple[int, bool, int]] = {}  # by the newest records
+        self._turns: dict[tuple[bytes, int], int] = {}  # of these
         self.error = ""
 
     def begin(self) -> None:
@@ -92,7 +92,7 @@ class PositionFile:
             os.ftruncate(self._fd, 0)
             os.posix_fallocate(self._fd, 0, _RESERVED)
             self._pairs = 0
-            self._free, self._of, self._said = [], {}, {}
+            self._free, self._of, self._said, self._turns = [], {}, {}, {}
             self.error = ""
 
     def resume(self) -> None:
@@ -113,7 +113,7 @@ class PositionFile:
                 records = [(r.turn, first + n, (r.subscription, r.segment)) for n, r in found if r]
                 newest += [max(records)] if records else []
             for turn, slot, key in sorted(newest):
-                self._turn, self._of[key] = turn, slot ^ 1
+                self._turn, self._of[key], self._turns[key] = turn, slot ^ 1, turn
             used = {slot // 2 for slot in self._of.values()}
             self._free = [2 * pair for pair in range(self._pairs) if pair not in used]
 
@@ -149,7 +149,7 @@ class PositionFile:
                 self.error = str(error.strerror)
                 return
             self._of[key] = slot ^ 1
-            self._said[key] = said
+            self._said[key], self._turns[key] = said, record.turn
             self.error = ""
 
     def _slot(self, key: tuple[bytes, int]) -> int:
@@ -160,13 +160,23 @@ class PositionFile:
                 self._of[key], self._pairs = 2 * self._pairs, self._pairs + 1
         return self._of[key]
 
-    def stored(self, subscription: bytes, settled: Mapping[int, int]) -> None:
-        """Use slots again whose places are in a checkpoint that has reached the disk."""
+    @property
+    def turn(self) -> int:
+        """That of the newest record."""
+        with self._lock:
+            return self._turn
+
+    def stored(self, subscription: bytes, turn: int) -> None:
+        """Use slots again whose records are not newer than *turn*: the disk has a checkpoint of it.
+
+        A newer one may say of the same place that more was read behind it, and is on its way.
+        """
         with self._lock:
             for key in [k for k in self._of if k[0] == subscription]:
-                if settled.get(key[1], 1 << 63) >= self._said.get(key, (0,))[0]:
+                if self._turns.get(key, 0) <= turn:
                     self._free.append(self._of.pop(key))
                     self._said.pop(key, None)
+                    self._turns.pop(key, None)
 
     def sync(self) -> None:
         """Bring what was written to the disk: for when the checkpoint cannot be.

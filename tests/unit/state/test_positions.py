@@ -80,7 +80,7 @@ def test_a_process_that_goes_on_gives_no_two_places_the_same_slots(
     """Slots that were used again still hold an older record of what they were of before."""
     lake = key_of("k8s_audit:audit.log", "lake")
     file.write(KEY, numbered(1), at(10))
-    file.stored(KEY, {1: 10})
+    file.stored(KEY, file.turn)
     file.write(lake, numbered(1), at(20))
     file.close()
     file = PositionFile(tmp_path)
@@ -109,26 +109,32 @@ def test_slots_are_used_again_once_a_checkpoint_holds_their_places(
     tmp_path: Path, file: PositionFile
 ) -> None:
     """The file does not grow with the segments that there ever were."""
-    size, settled = (tmp_path / FILE_NAME).stat().st_size, dict[int, int]()
+    size = (tmp_path / FILE_NAME).stat().st_size
     for segment in range(1, 500):
         ledger = Ledger()
         ledger.settle(ledger.open(Span(segment, 0, 10)), Tally())
         file.write(KEY, numbered(segment), ledger)
-        settled[segment] = 10
-        file.stored(KEY, settled)
+        file.stored(KEY, file.turn)
     assert (tmp_path / FILE_NAME).stat().st_size == size
 
 
-def test_a_place_that_no_checkpoint_holds_keeps_its_slots(
-    tmp_path: Path, file: PositionFile
+@pytest.mark.parametrize("offset", [10, 20], ids=["no farther", "farther"])
+def test_what_was_written_after_a_checkpoint_was_taken_keeps_its_slots(
+    tmp_path: Path, file: PositionFile, offset: int
 ) -> None:
-    file.write(KEY, numbered(1), at(20))
-    file.stored(KEY, {1: 10})
-    other = key_of("k8s_audit:audit.log", "lake")
-    for _ in range(3):
-        file.write(other, numbered(1), at(7))
-        file.stored(other, {1: 7})
-    assert offsets(tmp_path)[KEY, 1] == 20
+    """A place that has not moved says what was read behind it: that may be with a back end."""
+    file.write(KEY, numbered(1), at(10))
+    taken = file.turn
+    on_its_way = numbered(1)
+    on_its_way.marks = [(90, mark_of(b"x" * 90))]
+    file.write(KEY, on_its_way, at(offset))
+    file.stored(KEY, taken)
+    for end in (7, 8):
+        ledger = Ledger()
+        ledger.settle(ledger.open(Span(2, 0, end)), Tally())
+        file.write(KEY, numbered(2), ledger)
+    (record,) = (r for r in read_positions(tmp_path) if r.segment == 1)
+    assert (record.place.offset, record.place.near) == (offset, on_its_way.marks)
 
 
 def test_a_new_file_says_nothing_of_the_old_one(tmp_path: Path, file: PositionFile) -> None:

@@ -11,6 +11,7 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
 from k8s_audit_otlp.state.outbox import Notice, Outbox
+from k8s_audit_otlp.state.positions import PositionFile, read_positions
 from tests.kit.agent import NobodyListens
 
 
@@ -118,6 +119,36 @@ def test_no_uid_of_a_file_that_no_checkpoint_names_is_given_again_after_a_cut(
     last = subscription.log.segments()[-1]
     assert last.state.identity == f"{segment.state.identity}.2"
     assert subscription.ledger.next_offset(last.seq) == last.state.begin == len(b"one\n")
+
+
+def test_what_goes_out_while_a_checkpoint_is_written_is_known_after_a_kill(tmp_path: Path) -> None:
+    """That checkpoint does not name these bytes: if their file is gone, nothing else tells of them.
+
+    Other segments are written meanwhile, which take the slots that are free.
+    """
+    file = PositionFile(tmp_path)
+    file.begin()
+    texts = [b"one\ntwo\n", b"three\n", b"four\n", b"five\n"]
+    for n, text in enumerate(texts):
+        (tmp_path / f"audit-2026-01-02T03-04-0{n}.000.log").write_bytes(text)
+    subscription = subscription_to(tmp_path / "audit.log")
+    subscription.log.register(subscription.ledger)
+    subscription.log.scan()
+    subscription.write_to(file)
+    first, *others = subscription.log.segments()
+    ticket = subscription.ledger.open(Span(first.seq, 0, 4), mark_of(b"one\n"))
+    subscription.ledger.settle(ticket, Tally(read=1, delivered=1))
+    subscription.position()
+    near = [(8, mark_of(b"one\ntwo\n"))]
+    subscription.log.read_up_to(first, near, b"", 0)
+    subscription.write_place(first.seq)
+    subscription.stored()
+    for other in others:
+        subscription.write_place(other.seq)
+        subscription.ledger.settle(subscription.ledger.open(Span(other.seq, 0, 5)), Tally())
+    file.close()
+    found = {r.identity: r.place for r in read_positions(tmp_path)}
+    assert found[first.state.identity].near == near
 
 
 def test_it_says_how_it_is(tmp_path: Path) -> None:
