@@ -29,7 +29,8 @@ kafka = pytest.importorskip("confluent_kafka")
 moto = pytest.importorskip("moto.server")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of moto's own making
-GROUP, STREAM = "/aws/eks/prod/cluster", "kube-apiserver-audit-1"
+# moto keeps what is made for as long as the process lives, whichever test made it.
+GROUP, STREAM = "/aws/eks/every-way/cluster", "kube-apiserver-audit-1"
 TIME = "2026-01-02T03:04:05.678901234Z"
 OF_CONTAINERS = 16 << 10  # bytes of a piece, in containerd and docker
 OF_AZURE = 32 << 10
