@@ -89,9 +89,13 @@ def read_request(message: bytes) -> Request | None:
         return None
     found = Request([], [], set())
     try:
-        is_json = _JSON.match(message) is not None
-        found.clusters.update((_json_clusters if is_json else _clusters)(message))
-        for name, body, skipped in (_json if is_json else _binary)(message):
+        if _JSON.match(message):
+            request = _decode(message)
+            clusters, records = _json_clusters(request), _json(request)
+        else:
+            clusters, records = _clusters(message), _binary(message)
+        found.clusters.update(clusters)
+        for name, body, skipped in records:
             if name != _GAP:
                 found.bodies.append(body)
             elif not skipped:
@@ -125,8 +129,8 @@ def _within(message: bytes, *tags: bytes) -> list[bytes]:
     return found
 
 
-def _json(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
-    for resource in _decode(message).resource_logs:
+def _json(request: _Request) -> Iterator[tuple[str, bytes, bool]]:
+    for resource in request.resource_logs:
         for scope in resource.scope_logs:
             for record in scope.log_records:
                 reasons = [one.value for one in record.attributes if one.key == _GAP + ".reason"]
@@ -134,8 +138,8 @@ def _json(message: bytes) -> Iterator[tuple[str, bytes, bool]]:
                 yield record.event_name, record.body.string_value.encode(), skipped
 
 
-def _json_clusters(message: bytes) -> Iterator[str]:
-    for resource in _decode(message).resource_logs:
+def _json_clusters(request: _Request) -> Iterator[str]:
+    for resource in request.resource_logs:
         for one in resource.resource.attributes:
             if one.key == _CLUSTER:
                 yield _body(one.value).string_value

@@ -153,7 +153,7 @@ def _lines_of_array(
     except msgspec.ValidationError as error:
         raise NoEventsError(f"an item is no audit event: {error}") from None
     except REFUSED:
-        pass  # something in an event that only the careful reading passes over
+        pass  # something in an event that only `json_scan` passes over
     items: list[bytes] = []
     kinds: list[str] = []
     for item in json_scan.items(json_scan.whole(array)):
