@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, words
+from k8s_audit_otlp.otlp.mapping import EVENT_NAME
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
@@ -22,7 +23,6 @@ CHAIN_ID = CHAIN + "id"
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
 # What a record of an audit event has, under whatever uid; none of the agent's own has any of it.
-_EVENT_NAME = "k8s.audit.event"
 _AUDIT_IDS = ("k8s.audit.id", "auditID")
 _EVENT_IN_BODY = re.compile(r'\{.{0,400}?"apiVersion":\s?"audit\.k8s\.io/', re.DOTALL)
 _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
@@ -173,7 +173,7 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
 
 def is_event(known: Mapping[str, Any]) -> bool:
     """Say whether a record is one of an audit event, by its name, an audit id or its body."""
-    if text_of(known, "event.name") == _EVENT_NAME or any(text_of(known, n) for n in _AUDIT_IDS):
+    if text_of(known, "event.name") == EVENT_NAME or any(text_of(known, n) for n in _AUDIT_IDS):
         return True
     return _EVENT_IN_BODY.match(body_of(known) or "") is not None
 
