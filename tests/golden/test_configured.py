@@ -5,7 +5,7 @@ from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.model import Block, Span
 

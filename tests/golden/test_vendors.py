@@ -10,7 +10,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.agent.build import batch_limits
-from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.vendors.preset import VENDORS

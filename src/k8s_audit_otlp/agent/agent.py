@@ -53,7 +53,7 @@ COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYN
 class Agent:
     """One process's work.
 
-    `start` may raise StateError, StateLockedError, ConfigurationError or OSError; after it, trouble
+    `start` may raise StateError, StateLockedError, ConfigError or OSError; after it, trouble
     is waited for and reported, never raised.
     """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.blocks import values_in
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.reading.document import where

@@ -17,7 +17,7 @@ from k8s_audit_otlp.agent.build import (
     sender_of,
     with_resource,
 )
-from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter

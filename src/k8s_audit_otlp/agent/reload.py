@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from k8s_audit_otlp.agent.config_changes import changes, effects
-from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -90,7 +90,7 @@ class Reload:
             new = self._read()
             _same_state(config, new.config)
             said = [*changes(config, new.config), *self._effects(config, new.config)]
-        except (ConfigError, ConfigurationError) as error:
+        except ConfigError as error:
             self._refuse(error)
             return False
         self.refused = False
@@ -127,13 +127,9 @@ class Reload:
             logger.info("reload: %s", line, extra=fields("reloading"))
         self.next, self.said = new, tuple(said)
 
-    def _refuse(self, error: ConfigError | ConfigurationError) -> None:
+    def _refuse(self, error: ConfigError) -> None:
         self.refused = True
-        mistakes = (
-            [one.in_file(error.source) for one in error.mistakes]
-            if isinstance(error, ConfigError)
-            else [str(error)]
-        )
+        mistakes = [one.in_file(error.source) for one in error.mistakes]
         for mistake in mistakes:
             logger.error(
                 "reload refused, the old configuration stays: %s",
@@ -175,14 +171,15 @@ class Reload:
 def _same_state(old: Config, new: Config) -> None:
     """Refuse to leave the positions behind."""
     if new.service.state_dir != old.service.state_dir:
-        raise ConfigurationError(
-            f"service::state_dir: {new.service.state_dir} holds other positions, all would be "
-            "sent again; stop the agent, move the directory, start it"
+        raise ConfigError.at(
+            "service::state_dir",
+            f"{new.service.state_dir} holds other positions, all would be sent again",
+            "stop the agent, move the directory, start it",
         )
 
 
 def _mappings_or_none(config: Config) -> Mappings | None:
-    with suppress(ConfigurationError):  # whoever starts with it says so
+    with suppress(ConfigError):  # whoever starts with it says so
         return _mappings(config)
     return None
 

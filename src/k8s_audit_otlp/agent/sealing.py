@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.service import EvidenceBlock
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.seal import INTERVAL_S, KeyFileError, SealKey
@@ -39,13 +39,14 @@ class Sealing:
     def begin(self) -> None:
         """Read the key, where one is configured.
 
-        Raise ConfigurationError where it cannot be used.
+        Raise ConfigError where it cannot be used.
         """
         if self._block.key_file:
             try:
                 self._key = SealKey.read(Path(self._block.key_file))
             except KeyFileError as error:
-                raise ConfigurationError(f"service::evidence::key_file: {error}") from None
+                what, _, hint = str(error).partition("; ")
+                raise ConfigError.at("service::evidence::key_file", what, hint) from None
 
     def look(self) -> None:
         """Seal when it is time. Called whenever the commit loop comes round."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import assert_never
 
 from k8s_audit_otlp.agent.kafka import source_settings
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.extensions import BearerToken
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.sources import (
     AuditWebhook,
     CloudWatch,
@@ -96,7 +96,7 @@ class Sources:
     def start(self) -> None:
         """Take what comes from now on.
 
-        Raise ConfigurationError where an address or a certificate cannot be used.
+        Raise ConfigError where an address or a certificate cannot be used.
         """
         for name, source in self._config.sources.items():
             if not self._on:
@@ -113,8 +113,9 @@ class Sources:
                 self.addresses[name] = running.start()
             except (OSError, TlsError) as error:
                 why = getattr(error, "strerror", None) or str(error)
-                raise ConfigurationError(
-                    f"receivers::{name}: it cannot be started: {why}"
+                hint = "correct its address, or its certificates"
+                raise ConfigError.at(
+                    f"receivers::{name}", f"it cannot be started: {why}", hint
                 ) from None
             self.running[name] = running
             more = fields("source", receiver=name, address=self.addresses[name])

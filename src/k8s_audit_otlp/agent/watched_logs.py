@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Thread
 
 from k8s_audit_otlp.agent.build import deleted_segments_of, paths_of
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.event.shrink import WHOLE_BODY_BYTES
 from k8s_audit_otlp.exporter.reasons import describe
@@ -47,16 +47,17 @@ class WatchedLogs:
     def open(self, receiver_id: str, manifests: Mapping[str, Manifest]) -> list[AuditLog]:
         """Open the logs of a receiver; *manifests* is what is known of them.
 
-        Raise ConfigurationError where there is nothing, or a directory.
+        Raise ConfigError where there is nothing, or a directory.
         """
         receiver = self._config.receivers[receiver_id]
         limits = _limits(self._config, receiver_id, once=self._once)
         logs = []
         for path in self._paths(receiver_id):
             if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where it is closed to us
-                raise ConfigurationError(
-                    f"receivers::{receiver_id}::include: {path} is a directory; "
-                    f"write the live file in it, such as {path / 'audit.log'}"
+                raise ConfigError.at(
+                    f"receivers::{receiver_id}::include",
+                    f"{path} is a directory",
+                    f"write the live file in it, such as {path / 'audit.log'}",
                 )
             state = manifests.get(str(LogKey(receiver_id, str(path))))
             journal, deleted = LogJournal(logger), deleted_segments_of(receiver)
@@ -70,9 +71,10 @@ class WatchedLogs:
         receiver = self._config.receivers[receiver_id]
         paths, patterns = paths_of(receiver), ", ".join(receiver.include)
         if not paths and self._once:
-            raise ConfigurationError(
-                f"receivers::{receiver_id}::include: nothing matches {patterns}; "
-                "write the path of the live file"
+            raise ConfigError.at(
+                f"receivers::{receiver_id}::include",
+                f"nothing matches {patterns}",
+                "write the path of the live file",
             )
         if not paths:
             more = fields("no_log", receiver=receiver_id)

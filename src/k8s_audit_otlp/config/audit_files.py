@@ -9,21 +9,13 @@ from typing import Literal
 
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.config.audit import Audit
-from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
 from k8s_audit_otlp.config.template import read_regular
 from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 
 MAX_FILE_BYTES = 4 << 20  # the largest policy in use has some 100 KB; a log given by mistake more
-
-
-class AuditFileError(Exception):
-    """A file cannot be used: everything that is wrong with it, a line each, and the hint."""
-
-    def __init__(self, key: str, what: str, hint: str) -> None:
-        self.mistakes = [Mistake(key, line, hint) for line in what.splitlines()]
-        super().__init__("\n".join(map(str, self.mistakes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +36,11 @@ def read_policy(name: str, key: str = "policy") -> PolicyText:
         try:
             text = read_bytes(name, key, hint).decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise AuditFileError(key, f"{name} is not UTF-8 text", hint) from None
+            raise ConfigError.at(key, f"{name} is not UTF-8 text", hint) from None
     try:
         Policy.parse(text, name)
     except PolicyError as error:
-        raise AuditFileError(key, str(error), "correct the policy") from None
+        raise ConfigError.at(key, str(error), "correct the policy") from None
     return PolicyText(text, name)
 
 
@@ -59,7 +51,7 @@ def read_rules(audit: Audit) -> RedactionRules:
         secret = read_bytes(path, place, "create it, or let the agent read it").strip()
         if len(secret) < MIN_KEY_BYTES:
             what = f"{path} holds {len(secret)} bytes"
-            raise AuditFileError(place, what, f"write {MIN_KEY_BYTES} random bytes or more")
+            raise ConfigError.at(place, what, f"write {MIN_KEY_BYTES} random bytes or more")
     bodies: Literal["keep", "drop"] = "drop" if audit.bodies == "drop" else "keep"
     return audit.redaction.build(secret, bodies)
 
@@ -68,4 +60,4 @@ def read_bytes(name: str, key: str, hint: str) -> bytes:
     try:
         return read_regular(name, MAX_FILE_BYTES)
     except OSError as error:
-        raise AuditFileError(key, f"{name} cannot be read ({error.strerror})", hint) from None
+        raise ConfigError.at(key, f"{name} cannot be read ({error.strerror})", hint) from None

@@ -1,7 +1,7 @@
 """What is wrong with a configuration, and what about it deserves a word. Values only."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 
@@ -20,6 +20,8 @@ class Mistake:
         return f"{place}{self.what}; {self.hint}"
 
     def in_file(self, name: str) -> str:
+        if not name:
+            return str(self)
         return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"
 
 
@@ -31,7 +33,7 @@ def suggest(name: str, candidates: Iterable[str]) -> str:
 
 
 class ConfigError(Exception):
-    """Every mistake of one configuration, one a line."""
+    """Every mistake of one configuration, one a line; what is found when it runs has no source."""
 
     def __init__(
         self,
@@ -47,6 +49,17 @@ class ConfigError(Exception):
         self.json_logs = json_logs
         self.mistakes = sorted(mistakes, key=lambda mistake: mistake.line or 0)
         super().__init__("\n".join(mistake.in_file(source) for mistake in self.mistakes))
+
+    @classmethod
+    def at(cls, where: str, what: str, hint: str) -> "ConfigError":
+        """Return one for what does not fit the world, a mistake for each line of *what*."""
+        return cls("", [Mistake(where, line, hint) for line in what.splitlines()])
+
+    def below(self, place: str) -> "ConfigError":
+        """Return the same mistakes as those of the block at *place*."""
+        return ConfigError(
+            self.source, [replace(one, where=f"{place}::{one.where}") for one in self.mistakes]
+        )
 
 
 class Kind(StrEnum):

@@ -23,11 +23,11 @@ from typing import Any, Final, Self
 from opentelemetry.sdk._logs import LoggerProvider
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.shutdown import DrainTarget
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Sdk
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.transport.sdk import SCOPE, LoggerProviderSender
@@ -69,7 +69,7 @@ class AuditLogReceiver:
         """Take up the position, and follow the log in threads until `close`.
 
         Raise StateError where the position cannot be read, StateLockedError where another process
-        or receiver uses the state directory, ConfigurationError where a file that `audit` names
+        or receiver uses the state directory, ConfigError where a file that `audit` names
         cannot be used, or the log is none.
         """
         try:
@@ -85,7 +85,8 @@ class AuditLogReceiver:
     def _begin(self) -> None:
         self._agent.start()
         if not self._agent.logs:  # a pattern, and nobody here looks again
-            raise ConfigurationError("nothing matches the path; give that of the live file")
+            hint = "give that of the live file"
+            raise ConfigError.at("", "nothing matches the path", hint)
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until the provider has taken what is in the log now, and the notices about it.

@@ -146,7 +146,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
     [
         ((), "--event FILE, --path LOG"),
         (("--exporter", "x"), "--exporter needs the --config"),
-        (("--config", "CONFIG", "--exporter", "x"), "known are otlp_http/siem, otlp_file/copy"),
+        (("--config", "CONFIG", "--exporter", "x"), "known are otlp_file/copy, otlp_grpc/disabled"),
         (("--path", "nowhere/audit.log"), "nowhere: No such file"),
         (("--path", "LOG.old"), "there is no such log"),
         (("--path", "LOG", "--policy", "lowvolume"), "or one of low-volume"),

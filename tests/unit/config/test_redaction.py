@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.config.audit import Audit
-from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
+from k8s_audit_otlp.config.audit_files import read_policy, read_rules
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.redaction import Redaction
 from k8s_audit_otlp.event.redact.rules import RULES, RedactionRules
 
@@ -30,7 +31,7 @@ def test_the_key_is_read_from_its_file(tmp_path: Path) -> None:
     file.write_bytes(b"0123456789abcdef\n")
     assert read_rules(audit).key == b"0123456789abcdef"
     file.write_bytes(b"short\n")
-    with pytest.raises(AuditFileError, match="holds 5 bytes"):
+    with pytest.raises(ConfigError, match="holds 5 bytes"):
         read_rules(audit)
 
 
@@ -38,7 +39,7 @@ def test_the_key_is_read_from_its_file(tmp_path: Path) -> None:
 def test_a_policy_that_does_not_parse_is_refused(text: str, tmp_path: Path) -> None:
     """An empty one as well."""
     (tmp_path / "p.yaml").write_text(text)
-    with pytest.raises(AuditFileError, match="policy"):
+    with pytest.raises(ConfigError, match="policy"):
         read_policy(str(tmp_path / "p.yaml"))
 
 
@@ -51,5 +52,5 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     """Nor is a device."""
     os.mkfifo(tmp_path / "fifo")
     for name in (str(tmp_path / "fifo"), "/dev/zero", str(tmp_path)):
-        with pytest.raises(AuditFileError, match="not a file"):
+        with pytest.raises(ConfigError, match="not a file"):
             read_policy(name)

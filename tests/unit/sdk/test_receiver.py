@@ -16,7 +16,7 @@ from opentelemetry.sdk._logs.export import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from k8s_audit_otlp.agent.mapping import ConfigurationError
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.sdk import AuditLogReceiver
 from k8s_audit_otlp.state.lock import StateLockedError
 from tests.kit.events import SECRET, EventSource
@@ -261,7 +261,7 @@ def test_a_start_that_fails_lets_go_of_the_state(
 ) -> None:
     """The program may try again with another path."""
     state = log_dir.parent / "s"
-    with pytest.raises(ConfigurationError, match=why):
+    with pytest.raises(ConfigError, match=why):
         AuditLogReceiver(log_dir / name, logger_provider=provider, state_dir=state).start()
     _write(log_dir / "audit.log", 1)
     path = log_dir / "audit.log"

@@ -10,10 +10,10 @@ import click
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import paths_of, resource_scopes_of
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
+from k8s_audit_otlp.config.audit_files import read_policy
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
@@ -25,7 +25,6 @@ from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import (
     ExplainTarget,
     of_config,
-    read_policy_file,
     without_config,
 )
 from k8s_audit_otlp.tools.text import denied
@@ -51,10 +50,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         raise click.UsageError("--exporter needs the --config that it stands in")
     if event_file is not None and (log is not None or page is not None):
         raise click.UsageError("--event is for single events; --path and --html for logs")
-    try:
-        config, targets = _targets(config_file, exporters, policies)
-    except ConfigurationError as error:
-        die(str(error))
+    config, targets = _targets(config_file, exporters, policies)
     if event_file is not None:
         _explain(event_file, targets, as_json=as_json)
         return
@@ -70,7 +66,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 def _targets(
     config_file: Path | None, exporters: tuple[str, ...], policies: tuple[str, ...]
 ) -> tuple[Config | None, list[ExplainTarget]]:
-    tried = [read_policy_file(name) for name in policies]
+    tried = [read_policy(name, "--policy") for name in policies]
     if config_file is None:
         return None, without_config(tried)
     config = load_config(config_file).config

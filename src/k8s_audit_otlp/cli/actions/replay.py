@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.replay import CountingSender, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
@@ -98,8 +97,6 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
         delivered = agent.run()
     except (StateError, StateLockedError) as error:
         die(str(error), STATE)
-    except ConfigurationError as error:
-        die(str(error), USAGE)
     except OSError as error:
         die(f"{error.filename or ''}: {error.strerror}")
     tally = Tally()

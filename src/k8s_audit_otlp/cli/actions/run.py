@@ -13,7 +13,6 @@ from types import FrameType
 import click
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.mapping import ConfigurationError
 from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
@@ -178,7 +177,7 @@ def _start(
         resumed = agent.start(partial(_tell, agent, status, reloaded=before is not None))
     except (StateError, StateLockedError) as error:
         why, code = str(error), STATE
-    except ConfigurationError as error:
+    except ConfigError as error:
         why, code = str(error), USAGE
     except ValueError as error:
         where = "service::telemetry::metrics::address: " if agent.started else ""

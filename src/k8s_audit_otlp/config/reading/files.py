@@ -10,11 +10,11 @@ from stat import S_IFREG, S_ISDIR, S_ISREG
 from typing import Any
 
 from k8s_audit_otlp.config.audit import Audit
-from k8s_audit_otlp.config.audit_files import AuditFileError, read_policy, read_rules
+from k8s_audit_otlp.config.audit_files import read_policy, read_rules
 from k8s_audit_otlp.config.blocks import Tls, values_in
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.reading.document import where as key_of
 from k8s_audit_otlp.config.reading.needs import check_packages, check_tls
@@ -134,9 +134,8 @@ def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
     for read in (lambda: audit.policy and read_policy(audit.policy), lambda: read_rules(audit)):
         try:
             read()
-        except AuditFileError as error:
-            for one in error.mistakes:
-                found.mistake((*path, *one.where.split("::")), one.what, one.hint)
+        except ConfigError as error:
+            found.mistakes += error.below(key_of(path)).mistakes
 
 
 def secrets_in(config: Config) -> Iterator[Secret]:

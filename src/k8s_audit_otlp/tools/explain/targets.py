@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from k8s_audit_otlp.agent.build import batch_limits
-from k8s_audit_otlp.agent.mapping import ConfigurationError, ExporterMapping
-from k8s_audit_otlp.config.audit_files import AuditFileError, PolicyText, read_policy
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
+from k8s_audit_otlp.config.audit_files import PolicyText
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import (
     Exporter,
@@ -16,6 +16,7 @@ from k8s_audit_otlp.config.exporters import (
     OtlpHttp,
     Sdk,
 )
+from k8s_audit_otlp.config.mistakes import ConfigError, suggest
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.transport.compress import Compression
@@ -49,17 +50,6 @@ class ExplainTarget:
         return self.form in ("HTTP", "gRPC")
 
 
-def read_policy_file(name: str) -> PolicyText:
-    """Read a policy file, or a policy that comes with the package when there is no such file.
-
-    Raise ConfigurationError where neither is there, or it cannot be read.
-    """
-    try:
-        return read_policy(name, "--policy")
-    except AuditFileError as error:
-        raise ConfigurationError(str(error)) from None
-
-
 def of_config(
     config: Config, wanted: Sequence[str], policies: Sequence[PolicyText] = ()
 ) -> list[ExplainTarget]:
@@ -67,13 +57,12 @@ def of_config(
 
     With *policies* each of them is tried out in the place of the exporter's own.
 
-    Raise ConfigurationError where an exporter is unknown, or a file that it names says nothing
-    usable.
+    Raise ConfigError where an exporter is unknown, or a file that it names says nothing usable.
     """
     for name in wanted:
         if name not in config.exporters:
-            known = ", ".join(config.exporters)
-            raise ConfigurationError(f"--exporter: there is no {name}; known are {known}")
+            hint = suggest(name, config.exporters)
+            raise ConfigError.at("--exporter", f"there is no {name}", hint)
     names = wanted or [n for n in config.exporters if config.receivers_of(n)]
     targets = [_exporter(name, config) for name in names]
     if not policies:

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.agent.mapping import ExporterMapping
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit.events import SECRET, EventSource

@@ -13,21 +13,17 @@ import msgspec
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.audit_files import (
-    AuditFileError,
     PolicyText,
     read_policy,
     read_rules,
 )
 from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-
-
-class ConfigurationError(Exception):
-    """The configuration does not fit what is on disk; the message says where, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +41,14 @@ class ExporterMapping:
     def of(cls, name: str, exporter: Exporter) -> "ExporterMapping":
         """Read an exporter's `audit` block and the files that it names.
 
-        Raise ConfigurationError where a file cannot be read or says nothing usable.
+        Raise ConfigError where a file cannot be read or says nothing usable.
         """
         audit = exporter.audit
         try:
             policy = read_policy(audit.policy) if audit.policy else PolicyText("", "")
             rules = read_rules(audit)
-        except AuditFileError as error:
-            lines = (f"exporters::{name}::audit::{one}" for one in error.mistakes)
-            raise ConfigurationError("\n".join(lines)) from None
+        except ConfigError as error:
+            raise error.below(f"exporters::{name}::audit") from None
         return cls(
             MappingOptions(
                 profile=audit.profile,
