@@ -53,10 +53,11 @@ class Sealing:
         if self._monotonic() - self._at >= INTERVAL_S:
             self.seal()
 
-    def seal(self) -> None:
+    def seal(self, *, stops: bool = False) -> None:
+        """Seal every chain; *stops*: the agent ends then."""
         if self._key is None:
             return
-        seals = self._evidence.seal(self._key)
+        seals = self._evidence.seal(self._key, stops=stops)
         if seals:
             self._at = self._monotonic()
         if seals and self._file is not None:
@@ -71,7 +72,7 @@ class Sealing:
         if self._key is None:
             return
         self._evidence.write_receipts()
-        self.seal()
+        self.seal(stops=True)
         commit()
         end = self._monotonic() + _LAST_S
         while self._monotonic() < end and any(len(s.outbox) for s in subscriptions):

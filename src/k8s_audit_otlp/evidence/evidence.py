@@ -74,15 +74,18 @@ class Evidence:
             subscription.outbox.add(linked)
             return linked
 
-    def seal(self, key: SealKey) -> list[Notice]:
-        """Seal every chain; every exporter gets every seal. Return them."""
+    def seal(self, key: SealKey, *, stops: bool = False) -> list[Notice]:
+        """Seal every chain; every exporter gets every seal. Return them.
+
+        *stops*: the agent ends then, so that nobody waits for the next one.
+        """
         seals = []
         for subscription in self._subscriptions:
             with subscription.lock:
                 chain = subscription.chain
             if chain.number:
-                log = str(subscription.log.key)
-                seals.append(key.seal(chain, log, subscription.exporter, self._now_ns()))
+                log, exporter = str(subscription.log.key), subscription.exporter
+                seals.append(key.seal(chain, log, exporter, self._now_ns(), stops=stops))
         for notice in seals:
             for subscription in self._subscriptions:
                 subscription.outbox.add(notice)

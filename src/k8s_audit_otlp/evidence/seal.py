@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 SEAL = "k8s.audit.seal."
 EVENT = "k8s.audit.seal"
+AGENT = SEAL + "agent"  # of the last seal before an agent ends: STOPPED
+STOPPED = "stopped"
 INTERVAL_S = 600.0  # the longest that a link stays without a seal
 INFO = 9
 _SIGNED = (
@@ -129,8 +131,10 @@ class SealKey:
     def sign(self, data: bytes) -> str:
         return base64.b64encode(self.key.sign(data)).decode()
 
-    def seal(self, chain: Chain, log: str, exporter: str, now_ns: int) -> Notice:
-        """Sign that *chain* has come so far by now."""
+    def seal(
+        self, chain: Chain, log: str, exporter: str, now_ns: int, *, stops: bool = False
+    ) -> Notice:
+        """Sign that *chain* has come so far by now; *stops*: and that the agent ends then."""
         attributes: dict[str, Value] = {
             EXPORTER: exporter,
             SEAL + "log": log,
@@ -140,6 +144,8 @@ class SealKey:
             CHAIN + "number": chain.number,
             CHAIN + "hash": chain.hash,
         }
+        if stops:
+            attributes[AGENT] = STOPPED
         attributes[SEAL + "signature"] = self.sign(signed_text(attributes))
         return Notice(
             f"seal-{chain.id}-{chain.number}-{now_ns:x}",
@@ -155,6 +161,8 @@ class SealKey:
 def signed_text(attributes: Mapping[str, object]) -> bytes:
     """Return the bytes that a seal's signature is over, from what it says of itself."""
     lines = ["k8s-audit-otlp seal v1", *(str(attributes.get(name, "")) for name in _SIGNED)]
+    if said := attributes.get(AGENT):
+        lines.append(str(said))
     return "\n".join(lines).encode()
 
 

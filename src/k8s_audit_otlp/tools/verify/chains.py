@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash
-from k8s_audit_otlp.evidence.seal import SEAL, is_signed, signed_text
+from k8s_audit_otlp.evidence.seal import AGENT, SEAL, STOPPED, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.exports.record import (
     SEGMENT,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
 _FIRST = SEGMENT + "first_event_ns"
 _LAST = SEGMENT + "last_event_ns"
-_SEAL_NAMES = (EXPORTER, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
+_SEAL_NAMES = (EXPORTER, AGENT, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ class ChainReport:
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
     sealed_by: str = ""  # and the key that made it
+    stopped: bool = False  # and that the agent ended then
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
@@ -186,8 +187,9 @@ class Links:
                 chain.faults.append(f"sealed and not there: number {number}")
         elif said[HASH] not in {link.hash for link in links.values() if link.sound}:
             chain.faults.append(f"not what was sealed: number {number}")
-        if self._keys is not None and number >= chain.sealed:
+        if self._keys is not None and (number, time_ns) >= (chain.sealed, chain.sealed_ns):
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
+            chain.stopped = said[AGENT] == STOPPED
 
 
 def _span(first: int, last: int) -> str:

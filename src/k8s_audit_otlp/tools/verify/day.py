@@ -78,7 +78,8 @@ def _judged(  # noqa: PLR0913 - what is asked, and until when
     keys: "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None",
     now_ns: int,
 ) -> Verdict:
-    scope = Scope(cluster, day.since_ns, day.until_ns, by_end=True)
+    is_over = day.until_ns <= now_ns  # else seals that are not due yet are not asked for
+    scope = Scope(cluster, day.since_ns, day.until_ns if is_over else 0, by_end=True)
     judge = Judge(scope, keys[0] if keys else None)
     until_ns = min(now_ns, day.until_ns + _AROUND_NS)
     links = store.links(day.since_ns - _AROUND_NS, until_ns)

@@ -1,6 +1,6 @@
 """Judges exports, one record after the other; each part takes in what concerns it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,13 @@ from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.fields import Fields
 from k8s_audit_otlp.tools.verify.raw_files import RawFiles
 from k8s_audit_otlp.tools.verify.scope import Scope
+from k8s_audit_otlp.tools.verify.unreceipted import Unreceipted
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-_LATE_S = 60.0  # a seal may come so much later than it is due
+_LATE_NS = int((INTERVAL_S + 60) * 1e9)  # after a seal; a minute later than one is due
 
 
 class Judge:
@@ -56,6 +57,7 @@ class Judge:
         segments = self._contents.segments
         newest_ns, without = segments.newest_ns(), segments.without_receipt(left_out)
         self._see_who_waits(links, newest_ns)
+        self._see_who_ran_on(links, without)
         complete = self._comparison.report()
         for segment in complete.segments:
             if segment.identity in self._contents.hashed:
@@ -80,8 +82,16 @@ class Judge:
         """
         times = (ns for chain in links.chains for ns in (chain.sealed_ns, *chain.unsealed_ns))
         until_ns, newest_ns = self._scope.until_ns, max(newest_ns, *times, 0)
-        late_ns = int((INTERVAL_S + _LATE_S) * 1e9)
         for chain in links.chains:
-            is_due = until_ns or chain.sealed_ns < newest_ns - late_ns
+            is_due = until_ns or chain.sealed_ns < newest_ns - _LATE_NS
             chain.waits = bool(chain.unsealed_ns) and not is_due
-            chain.ends_early = 0 < chain.sealed_ns < (until_ns or newest_ns) - late_ns
+            chain.ends_early = 0 < chain.sealed_ns < (until_ns or newest_ns) - _LATE_NS
+
+    def _see_who_ran_on(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> None:
+        """Doubt a stop after which somebody sent events of the log that no chain speaks of."""
+        logs = {chain.id: self._contents.segments.log_of(chain.id) for chain in links.chains}
+        for chain in links.chains:
+            log = logs[chain.id]
+            newest_ns = max((x.last_ns for x in without if log and x.log == log), default=0)
+            sealed_ns = max(c.sealed_ns for c in links.chains if logs[c.id] == log)
+            chain.stopped &= newest_ns < sealed_ns + _LATE_NS

@@ -110,9 +110,13 @@ class Segments:
         """Return by log when the newest segment began that has a receipt, for each chain."""
         begins: dict[str, list[int]] = {}
         for chain, (_, first_ns) in self._receipts.items():
-            here = (self._of[i].log for i in self._receipted[chain] if i in self._of)
-            begins.setdefault(next(here, ""), []).append(first_ns)
+            begins.setdefault(self.log_of(chain), []).append(first_ns)
         return begins
+
+    def log_of(self, chain: str) -> str:
+        """Name the log of a chain's receipts; "" where no event of them tells it."""
+        here = (self._of[i].log for i in self._receipted.get(chain, ()) if i in self._of)
+        return next(here, "")
 
 
 def _log_of(beside: Mapping[str, Any]) -> str:

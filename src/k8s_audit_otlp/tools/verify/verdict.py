@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.evidence.seal import INTERVAL_S
 from k8s_audit_otlp.tools.text import counted, time_of
-from k8s_audit_otlp.tools.verify.chains import IntegrityReport
+from k8s_audit_otlp.tools.verify.chains import ChainReport, IntegrityReport
 from k8s_audit_otlp.tools.verify.field_names import FieldReport
 from k8s_audit_otlp.tools.verify.raw_files import RawReport
 from k8s_audit_otlp.tools.verify.report import VerifyReport
@@ -69,12 +69,28 @@ class Verdict:
                 continue
             if not chain.sealed:
                 yield f"{chain.exporter} ({chain.id}): no seal by a key that was given"
-            elif not chain.waits and (count := sum(map(self.scope.may_hold, chain.unsealed_ns))):
+            elif not chain.waits and (count := self._unsealed_links(chain)):
                 yield (
                     f"{chain.exporter} ({chain.id}): {counted(count, 'link')} after number "
                     f"{chain.sealed} not sealed, and no seal for {INTERVAL_S / 60:.0f} minutes: it "
                     "was taken out, the agent was killed, or it came after what was exported"
                 )
+            elif self._is_cut_off(chain):
+                yield (
+                    f"{chain.exporter} ({chain.id}): its newest seal is of "
+                    f"{time_of(chain.sealed_ns)}, and till the end of the range no other came: "
+                    "receipts and seals were taken out, the agent was killed, or its seals came "
+                    "after what was exported; seals kept elsewhere show which"
+                )
+
+    def _unsealed_links(self, chain: ChainReport) -> int:
+        """Count its links that may be of the range and have no seal."""
+        return sum(map(self.scope.may_hold, chain.unsealed_ns))
+
+    def _is_cut_off(self, chain: ChainReport) -> bool:
+        """Tell whether its seals end within a range with an end, and no stop of the agent does."""
+        is_of_range = self.scope.until_ns and chain.sealed_ns >= self.scope.since_ns
+        return bool(is_of_range) and chain.ends_early and not (chain.stopped or chain.replay)
 
     def _starts(self) -> Iterator[str]:
         """Name chains that begin behind their first link, where more should be there."""
@@ -145,12 +161,19 @@ class Verdict:
     def _ends(self) -> Iterator[str]:
         """Name chains of which nothing shows that no more came: a stopped agent's are so, too."""
         for chain in self.sound.chains:
-            if chain.ends_early and chain.last and not (chain.unsealed_ns or chain.replay):
-                yield (
-                    f"{chain.exporter} ({chain.id}): what came after its newest seal, of "
-                    f"{time_of(chain.sealed_ns)}: the agent stopped then, or receipts and seals "
-                    "were taken out, which seals kept elsewhere show"
-                )
+            if not (chain.ends_early and chain.last) or chain.replay:
+                continue
+            if self._unsealed_links(chain) or self._is_cut_off(chain):
+                continue  # that is told of by itself
+            why = (
+                "the agent was stopped then, as the seal says; if it ran again, receipts and seals"
+                if chain.stopped
+                else "the agent was killed then, or receipts and seals"
+            )
+            yield (
+                f"{chain.exporter} ({chain.id}): what came after its newest seal, of "
+                f"{time_of(chain.sealed_ns)}: {why} were taken out, which seals kept elsewhere show"
+            )
 
     @property
     def faults(self) -> list[str]:

@@ -1,0 +1,113 @@
+"""Receipts and seals that are taken off the end of an export, beside an agent that was stopped."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.kit.agent import Fixture, exported
+from tests.kit.backend import Backend
+from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
+
+NUMBER, AGENT = "k8s.audit.chain.number", "k8s.audit.seal.agent"
+UNTIL = ("--to", "2100-01-01")
+RAN_ON = "till the end of the range no other came"
+STOPPED = "the agent was stopped then, as the seal says"
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fixture, Path]]:
+    """Return three sealed segments of an agent that was stopped after each, and the public key."""
+    with Backend() as backend:
+        made = Fixture(tmp_path_factory.mktemp("night"), backend)
+        made.receiver = "resource: {k8s.cluster.name: prod, k8s.node.name: cp-1}"
+        key = with_key(made)
+        for n in range(3):
+            segment(made, n)
+        yield made, key
+
+
+@pytest.fixture(scope="module")
+def other_node(
+    night: tuple[Fixture, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Rows, Path]]:
+    """Return what a back end has of a node that began after that, and its key."""
+    assert night
+    with Backend() as backend:
+        made = Fixture(tmp_path_factory.mktemp("node"), backend, seed=2)
+        made.receiver = "resource: {k8s.cluster.name: prod, k8s.node.name: cp-2}"
+        key = with_key(made)
+        segment(made, 0)
+        yield exported(backend), key
+
+
+def is_seal(row: Row) -> bool:
+    return "k8s.audit.seal.key" in row
+
+
+def cut_off(rows: Rows, number: int, *, stopped: bool) -> Rows:
+    """Take out links and seals after a number, all events since, and stops unless *stopped*."""
+    kept = [r for r in rows if int(r.get(NUMBER, 0)) <= number and (stopped or AGENT not in r)]
+    receipted = {str(r["k8s.audit.segment.identity"]) for r in kept if is_receipt(r)}
+    return [r for r in kept if not is_event(r) or str(r[UID]).partition("-")[0] in receipted]
+
+
+def test_receipts_and_seals_that_are_cut_off_are_found(night: tuple[Fixture, Path]) -> None:
+    """Where the range has an end: without one, nothing says that more was due."""
+    fixture, key = night
+    kept = cut_off(exported(fixture.backend), 2, stopped=False)
+    result = judged(fixture.folder, kept, "--key", str(key), *UNTIL)
+    assert result.exit_code == 7, result.output
+    assert RAN_ON in result.output
+    assert judged(fixture.folder, kept, "--key", str(key)).exit_code == 0
+
+
+def test_an_agent_that_was_stopped_is_no_alarm(night: tuple[Fixture, Path]) -> None:
+    """Its last seal says so; that it did not run again is said to be unknown."""
+    fixture, key = night
+    kept = cut_off(exported(fixture.backend), 3, stopped=True)
+    result = judged(fixture.folder, kept, "--key", str(key), *UNTIL)
+    assert result.exit_code == 0, result.output
+    assert STOPPED in result.output
+
+
+def test_a_stop_cannot_be_put_into_another_seal(night: tuple[Fixture, Path]) -> None:
+    fixture, key = night
+    kept = cut_off(exported(fixture.backend), 2, stopped=False)
+    for row in filter(is_seal, kept):
+        row[AGENT] = "stopped"
+    result = judged(fixture.folder, kept, "--key", str(key), *UNTIL)
+    assert result.exit_code == 6, result.output
+    assert "its key did not sign" in result.output
+
+
+def test_a_stop_after_which_events_came_is_none(night: tuple[Fixture, Path]) -> None:
+    """Whoever ran the agent again had it seal at its start: that was taken out."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    receipted = {str(r["k8s.audit.segment.identity"]) for r in rows if is_receipt(r)}
+    live = next(r for r in rows if is_event(r) and str(r[UID])[:16] not in receipted)
+    for name in live.keys() - {UID, "event.name", "body", "log.file.path", "k8s.node.name"}:
+        del live[name]
+    hour = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    live["body"] = re.sub(r'("stageTimestamp":")[^"]+', rf"\g<1>{hour}", live["body"])
+    result = judged(fixture.folder, rows, "--key", str(key), *UNTIL)
+    assert result.exit_code == 7, result.output
+    assert RAN_ON in result.output
+
+
+def test_a_chain_that_ended_before_the_range_is_no_alarm(
+    night: tuple[Fixture, Path], other_node: tuple[Rows, Path]
+) -> None:
+    """As that of a node that was taken away; it is named."""
+    fixture, key = night
+    kept = cut_off(exported(fixture.backend), 2, stopped=False)
+    theirs, their_key = other_node
+    first = next(r for r in theirs if is_receipt(r))["k8s.audit.segment.first_event_ns"]
+    start = datetime.fromtimestamp(int(first) // 1000 / 1e6, UTC).isoformat()
+    words = ("--key", str(key), "--key", str(their_key), "--from", start, *UNTIL)
+    result = judged(fixture.folder, [*kept, *theirs], *words)
+    assert result.exit_code == 0, result.output
+    assert "the agent was killed then, or receipts and seals" in result.output
