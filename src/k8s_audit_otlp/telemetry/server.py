@@ -17,6 +17,7 @@ from starlette.routing import Route
 from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
 from k8s_audit_otlp.telemetry.health import Health, Recent, liveness, readiness
 from k8s_audit_otlp.telemetry.metrics.prometheus import CONTENT_TYPE
+from k8s_audit_otlp.telemetry.pace import PacedSelector
 from k8s_audit_otlp.telemetry.page import document
 from k8s_audit_otlp.telemetry.views import HealthView
 
@@ -39,7 +40,9 @@ class Answers:
 
 
 class StatusServer(HttpServer):
-    """Serves until `stop`."""
+    """Serves until `stop`, at a pace that leaves the interpreter to the delivery."""
+
+    selector = PacedSelector
 
     def __init__(self, address: str, answers: Answers) -> None:
         """Listen at `host:port` once started. Raise ValueError where it is no address."""
