@@ -115,7 +115,7 @@ def test_records_one_after_another_may_be_over_several_lines(
             "a web page or XML: a login page",
         ),
         (b'\n<?xml version="1.0"?><results/>', "a web page or XML"),
-        (b'{"error":{"reason":"denied"},"status":401}', "--uid-field: error.reason, status"),
+        (b'{"error":{"reason":"denied"},"status":401}', "answers an error: denied; mend it"),
         (b'{"message": "cut', "nothing of it can be read as JSON"),
         (b"{\n", "nothing of it can be read as JSON"),
     ],

@@ -62,6 +62,27 @@ def test_the_form_shows_in_the_first_line(data: bytes) -> None:
     assert read(data) == UIDS
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "\n".join(["agent-started-18ec", *UIDS]).encode(),
+        orjson.dumps(["agent-started-18ec", *UIDS]),
+        _table([["1", uid, "x"] for uid in ["agent-started-18ec", *UIDS]]),
+    ],
+    ids=["a list", "a list in JSON", "a table without a header"],
+)
+def test_a_notice_may_come_first(data: bytes) -> None:
+    """An agent's first record is one: it is no name of a column."""
+    assert read(data) == ["agent-started-18ec", *UIDS]
+
+
+def test_a_cell_that_no_memory_should_hold_is_refused() -> None:
+    """Where it is named, and the way out."""
+    table = _table([["big", FIELD], *([cell, UIDS[0]] for cell in ("", "x" * (65 << 20)))])
+    with pytest.raises(UnreadableExportError, match=r"x: a cell is over 64 MiB; leave its column"):
+        read(table)
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
 def test_a_packed_export_is_unpacked(pack: Callable[..., Any]) -> None:
     """Seen by its first bytes, whatever it is called."""
@@ -134,7 +155,8 @@ def test_another_field_can_be_named() -> None:
     [
         (_lines([{"a": 1}]), "--uid-field"),
         (_table([["time", "message"], ["1", "x"]]), "--uid-field: time, message"),
-        (b"hello\n", "--uid-field"),
+        (b"too many outstanding requests\n", "it says only: too many outstanding requests"),
+        (b'{"status":"error","errorType":"bad_data","error":"parse error"}', "parse error"),
         (b'[{"a":1}]', "--uid-field"),
     ],
 )

@@ -30,7 +30,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     item_of_row,
     unescaped,
 )
-from k8s_audit_otlp.tools.verify.exports.uids import read_uid
+from k8s_audit_otlp.tools.verify.exports.uids import is_notice, read_uid
 from k8s_audit_otlp.tools.verify.exports.unpack import unpacked
 
 UID_FIELD = "log.record.uid"
@@ -51,6 +51,8 @@ _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered 
 _NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
 _NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
+# Elasticsearch, Loki, DataKit: where an answer that holds no record says why
+_ERRORS = ("error.reason", "error", "message")
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
 
 _read_row = msgspec.json.Decoder(list[Any]).decode
@@ -82,6 +84,9 @@ class Export:
             yield from self._records()
         except (EOFError, DamagedError, zstandard.ZstdError):
             what = "it is damaged or breaks off where it is packed; get it anew"
+            raise UnreadableExportError(f"{self.name}: {what}") from None
+        except csv.Error:
+            what = f"a cell is over {_MAX_CELL >> 20} MiB; leave its column out of the export"
             raise UnreadableExportError(f"{self.name}: {what}") from None
 
     def _records(self) -> Iterator[ExportRecord]:
@@ -130,7 +135,10 @@ class Export:
             return "this is an audit log itself; name what the back end gave out"
         if without is None:
             return f"nothing of it can be read as JSON, or it breaks off; {_WHAT_IT_TAKES}"
-        names = ", ".join(name[:40] for name in [*(without.own or ())][:20] if name)
+        own = without.own or {}
+        if said := next((own[name] for name in _ERRORS if own.get(name)), ""):
+            return f"the back end answers an error: {str(said)[:200]}; mend it, and ask again"
+        names = ", ".join(name[:40] for name in [*own][:20] if name)
         there = f": {names}" if names else ""
         return f"no record has a field {self._field}; name it with --uid-field{there}"
 
@@ -192,22 +200,22 @@ class Export:
         if delimiter == "\t" and not _NOT_ESCAPED.search(head):
             rows = map(_escaped_row, chain([first], texts))
         header = next(rows)
-        column = next((i for i, cell in enumerate(header) if read_uid(cell.strip())), None)
+        second = next(rows, [])
+        column = _column_of_uids(header, second)
         if column is not None:
-            yield ExportRecord(header[column].strip())
-            for row in rows:
+            for row in chain([header], [second] if second else [], rows):
                 yield ExportRecord(row[column].strip() if column < len(row) else "")
             return
         wanted = words(self._field)
-        second = next(rows, [])
         if any(cell.startswith("{'") for cell in header):
             raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         maps = any(cell.startswith("{'") for cell in second)
         if not maps and not any(("." + words(cell)).endswith("." + wanted) for cell in header):
-            raise UnreadableExportError(
-                f"{self.name}: no column {self._field}; name it with --uid-field: "
-                + ", ".join(cell[:40] for cell in header[:20])
-            )
+            what = f"no column {self._field}; name it with --uid-field: "
+            what += ", ".join(cell[:40] for cell in header[:20])
+            if not second:
+                what = f"it says only: {first.strip()[:200]}; {_WHAT_IT_TAKES}"
+            raise UnreadableExportError(f"{self.name}: {what}")
         last, breaks_off = list[str](), False
         for cells in filter(any, chain([second], rows)):
             if last:
@@ -233,10 +241,21 @@ def _names_of_rows(head: bytes) -> list[Any]:
         first = _read_row(head.partition(b"\n")[0])
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return []
-    row = next((cell for cell in first if not isinstance(cell, dict)), None)
-    if row is None or read_uid(str(row)) is not None:
+    if all(isinstance(cell, dict) for cell in first) or any(read_uid(str(c)) for c in first):
         return []
     return first
+
+
+def _column_of_uids(first: list[str], second: list[str]) -> int | None:
+    """Return which column of a table without names holds uids; None where it has names.
+
+    A name may look as the uid of a notice does, but not above another uid.
+    """
+    for index, cell in enumerate(map(str.strip, first)):
+        below = second[index].strip() if index < len(second) else ""
+        if read_uid(cell) or (is_notice(cell) and (read_uid(below) or is_notice(below))):
+            return index
+    return None
 
 
 def _escaped_row(line: str) -> list[str]:
