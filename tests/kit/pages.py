@@ -70,7 +70,8 @@ def _rows(
         if block in shared:
             yield f"| `{prefix}{name}` | [block](#block-{name}) | | {meaning} |"
         elif (each := _block_of(_each(key))) is not None:
-            yield from _rows(definitions[each], definitions, shared, f"{prefix}{name}::ID::")
+            below = f"{name}[]" if "items" in key else f"{name}::ID"
+            yield from _rows(definitions[each], definitions, shared, f"{prefix}{below}::")
         elif block is not None:
             yield from _rows(definitions[block], definitions, shared, f"{prefix}{name}::")
         else:

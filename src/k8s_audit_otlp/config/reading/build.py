@@ -168,13 +168,19 @@ def _components(
     return built
 
 
+def exporter_id(written: str) -> str:
+    """Return the id that *written* is in a configuration; '' where it can be none."""
+    kind, slash, name = canonical(written).partition("/")
+    is_one = kind in EXPORTERS and (not slash or _NAME.fullmatch(name))
+    return f"{kind}{slash}{name}" if is_one else ""
+
+
 def _unknown(section: str, kind: str, models: Mapping[str, type[_Model]]) -> tuple[str, str]:
     """Say what to write in the place of a type that is not there."""
     if section == "exporters" and kind in FOREIGN_EXPORTERS:
         return f"{kind} is an exporter of the Collector", FOREIGN_EXPORTERS[kind]
     if section == "receivers" and kind in FOREIGN_RECEIVERS:
-        hint = "write k8s_audit with include: [/path/to/audit.log]"
-        return f"{kind} is a receiver of the Collector", hint
+        return f"{kind} is a receiver of the Collector", FOREIGN_RECEIVERS[kind]
     return f"unknown type {kind}", suggest(kind, models)
 
 

@@ -92,7 +92,7 @@ KEYS: Final[Mapping[str, Rules]] = {
 ALIASES: Final[Mapping[str, str]] = _TABLE["aliases"]
 IDLE_EXTENSIONS: Final = frozenset(_TABLE["idle_extensions"])
 IDLE_PROCESSORS: Final = frozenset(_TABLE["idle_processors"])
-FOREIGN_RECEIVERS: Final = frozenset(_TABLE["foreign_receivers"])
+FOREIGN_RECEIVERS: Final = _by_name(_TABLE["foreign_receivers"])
 FOREIGN_PROCESSORS: Final = _by_name(_TABLE["foreign_processors"])
 FOREIGN_EXPORTERS: Final = {
     **_by_name(_TABLE["foreign_exporters"]),

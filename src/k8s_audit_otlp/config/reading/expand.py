@@ -22,6 +22,7 @@ _SHORTEST_HIDDEN = 4  # characters of a file that are not said in a mistake
 # as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY
 _PLACEHOLDER = re.compile(
     r"<[A-Za-z][\w .\-]*>"
+    r"|\{\{.*?\}\}"  # of Helm, Ansible, Jinja
     r"|(?<![\w{:-])(?:REGISTRY(?=/)|HOST(?![\w-])|CHANGE_?ME(?![\w-])|YOUR[_-][A-Z_-]+)"
 )
 
