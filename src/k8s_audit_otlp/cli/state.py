@@ -65,6 +65,10 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
 @STATE_DIR
 def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None) -> None:
     """Give the position of OLD to NEW, for an exporter whose id was changed."""
+    old, written, new = _id_of(old) or old, new, _id_of(new)
+    if not new:
+        what = f"{written} can be no id of an exporter"
+        die(f"{what}; write type/name, such as otlp_http/siem", USAGE)
     if old == new:
         die(f"{old} and {new} are the same; nothing to rename", USAGE)
     with _changing(directory_of(config_file, state_dir)) as checkpoint:
@@ -83,10 +87,17 @@ def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None)
 @STATE_DIR
 def forget(exporter: str, config_file: Path | None, state_dir: Path | None) -> None:
     """Remove the position of EXPORTER: should it come back, it begins where start_at says."""
+    exporter = _id_of(exporter) or exporter
     with _changing(directory_of(config_file, state_dir)) as checkpoint:
         for exporters in _with(checkpoint, exporter):
             del exporters[exporter]
     echo(f"{exporter} is forgotten")
+
+
+def _id_of(written: str) -> str:
+    from k8s_audit_otlp.config.reading.build import exporter_id  # noqa: PLC0415 - slow to import
+
+    return exporter_id(written)
 
 
 def _with(checkpoint: Checkpoint, exporter: str) -> list[dict[str, Position]]:

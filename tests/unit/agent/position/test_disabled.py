@@ -94,7 +94,7 @@ def test_a_renamed_exporter_goes_on_where_the_old_one_was(fixture: Fixture) -> N
     fixture.write(10)
     fixture.once()
     assert "otlp_http  " in state(fixture, "list").output
-    assert state(fixture, "rename", "otlp_http", "otlp_http/siem").exit_code == 0
+    assert state(fixture, "rename", "otlphttp", "otlphttp/siem").exit_code == 0
     fixture.exporters = f"otlp_http/siem: {{endpoint: {fixture.backend.url}}}"
     fixture.write(5)
     fixture.once()
