@@ -116,7 +116,7 @@ class Agent:
             resume(s, self.config, pipeline.readers[s.log.key], self._evidence, self._now_ns(), new)
             for s in self.subscriptions()
         ]
-        if self._options.once:
+        if once := self._options.once:
             self._shutdown.set_target()
         announce(
             self._evidence,
@@ -127,7 +127,7 @@ class Agent:
             changes=self._options.changes,
         )
         self.commit()
-        messages = startup_messages(self.logs, list(self.subscriptions()))
+        messages = startup_messages(self.logs, list(self.subscriptions()), once=once)
         self._listeners += [*messages, self._sealing.look, self._open_tap]
         self.watched.start()
         self.sources.start()

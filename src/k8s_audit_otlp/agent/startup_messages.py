@@ -23,10 +23,11 @@ logger = logging.getLogger("k8s_audit_otlp")
 
 
 def startup_messages(
-    logs: Iterable[AuditLog], subscriptions: Sequence[Subscription]
+    logs: Iterable[AuditLog], subscriptions: Sequence[Subscription], *, once: bool
 ) -> list[Callable[[], None]]:
     """Warn of what shows already; return what is to be called now and then."""
-    warnings: list[Callable[[], None]] = [ForeignLogWarning(logs), SharedFileWarning(subscriptions)]
+    foreign = ForeignLogWarning(logs, once=once)
+    warnings: list[Callable[[], None]] = [foreign, SharedFileWarning(subscriptions)]
     for warn in warnings:
         warn()
     return [*warnings, CaughtUpMessage(subscriptions)]
@@ -57,17 +58,18 @@ class SharedFileWarning:
 class ForeignLogWarning:
     """Call it now and then; it looks at every log until it is plain what that is.
 
-    A whole line is enough, but where others are left out: an event may come behind them.
+    A whole line is enough, but where others are left out: an event may come behind them, unless
+    what is there now is all that is read (*once*).
     """
 
-    def __init__(self, logs: Iterable[AuditLog]) -> None:
+    def __init__(self, logs: Iterable[AuditLog], *, once: bool) -> None:
         self._waiting = list(logs)
+        self._once = once
 
     def __call__(self) -> None:
         self._waiting = [log for log in self._waiting if not self._judge(log)]
 
-    @staticmethod
-    def _judge(log: AuditLog) -> bool:
+    def _judge(self, log: AuditLog) -> bool:
         if log.path.suffix == GZIP:
             return True
         try:
@@ -80,7 +82,7 @@ class ForeignLogWarning:
         lines, full = head.split(b"\n")[:-1], len(head) == _HEAD_BYTES
         if not lines or not (kind := seems(lines)):
             return bool(lines) or full
-        if (others := framed(lines)) and not full:
+        if (others := framed(lines)) and not full and not self._once:
             return False
         logger.warning(
             "%s: this is no audit log, it seems to be %s; %s",

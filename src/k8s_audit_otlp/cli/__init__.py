@@ -212,7 +212,7 @@ def _imported(name: str) -> ModuleType:
 
 def _one_line(error: click.ClickException) -> str:
     """Say what is wrong with the usage, and where the usage is written."""
-    text = error.format_message().rstrip(".")
+    text = " ".join(error.format_message().split()).rstrip(".")  # click lists choices by line
     ctx = error.ctx if isinstance(error, click.UsageError) else None
     if ctx and (hint := _hint_of(text, ctx)):
         text = f"{text.partition(' Did you mean')[0].rstrip('.')}; {hint}"  # ours, not click's

@@ -9,6 +9,7 @@ from k8s_audit_otlp.cli.options import (
     JSON,
     MOMENT,
     STATE_DIR,
+    Number,
     lasting,
 )
 
@@ -75,7 +76,7 @@ def reload() -> None:
     default="0s",
     help="A time or an age: nothing from it on; now by default.",
 )
-@click.option("--rate", type=click.FloatRange(min=0), default=0.0, help="Records a second at most.")
+@click.option("--rate", type=Number(min=0), default=0.0, help="Records a second at most.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
 @lasting("--deadline", default="30s", help="Give up after so long without progress.")
 @doing("replay:command")

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
+from k8s_audit_otlp.cli.options import Number
 from k8s_audit_otlp.tools.demo.backend import Record
 from k8s_audit_otlp.tools.demo.show import Demo, Script
 
@@ -23,7 +24,7 @@ _GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
 @click.command()
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     default=8.0,
     show_default=True,
     help="How long the cluster writes.",

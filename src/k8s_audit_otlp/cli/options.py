@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -48,6 +49,17 @@ STATE_DIR = click.option(
     "--state-dir", type=PATH, help="Directory of the positions; overrides service::state_dir."
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Number(click.FloatRange):
+    """A number within a range, which `nan` is in no range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it; fail where it is none."""
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
 
 
 class Duration(click.ParamType[float]):

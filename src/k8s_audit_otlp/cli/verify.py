@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from k8s_audit_otlp.cli import MISSING, UNPROVEN, die, say
-from k8s_audit_otlp.cli.actions.exports import exports_in, files_of, what_is_in
+from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import counted, denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import DiskLog

@@ -49,6 +49,10 @@ def seems(lines: Sequence[bytes]) -> str:
         return found[0]
     if not lines or any(map(_is_read, lines)):
         return ""
+    if lines[0].strip() == b"{":
+        return "JSON over several lines, where an event has one"
+    if lines[0].startswith((b"apiVersion:", b"kind:", b"---")):
+        return "YAML, such as a policy"
     return "text of another kind" if any(map(_is_text, lines)) else "binary data"
 
 

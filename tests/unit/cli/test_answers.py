@@ -1,5 +1,6 @@
 """Right and wrong inputs of every command: the exit code, one sentence, and what to do instead."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "audit.log").write_bytes(source.line()[:-20])
     (tmp_path / "auditd.log").write_text("type=SYSCALL msg=audit(1364481363.243:24287): arch\n")
+    (tmp_path / "broken.gz").write_bytes(gzip.compress(source.line())[:40])
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("K8S_AUDIT_OTLP_CONFIG", raising=False)
     return tmp_path
@@ -136,7 +138,8 @@ WRONG = {
     "run --config good.yaml --once --watch-config": (2, "leave out --once"),
     "status --state-dir event.json": (2, "name the directory of the positions"),
     "state list --state-dir event.json": (2, "name the directory of the positions"),
-    "state rename a a --state-dir nowhere": (2, "nothing to rename"),
+    "state rename otlphttp otlp_http --state-dir nowhere": (2, "nothing to rename"),
+    "state rename a otlp_http/ --state-dir nowhere": (2, "otlp_http/ can be no id of an exporter"),
     "evidence verify --against uids --from end": (2, "write an age such as 24h"),
     "replay --exporter x -c good.yaml --from 24h": (2, "no exporter x"),
     "replay --exporter otlp_http/siem -c good.yaml --from end": (2, "'end' is no time"),
@@ -165,7 +168,11 @@ WRONG = {
     "explain": (2, "give --event FILE, --path LOG"),
     "explain --event nothing": (2, "nothing: No such file"),
     "explain --event empty": (2, "nothing in it"),
-    "explain --path log/adit.log": (2, "there is no such log"),
+    "explain --path log/adit.log": (2, "there is no such log; log holds audit.log"),
+    "explain --path broken.gz": (2, "what comes before it was counted"),
+    "doctor --path log/adit.log --wait 0s": (1, ""),
+    "replay --exporter x -c good.yaml --from 24h --rate nan": (2, "nan is no number"),
+    "evidence report": (2, "Missing option '--store'. Choose from: victorialogs, loki,"),
     "explain --exporter x --path log/audit.log": (2, "--exporter needs the --config"),
     "explain -c good.yaml --exporter sime --event event.json": (2, "sime"),
     "validate": (2, "give --config FILE"),

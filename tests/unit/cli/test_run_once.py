@@ -46,6 +46,15 @@ def test_once_without_a_log_is_no_success(backend: Backend, tmp_path: Path) -> N
     assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
 
 
+def test_once_of_a_log_without_an_event_says_so(backend: Backend, tmp_path: Path) -> None:
+    """The messages of a Kubernetes program are left out: no event will come behind them."""
+    log = tmp_path / "kube-apiserver.log"
+    log.write_text("I1127 00:00:00.000000       1 controller.go:616] added\n" * 5)
+    done = once(log, tmp_path / "state", backend.url)
+    assert "it seems to be the messages of a Kubernetes program (klog); none of its" in done.stderr
+    assert "no audit events 5" in done.stderr
+
+
 def test_once_of_a_source_that_has_taken_nothing_says_so(backend: Backend, tmp_path: Path) -> None:
     config = tmp_path / "agent.yaml"
     config.write_text(

@@ -21,6 +21,8 @@ FOREIGN = {
     "the keys ts, level, msg": b'{"ts":1,"level":"info","msg":"hello"}',
     "packed": b"\x1f\x8b\x08\x00abc",
     "rows of CSV": b'"2025-03-04","{""kind"":""Event"",""level"":""Metadata""}"',
+    "YAML, such as a policy": b"apiVersion: audit.k8s.io/v1",
+    "JSON over several lines": b"{",
     "text of another kind": b"hello",
 }
 

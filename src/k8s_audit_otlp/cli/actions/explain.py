@@ -27,6 +27,7 @@ from k8s_audit_otlp.tools.explain.targets import (
     of_config,
     without_config,
 )
+from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import denied
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
@@ -152,6 +153,7 @@ def _logs(
             die(denied(error.filename, error))
         if not files.files:
             what = "it is a directory" if path.is_dir() else "there is no such log"
+            what += what_is_in(path if path.is_dir() else path.parent)
             die(f"{path}: {what}; give the live file, or one file of a log")
         found.append((name, files))
     if not found:
@@ -175,7 +177,9 @@ def _preview(
     if not sum(files.size for _, files in logs):
         die(f"{', '.join(names)}: nothing in it yet; give a log with events, or --event FILE")
     report = preview.report(names, [line for _, files in logs for line in files.damage])
-    if not report.events and not report.damage:
+    if not report.events and report.damage:
+        die("; ".join(report.damage))
+    if not report.events:
         die(f"{', '.join(names)}: no whole line in it yet; the agent sends lines that have ended")
     return report
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 _BUFFER = 1024 * 1024
-_NAMED = 5  # files that a message names
 
 
 def files_of(against: tuple[str, ...]) -> Iterator[tuple[str, int]]:
@@ -57,15 +56,3 @@ class _ProgressFile(FileIO):
         count = super().readinto(buffer)
         self._advance(count)
         return count
-
-
-def what_is_in(directory: Path) -> str:
-    """Name a few files of the directory, for whoever mistyped one of them."""
-    try:
-        names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    except OSError:
-        return ""
-    if not names:
-        return f"; {directory} holds no file"
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"; {directory} holds {', '.join(names[:_NAMED])}{more}"

@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
+from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import ago, counted, duration, size
 
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
@@ -35,7 +36,10 @@ def there(log: LogFacts) -> CheckResult:
         return fail("it is no regular file", "give kube-apiserver a plain file to write")
     if not log.path.parent.is_dir():
         return fail(f"the directory {log.path.parent} is not there", SWITCH_ON)
-    return fail("it is not there", SWITCH_ON)
+    return fail(
+        f"it is not there{what_is_in(log.path.parent)}",
+        f"name the file of --audit-log-path; where there is none, {SWITCH_ON}",
+    )
 
 
 def readable(log: LogFacts) -> CheckResult:
