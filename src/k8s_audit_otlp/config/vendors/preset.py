@@ -129,7 +129,17 @@ class Route:
     why: str
     exporter_id: str
     exporter: Tree
+    sources: Mapping[str, str]
+    read: str
+    audit: Tree = field(default_factory=dict)  # of the agent's exporter, beside the preset
+    quirks: tuple[str, ...] = ()
     extensions: Tree = field(default_factory=dict)
+
+    def agent(self) -> dict[str, Any]:
+        """Return the agent's exporter: to a Collector, within the limits of what is behind it."""
+        audit = {"vendor": "otel-collector", **self.audit}
+        exporter = {"endpoint": "http://localhost:4318", "audit": audit}
+        return {"exporters": {"otlp_http/collector": exporter}}
 
     def collector(self) -> dict[str, Any]:
         """Return the Collector's configuration: what it has acknowledged is on its disk."""
@@ -152,5 +162,6 @@ class Route:
 
 
 ROUTES: Final[Mapping[str, Route]] = {
-    name: Route(name, **row) for name, row in packaged_yaml(__package__, "routes.yaml").items()
+    name: Route(name, **{**row, "quirks": tuple(row.get("quirks", ()))})
+    for name, row in packaged_yaml(__package__, "routes.yaml").items()
 }

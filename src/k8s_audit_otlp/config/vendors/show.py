@@ -35,11 +35,16 @@ def vendor_text(vendor: Vendor, *, grpc: bool = False) -> str:
     lines += ["", "# The preset stands for these keys of the exporter; those written above win:"]
     lines += [f"#   {line}" for line in _yaml(vendor.defaults(kind))]
     lines += ["#", f"# Success: {vendor.success}."]
-    if vendor.quirks:
-        lines += ["# Good to know:", *_wrapped(f"{quirk}." for quirk in vendor.quirks)]
-    sources = _wrapped(f"{what}: {where}" for what, where in vendor.sources.items())
-    lines += [f"# Read in ({vendor.read}):", *sources]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_known(vendor)]) + "\n"
+
+
+def _known(row: Vendor | Route) -> Iterator[str]:
+    """Write what there is to know, and where it was read, as comments."""
+    if row.quirks:
+        yield "# Good to know:"
+        yield from _wrapped(f"{quirk}." for quirk in row.quirks)
+    yield f"# Read in ({row.read}):"
+    yield from _wrapped(f"{what}: {where}" for what, where in row.sources.items())
 
 
 def route_text(route: Route) -> str:
@@ -48,12 +53,10 @@ def route_text(route: Route) -> str:
         f"# {route.title}: {route.why}.",
         "# It is reached through a Collector that runs beside the agent.",
         "# NOT TESTED: its components are those of opentelemetry-collector-contrib.",
+        *_known(route),
         "#",
         "# The agent's exporter:",
-        "#   exporters:",
-        "#     otlp_http/collector:",
-        "#       endpoint: http://localhost:4318",
-        "#       audit: {vendor: otel-collector}",
+        *(f"#   {line}" for line in _yaml(route.agent())),
         "#",
         "# The Collector:",
         *_yaml(route.collector()),
@@ -64,7 +67,7 @@ def route_text(route: Route) -> str:
 def as_json(row: Vendor | Route) -> dict[str, Any]:
     """Return a row with everything that it says, and what it comes to."""
     if isinstance(row, Route):
-        return {**asdict(row), "tested": False, "collector": row.collector()}
+        return {**asdict(row), "tested": False, "agent": row.agent(), "collector": row.collector()}
     kinds = ["otlp_http", *(["otlp_grpc"] if row.grpc else [])]
     return {
         **asdict(row),

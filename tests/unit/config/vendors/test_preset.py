@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from k8s_audit_otlp.config.durations import parse_size
 from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import Loaded, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
@@ -239,3 +240,17 @@ def test_the_way_through_a_collector_is_one_document(name: str) -> None:
     assert tree["exporters"][exporter_id]["sending_queue"]["storage"] == "file_storage"
     assert set(tree["service"]["extensions"]) == set(tree["extensions"])
     assert "NOT TESTED" in text
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_what_goes_through_a_collector_keeps_the_limits_behind_it(name: str) -> None:
+    """The agent's exporter loads as it is printed, and each limit says where it was read."""
+    route = ROUTES[name]
+    (exporter,) = route.agent()["exporters"].values()
+    made = _exporter(exporter).audit
+    size = route.audit.get("max_record_bytes")
+    assert made.max_record_bytes == (parse_size(size) if size else None)
+    assert re.search(r"20\d\d-\d\d", route.read), "when was it read?"
+    assert bool(route.audit) == ("limits" in route.sources)
+    for quirk in route.quirks:
+        assert quirk[:40] in route_text(route)
