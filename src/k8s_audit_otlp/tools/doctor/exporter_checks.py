@@ -1,5 +1,6 @@
 """Checks an exporter: from the name of its host to an accepted record."""
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import assert_never
@@ -240,19 +241,22 @@ def send(facts: ExporterFacts) -> CheckResult:
             assert_never(never)
 
 
+_CODE = re.compile(r": (?:HTTP|gRPC) (\w+)")  # an address and a text may hold any digits
 _FORM = "does the preset fit? k8s-audit-otlp vendors"
 
 
 def _wrong(facts: ExporterFacts, why: str) -> str:
     exporter = facts.exporter
-    if "404" in why and _is_datakit(facts):
+    found = _CODE.search(why)
+    code = found[1] if found else ""
+    if code == "404" and _is_datakit(facts):
         return (
             "DataKit's OTLP input is off by default: enable `opentelemetry` "
             "(ENV_DEFAULT_ENABLED_INPUTS, or conf.d/opentelemetry/opentelemetry.conf)"
         )
-    if any(code in why for code in ("401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED")):
+    if code in {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}:
         return "a wrong or expired key: renew it, and give it the right to write logs"
-    if "404" in why or "405" in why or "UNIMPLEMENTED" in why:
+    if code in {"404", "405", "UNIMPLEMENTED"}:
         name = exporter.audit.vendor
         return f"compare the URL: k8s-audit-otlp vendors{f' show {name}' if name else ''}"
     return "see exporter.tls and exporter.proxy, or ask whoever runs the back end"

@@ -120,6 +120,7 @@ def test_a_test_record_that_is_accepted_is_ok(asked: Callable[..., Any], backend
         (Refuse(401), State.FAIL, "HTTP 401", "expired key"),
         (Refuse(403), State.FAIL, "HTTP 403", "expired key"),
         (Refuse(404), State.FAIL, "HTTP 404", "compare the URL"),
+        (Refuse(404, b"no 403 here"), State.FAIL, "no 403 here", "compare the URL"),
         (Refuse(400), State.FAIL, "HTTP 400", "vendors"),
         (Throttle(429), State.WARN, "429", "ask again"),
         (PartialSuccess(1), State.FAIL, "refused", "vendors"),
