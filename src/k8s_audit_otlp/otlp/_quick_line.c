@@ -4,6 +4,7 @@
  *
  * read(line) -> the parts of plain_line.PlainLine, or None
  * encode(line, body, around, tables) -> the record, or None; `tables` is FastEncoder's tuple
+ * caller(key, templates) -> the attributes of who asked, or None
  * paths(lines) -> the paths of the lines, as a set
  * all_begin_so(data) -> whether each line of a block begins as an event does
  */
@@ -21,8 +22,8 @@ typedef struct {
 } Part;
 
 enum {
-    LEVEL, AUDIT_ID, STAGE, PATH, QUERY, VERB, CALLER, FRONT, NAME, UID, BACK, VERSION,
-    SUBRESOURCE, STATUS, REQUEST, RESPONSE, RECEIVED, RECEIVED_US, STAGED, STAGED_US, NOTES,
+    LEVEL, AUDIT_ID, STAGE, PATH, QUERY, VERB, CALLER, FRONT, NAMESPACE, NAME, UID, BACK,
+    VERSION, SUBRESOURCE, STATUS, REQUEST, RESPONSE, RECEIVED, RECEIVED_US, STAGED, STAGED_US, NOTES,
     PARTS
 };
 
@@ -114,8 +115,8 @@ reference(const char *at, const char *end, Part *parts)
     if (!AFTER(at, end, "\"resource\":\""))
         return NULL;
     at = OPTIONAL(at, end, "\"resource\":\"", &ignored);
-    at = OPTIONAL(at, end, ",\"namespace\":\"", &ignored);
     parts[FRONT].end = at;
+    at = OPTIONAL(at, end, ",\"namespace\":\"", &parts[NAMESPACE]);
     at = OPTIONAL(at, end, ",\"name\":\"", &parts[NAME]);
     at = OPTIONAL(at, end, ",\"uid\":\"", &parts[UID]);
     parts[BACK].start = at;
@@ -343,17 +344,36 @@ is_clean(Pieces *out, PyObject *verdicts, Part part)
     return look_up(out, verdicts, bytes_of(part)) == Py_True;
 }
 
-/* Add the attributes that have *value*, framed as for its length. */
+/* Add the attributes that have *value*, in a frame made for its length. */
 static int
-add_framed(Pieces *out, PyObject *frames, Part value)
+add_in_frame(Pieces *out, PyObject *frame, Part value)
 {
     size_t size = value.end - value.start;
-    PyObject *frame = look_up(out, frames, PyLong_FromSize_t(size));
     Py_ssize_t count = frame ? PyTuple_Size(frame) : -1;
     for (Py_ssize_t i = 0; i < count; i++)
         if ((i && !add(out, value.start, size)) || !add_bytes(out, PyTuple_GetItem(frame, i)))
             return 0;
     return count >= 0;
+}
+
+static int
+add_framed(Pieces *out, PyObject *frames, Part value)
+{
+    return add_in_frame(out, look_up(out, frames, PyLong_FromSize_t(value.end - value.start)), value);
+}
+
+/* Add a template: bytes, and between each two the number of a value and its frames. */
+static int
+fill(Pieces *out, PyObject *template, const Part *values, long count)
+{
+    Py_ssize_t size = PyTuple_Size(template);
+    for (Py_ssize_t i = 0; i + 2 < size; i += 3) {
+        long value = PyLong_AsLong(PyTuple_GetItem(template, i + 1));
+        if (value < 0 || value >= count || !add_bytes(out, PyTuple_GetItem(template, i))
+            || !add_framed(out, PyTuple_GetItem(template, i + 2), values[value]))
+            return 0;
+    }
+    return add_bytes(out, PyTuple_GetItem(template, size - 1));
 }
 
 static int
@@ -466,19 +486,21 @@ is_step(Part path, Part name)
 static int
 may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
 {
-    static const int uids[] = {UID, VERSION};
-    Part path = parts[PATH], name = parts[NAME];
+    static const int names[] = {NAMESPACE, NAME}, uids[] = {UID, VERSION};
+    Part path = parts[PATH];
     PyObject *references = TABLE(CLEAN_REFERENCES);
     if (references == Py_None)
         return 1;
     if (!is_of_uids(parts[AUDIT_ID]) || !is_clean(out, TABLE(CLEAN_PATHS), path)
         || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
         return 0;
-    if (!is_empty(name) && !is_step(path, name) && !is_clean(out, references, name))
-        return 0;
-    for (int i = 0; i < 2; i++)
-        if (!is_of_uids(parts[uids[i]]) && !is_clean(out, references, parts[uids[i]]))
+    for (int i = 0; i < 2; i++) {
+        Part name = parts[names[i]], uid = parts[uids[i]];
+        if (!is_empty(name) && !is_step(path, name) && !is_clean(out, references, name))
             return 0;
+        if (!is_of_uids(uid) && !is_clean(out, references, uid))
+            return 0;
+    }
     return 1;
 }
 
@@ -497,8 +519,9 @@ gather(Pieces *out, PyObject *tables, Part *parts, Part query, PyObject *around,
     if (!clean_part(caller))
         return 0;
     if (parts[FRONT].start) {
-        object = look_up_many(out, TABLE(OBJECTS), 3, (PyObject *[]){
-            bytes_of(parts[FRONT]), bytes_of(parts[BACK]), bytes_of(parts[SUBRESOURCE])});
+        object = look_up_many(out, TABLE(OBJECTS), 4, (PyObject *[]){
+            bytes_of(parts[FRONT]), bytes_of(parts[BACK]), bytes_of(parts[SUBRESOURCE]),
+            PyLong_FromSsize_t(parts[NAMESPACE].end - parts[NAMESPACE].start)});
         if (!clean_part(object))
             return 0;
     }
@@ -513,13 +536,36 @@ gather(Pieces *out, PyObject *tables, Part *parts, Part query, PyObject *around,
     return clean_part(request) && may_leave(out, tables, parts, query)
            && add_times(out, tables, parts, space) && add_bytes(out, around)
            && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
-           && (!object || add_bytes(out, clean_part(object)))
+           && (!object || add_in_frame(out, clean_part(object), parts[NAMESPACE]))
            && add_framed(out, TABLE(OBJECT_UIDS), parts[UID])
            && add_framed(out, TABLE(VERSIONS), parts[VERSION])
            && add_framed(out, TABLE(NAMES), parts[NAME]) && add_bytes(out, clean_part(notes))
            && add_framed(out, TABLE(AUDIT_IDS), parts[AUDIT_ID])
            && add_framed(out, TABLE(PATHS), parts[PATH])
            && add_framed(out, TABLE(QUERIES), query);
+}
+
+/* Write the pieces and return where they end. */
+static char *
+put(const Pieces *pieces, char *to)
+{
+    for (int i = 0; i < pieces->count; i++) {
+        size_t each = pieces->pieces[i].end - pieces->pieces[i].start;
+        memcpy(to, pieces->pieces[i].start, each);
+        to += each;
+    }
+    return to;
+}
+
+/* Let go of what the pieces held and return what was made, or None. */
+static PyObject *
+end_of(Pieces *pieces, PyObject *made)
+{
+    while (pieces->holds)
+        Py_DECREF(pieces->held[--pieces->holds]);
+    if (!made && !PyErr_Occurred())
+        Py_RETURN_NONE;
+    return made;
 }
 
 /* Put a field of ScopeLogs together: tag, length, the pieces, the body. */
@@ -541,12 +587,7 @@ joined(Pieces *pieces, PyObject *body)
         return NULL;
     char *to = PyBytes_AsString(record);
     memcpy(to, start, of_start);
-    to += of_start;
-    for (int i = 0; i < pieces->count; i++) {
-        size_t each = pieces->pieces[i].end - pieces->pieces[i].start;
-        memcpy(to, pieces->pieces[i].start, each);
-        to += each;
-    }
+    to = put(pieces, to + of_start);
     memcpy(to, head, of_head);
     memcpy(to + of_head, text, size);
     return record;
@@ -578,16 +619,138 @@ quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
     if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
         && gather(&pieces, tables, parts, query, around, space))
         record = joined(&pieces, body);
-    while (pieces.holds)
-        Py_DECREF(pieces.held[--pieces.holds]);
-    if (!record && !PyErr_Occurred())
+    return end_of(&pieces, record);
+}
+
+/* ---- Who asked -------------------------------------------------------------------------- */
+
+enum { MOST_VALUES = 16, LONGEST_SHAPE = 2048 };
+
+/* What is said of who asked, as it repeats, and the values of this one, where a NUL stands. */
+typedef struct {
+    char bytes[LONGEST_SHAPE];
+    Part values[MOST_VALUES];
+    const char *copied; /* of the key, up to here */
+    size_t size;
+    int count;
+} Shape;
+
+/* Copy up to *end*, from where the next is copied on. */
+static int
+copy(Shape *shape, const char *end, const char *on)
+{
+    size_t size = end - shape->copied;
+    if (shape->size + size + 1 > LONGEST_SHAPE)
+        return 0;
+    memcpy(shape->bytes + shape->size, shape->copied, size);
+    shape->size += size;
+    shape->copied = on;
+    return 1;
+}
+
+/* Take a text out of the shape; NULL where it cannot be read. */
+static const char *
+take_out(Shape *shape, const char *at, const char *end)
+{
+    Part value;
+    at = text(at, end, &value);
+    if (!at || shape->count == MOST_VALUES || !copy(shape, value.start, value.end))
+        return NULL;
+    shape->bytes[shape->size++] = '\0';
+    shape->values[shape->count++] = value;
+    return at;
+}
+
+/* Take in what is between the braces of `extra`: lists of one text each. */
+static const char *
+extras(Shape *shape, const char *at, const char *end)
+{
+    Part name;
+    for (;;) {
+        at = AFTER(text(AFTER(at, end, "\""), end, &name), end, "\":[\"");
+        at = AFTER(at ? take_out(shape, at, end) : NULL, end, "\"]");
+        if (!at || !AFTER(at, end, ","))
+            return AFTER(at, end, "}");
+        at++;
+    }
+}
+
+/* Take in the texts of a list and its end. */
+static const char *
+texts(const char *at, const char *end)
+{
+    Part ignored;
+    for (;;) {
+        at = text(AFTER(at, end, "\""), end, &ignored);
+        if (!AFTER(at, end, "\","))
+            return AFTER(at, end, "\"]");
+        at += 2;
+    }
+}
+
+/* Take in a username. Service accounts and nodes are many: what tells one of them stays. */
+static const char *
+username(Shape *shape, const char *at, const char *end)
+{
+    Part whole;
+    const char *name = AFTER(at, end, "system:serviceaccount:");
+    if (!name)
+        name = AFTER(at, end, "system:node:");
+    if (!name)
+        return text(at, end, &whole);
+    name = take_out(shape, name, end);
+    if (name)
+        shape->values[0].start = at;
+    return name;
+}
+
+static int
+shape_of(Shape *shape, const char *at, const char *end)
+{
+    const char *next;
+    shape->copied = at;
+    shape->size = shape->count = 0;
+    at = AFTER(username(shape, AFTER(at, end, "\"user\":{\"username\":\""), end), end, "\"");
+    if ((next = AFTER(at, end, ",\"uid\":\"")))
+        at = AFTER(take_out(shape, next, end), end, "\"");
+    if ((next = AFTER(at, end, ",\"groups\":[")))
+        at = texts(next, end);
+    if ((next = AFTER(at, end, ",\"extra\":{")))
+        at = extras(shape, next, end);
+    at = AFTER(at, end, "}");
+    if ((next = AFTER(at, end, ",\"sourceIPs\":[\"")))
+        at = AFTER(take_out(shape, next, end), end, "\"]");
+    if ((next = AFTER(at, end, ",\"userAgent\":\"")))
+        at = AFTER(take_out(shape, next, end), end, "\"");
+    return at == end && copy(shape, end, end);
+}
+
+static PyObject *
+quick_caller(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *templates, *made = NULL;
+    const char *key;
+    Py_ssize_t size;
+    Shape shape;
+    if (!PyArg_ParseTuple(args, "y#O", &key, &size, &templates))
+        return NULL;
+    if (!shape_of(&shape, key, key + size))
         Py_RETURN_NONE;
-    return record;
+    Pieces pieces;
+    pieces.count = pieces.holds = 0;
+    pieces.size = 0;
+    PyObject *template = look_up(
+        &pieces, templates, PyBytes_FromStringAndSize(shape.bytes, shape.size));
+    if (template && template != Py_None && fill(&pieces, template, shape.values, shape.count)
+        && (made = PyBytes_FromStringAndSize(NULL, pieces.size)))
+        put(&pieces, PyBytes_AsString(made));
+    return end_of(&pieces, made);
 }
 
 static PyMethodDef methods[] = {
     {"read", quick_read, METH_O, "Return the parts of a line, or None."},
     {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
+    {"caller", quick_caller, METH_VARARGS, "Return the attributes of who asked, or None."},
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
     {NULL, NULL, 0, NULL},
@@ -601,7 +764,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 2) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 3) < 0)
         Py_CLEAR(made);
     return made;
 }

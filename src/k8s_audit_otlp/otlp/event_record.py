@@ -90,7 +90,7 @@ class RecordEncoder:
         self.options = options
         self._allows_extra = allows(options.user_extra)
         self._allows_note = allows(options.annotations)
-        self._longest = longest = options.limits.value_bytes or sys.maxsize
+        self.longest = longest = options.limits.value_bytes or sys.maxsize
         self._limiter = limiter_of(options)
         self._sum = SumLimiter(options)
         self.most_beside = self._sum.beside
@@ -195,7 +195,7 @@ class RecordEncoder:
         return wire.attributes(dict(self._limiter(marks.items())) if self._limiter else marks)
 
     def _fit(self, text: str) -> bytes:
-        return cut_bytes(text.encode(), self._longest)
+        return cut_bytes(text.encode(), self.longest)
 
     def _audit_id(self, text: str) -> bytes:
         if len(text) > MAX_AUDIT_ID:

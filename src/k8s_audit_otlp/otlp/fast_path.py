@@ -5,6 +5,7 @@ Any other line is refused here and takes the general way, to the same bytes.
 
 from collections import Counter
 from datetime import UTC, datetime
+from typing import TypeAlias
 
 import msgspec
 
@@ -17,6 +18,7 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Interned
 from k8s_audit_otlp.otlp.parts import MAX_LIST
 from k8s_audit_otlp.otlp.plain_line import Found, Lines, PlainLine, Tables
+from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
 try:
@@ -31,6 +33,9 @@ _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))
 _STAGES = frozenset((b"RequestReceived", b"ResponseStarted", b"ResponseComplete", b"Panic"))
 _STATUS = b',"responseStatus":'
+_CallerTexts: TypeAlias = tuple[
+    str, str, tuple[str, ...] | None, tuple[tuple[str, tuple[str, ...]], ...], str, tuple[str, ...]
+]
 _OF_CALLER = (b'"user":', b'"sourceIPs":', b'"userAgent":')
 
 
@@ -81,7 +86,7 @@ class FastEncoder:
         self.tables = Tables(
             Interned(_second, weigh=lambda _k, _v: 150),
             Interned(self._caller, weigh=lambda k, v: len(k) + len(v[0]) + 250),
-            Interned(self._object, weigh=lambda k, v: sum(map(len, (*k, v[0]))) + 500),
+            Interned(self._object, weigh=lambda k, v: sum(map(len, (*k[:3], *v[0]))) + 500),
             Interned(self._request, weigh=lambda k, v: len(k[3]) + len(v[0]) + 400),
             Interned(self._note),
             records.names,
@@ -95,6 +100,8 @@ class FastEncoder:
             None if clean is None else clean.references,
             records.duration_head,
         )
+        self._templates = Templates(records.longest)
+        self._shapes = Interned(self._template, weigh=lambda k, v: len(k) + _weight_of(v))
         self._decode_caller = msgspec.json.Decoder(FastCaller).decode
         self._decode_members = msgspec.json.Decoder(CallerMembers).decode
         self._decode_status = msgspec.json.Decoder(Status | None).decode
@@ -161,14 +168,12 @@ class FastEncoder:
     # What is interned: each builder gets JSON, and gives wire bytes and a verdict.
 
     def _caller(self, key: bytes) -> Found:
-        read = self._decode_caller(b"{%b}" % key)
-        user, addresses = read.user or UserInfo(), read.sourceIPs or ()
-        if len(addresses) > MAX_LIST or any(key.count(name) > 1 for name in _OF_CALLER):
-            raise NotPlainError
-        extra = tuple((user.extra or {}).items())
-        encoded = self._records.caller((
-            user.username, user.uid, user.groups, extra, read.userAgent, addresses,
-        ))  # fmt: skip
+        encoded = self._lines.caller(key, self._shapes)
+        if encoded is None:
+            caller = self._caller_of(key)
+            if len(caller[-1]) > MAX_LIST or any(key.count(name) > 1 for name in _OF_CALLER):
+                raise NotPlainError
+            encoded = self._records.caller(caller)
         check = self._clean
         if check is None or check.are_free(key):
             return encoded, True
@@ -177,6 +182,23 @@ class FastEncoder:
         if b",".join([b'"%b":%b' % member for member in there]) != key:
             raise NotPlainError  # white space, or an escape in a name
         return encoded, all(check.member(*member) for member in there)
+
+    def _caller_of(self, key: bytes) -> _CallerTexts:
+        read = self._decode_caller(b"{%b}" % key)
+        user = read.user or UserInfo()
+        extra = tuple((user.extra or {}).items())
+        return user.username, user.uid, user.groups, extra, read.userAgent, read.sourceIPs or ()
+
+    def _template(self, shape: bytes) -> Template | None:
+        """Make the template of callers of a shape; None where a value is not for itself."""
+        if self._records.options.limits.lists_as_json:
+            return None
+        caller = self._caller_of(with_marks(shape))
+        name, uid, _, extra, agent, addresses = caller
+        values = (name, uid, *(text for _, texts in extra for text in texts), agent, *addresses)
+        if sum(map(has_mark, values)) != shape.count(b"\0"):
+            return None  # a name was there twice
+        return self._templates.of(self._records.caller(caller))
 
     def _request(self, key: tuple[bytes, bytes, bytes, bytes, int, int]) -> Found:
         level, stage, verb, member, target, alarm = key
@@ -192,17 +214,18 @@ class FastEncoder:
         verb_json = verb and b'"%b"' % verb
         return request, self._are_clean((b"responseStatus", status_json), (b"verb", verb_json))
 
-    def _object(self, key: tuple[bytes, bytes, bytes]) -> tuple[bytes, bool, int]:
-        ref = _reference(*key)
-        texts = ref.resource, ref.subresource, ref.api_group, ref.api_version, ref.namespace
-        encoded, target = self._records.object(texts)
+    def _object(self, key: tuple[bytes, bytes, bytes, int]) -> tuple[tuple[bytes, ...], bool, int]:
+        *members, size = key
+        ref = _reference(*members)
+        texts = ref.resource, ref.subresource, ref.api_group, ref.api_version
+        encoded, target = self._records.object((*texts, mark(0)))  # for the namespace
         check = self._clean
         clean = (
             check is None
-            or check.are_free(b"".join(key))
+            or check.are_free(b"".join(members))
             or all(check.references[text.encode()] for text in texts)
         )
-        return encoded, clean, target
+        return frame_of(self._templates.of(encoded), size), clean, target
 
     def _note(self, key: bytes) -> tuple[bytes, bool, int]:
         annotations = (self._decode_notes(key) if key else None) or {}
@@ -234,8 +257,12 @@ def _about(parts: PlainLine) -> ObjectRef | str:
 
 
 def _reference(*parts: bytes) -> ObjectRef:
-    """Read an objectRef without its name, uid and version."""
+    """Read an objectRef without its namespace, name, uid and version."""
     return _decode_reference(b"{%b}" % b"".join(parts))
+
+
+def _weight_of(template: Template | None) -> int:
+    return 500 + sum(len(part) + 100 for part in template or () if isinstance(part, bytes))
 
 
 def _second(text: bytes) -> int:

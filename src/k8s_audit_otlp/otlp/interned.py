@@ -76,17 +76,23 @@ class Frames(dict[int, tuple[bytes, ...]]):
     `value.join(frames[len(value)])` is one attribute for each key, all with that value.
     """
 
-    def __init__(self, keys: Sequence[str], longest: int = sys.maxsize) -> None:
-        """*longest*: bytes of the longest value that has a frame."""
+    def __init__(
+        self,
+        keys: Sequence[str],
+        longest: int = sys.maxsize,
+        head: Callable[[bytes, int], bytes] = wire.string_head,
+    ) -> None:
+        """*longest*: bytes of the longest value that has a frame; *head* as `wire.string_head`."""
         super().__init__()
         self._keys = [key.encode() for key in keys]
-        self._longest = longest
-        self[0] = (b"",)  # no attribute for an empty string
+        self._longest, self._head = longest, head
+        if head is wire.string_head:
+            self[0] = (b"",)  # no attribute for an empty string
 
     def __missing__(self, size: int) -> tuple[bytes, ...]:
         if size > self._longest:
             raise TooLongError
-        frame = (*(wire.string_head(key, size) for key in self._keys), b"")
+        frame = (*(self._head(key, size) for key in self._keys), b"")
         if size < MAX_FRAME_LENGTH:
             self[size] = frame
         return frame

@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
+from k8s_audit_otlp.otlp.templates import Template, filled
 
-VERSION = 2  # of what the functions take and give; the compiled ones must have the same
+VERSION = 3  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -26,7 +27,7 @@ _HEAD = re.compile(
     % ((_TEXT,) * 4)
 ).match
 _REFERENCE = re.compile(
-    rb'("resource":"%b"(?:,"namespace":"%b")?)(?:,"name":"(%b)")?(?:,"uid":"(%b)")?'
+    rb'("resource":"%b")(?:,"namespace":"(%b)")?(?:,"name":"(%b)")?(?:,"uid":"(%b)")?'
     rb'((?:,"apiGroup":"%b")?(?:,"apiVersion":"%b")?)(?:,"resourceVersion":"(%b)")?'
     rb'((?:,"subresource":"%b")?)\}' % ((_TEXT,) * 8)
 ).match
@@ -34,7 +35,18 @@ _TIME = rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z"
 _END = re.compile(
     rb'%b","stageTimestamp":"%b"(?:,"annotations":(\{.*\}))?\}' % (_TIME, _TIME), re.DOTALL
 ).fullmatch
-_NO_REFERENCE = (b"",) * 6
+_LIST = rb'\["%b"(?:,"%b")*\]' % ((_TEXT,) * 2)
+_EXTRA = rb'"%b":\["%b"\]' % ((_TEXT,) * 2)
+_CALLER = re.compile(
+    # Service accounts and nodes are many: what tells one of them stays.
+    rb'"user":\{"username":"(?:(?P<many>(?:system:serviceaccount:|system:node:)(?P<name>%b))|%b)"'
+    rb'(?:,"uid":"(?P<uid>%b)")?(?:,"groups":%b)?(?:,"extra":\{(?P<extra>%b(?:,%b)*)\})?\}'
+    rb'(?:,"sourceIPs":\["(?P<address>%b)"\])?(?:,"userAgent":"(?P<agent>%b)")?'
+    % (_TEXT, _TEXT, _TEXT, _LIST, _EXTRA, _EXTRA, _TEXT, _TEXT)
+).fullmatch
+_EXTRA_VALUES = re.compile(rb'(?<=:\[")%b' % _TEXT)
+_MOST_VALUES, _LONGEST_SHAPE = 16, 2048  # of who asked; bytes
+_NO_REFERENCE = (b"",) * 7
 _OF_UIDS = b"0123456789abcdef-"
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
@@ -52,7 +64,8 @@ class PlainLine(NamedTuple):
     query: bytes  # of the URI, with `&` written as `\\u0026`
     verb: bytes
     caller: bytes  # the members user, sourceIPs and userAgent
-    front: bytes  # the first members of objectRef
+    front: bytes  # the first member of objectRef
+    namespace: bytes
     name: bytes
     uid: bytes
     back: bytes
@@ -73,7 +86,8 @@ class Tables(NamedTuple):
 
     seconds: Mapping[bytes, int]  # microseconds since the epoch
     callers: Mapping[bytes, Found]
-    objects: Mapping[tuple[bytes, bytes, bytes], tuple[bytes, bool, int]]  # with the target
+    # What is around a namespace of a length, with the target.
+    objects: Mapping[tuple[bytes, bytes, bytes, int], tuple[tuple[bytes, ...], bool, int]]
     requests: Mapping[tuple[bytes, bytes, bytes, bytes, int, int], Found]
     notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
     # The bytes around a value, by its length.
@@ -97,6 +111,7 @@ class Lines(Protocol):
     def encode(
         self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
     ) -> bytes | None: ...
+    def caller(self, key: bytes, templates: Mapping[bytes, Template | None], /) -> bytes | None: ...
     def paths(self, lines: list[bytes], /) -> set[bytes]: ...
     def all_begin_so(self, data: bytes, /) -> bool: ...
 
@@ -140,8 +155,8 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     parts = read(line)
     if parts is None:
         return None
-    (level, audit_id, stage, path, query, verb, caller, front, name, uid, back, version,
-     subresource, status, request, response, received, received_us, staged, staged_us,
+    (level, audit_id, stage, path, query, verb, caller, front, namespace, name, uid, back,
+     version, subresource, status, request, response, received, received_us, staged, staged_us,
      annotations) = parts  # fmt: skip
     if body is None:
         if request or response:
@@ -153,12 +168,14 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     asked, is_clean = tables.callers[caller]
     thing, is_clean_thing, target = b"", True, NO_TARGET
     if front:
-        thing, is_clean_thing, target = tables.objects[front, back, subresource]
+        size = len(namespace)
+        frame, is_clean_thing, target = tables.objects[front, back, subresource, size]
+        thing = namespace.join(frame)
     notes, are_clean, alarm = tables.notes[annotations]
     ended, is_clean_end = tables.requests[level, stage, verb, status, target, alarm]
     if not (is_clean and is_clean_thing and are_clean and is_clean_end):
         return None
-    if not _may_leave(tables, path, query, name, audit_id, (uid, version)):
+    if not _may_leave(tables, path, query, (namespace, name), audit_id, (uid, version)):
         return None
     time = tables.seconds[staged] + int(staged_us)
     took = time - tables.seconds[received] - int(received_us)
@@ -184,6 +201,30 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     return wire.record_head(len(record)) + record
 
 
+def caller(key: bytes, templates: Mapping[bytes, Template | None]) -> bytes | None:
+    """Encode who asked, by the template of its shape: all but what is a pod's or token's own.
+
+    Returns None where it is not written as the apiserver does, or has no template.
+    """
+    form = _CALLER(key)
+    if form is None:
+        return None
+    extra = [value.span() for value in _EXTRA_VALUES.finditer(key, *form.span("extra"))]
+    places = [form.span("name"), form.span("uid"), *extra, form.span("address"), form.span("agent")]
+    places = [place for place in places if place[0] >= 0]
+    starts, ends = zip(*places, (len(key), 0), strict=True)
+    shape = b"\0".join(map(key.__getitem__, map(slice, (0, *ends), starts)))
+    if len(places) > _MOST_VALUES or len(shape) >= _LONGEST_SHAPE:
+        return None
+    template = templates[shape]
+    if template is None:
+        return None
+    values = [key[start:end] for start, end in places]
+    if form["many"]:
+        values[0] = form["many"]
+    return filled(template, values)
+
+
 def paths(lines: list[bytes]) -> set[bytes]:
     """Return the paths of the lines that are plain so far."""
     return {head[4] for head in map(_HEAD, lines) if head}
@@ -200,7 +241,12 @@ def _duration(stage: bytes, micros: int, head: bytes) -> bytes:
 
 
 def _may_leave(
-    tables: Tables, path: bytes, query: bytes, name: bytes, audit_id: bytes, uids: tuple[bytes, ...]
+    tables: Tables,
+    path: bytes,
+    query: bytes,
+    names: tuple[bytes, ...],
+    audit_id: bytes,
+    uids: tuple[bytes, ...],
 ) -> bool:
     """Judge what clients write freely, an auditID too. Most names are a step of the path."""
     paths, queries = tables.clean_paths, tables.clean_queries
@@ -209,6 +255,7 @@ def _may_leave(
         return True
     if audit_id.strip(_OF_UIDS) or not paths[path] or (query and not queries[query]):
         return False
-    if name and b"/%b/" % name not in path + b"/" and not references[name]:
+    steps = path + b"/"
+    if any(name and b"/%b/" % name not in steps and not references[name] for name in names):
         return False
     return all(not uid.strip(_OF_UIDS) or references[uid] for uid in uids)

@@ -80,12 +80,13 @@ def rejoined(parts: PlainLine) -> bytes:
     member = {
         name: b',"%b":"%b"' % (name.encode(), value) if value else b""
         for name, value in (
-            ("name", parts.name), ("uid", parts.uid), ("resourceVersion", parts.version),
+            ("namespace", parts.namespace), ("name", parts.name), ("uid", parts.uid),
+            ("resourceVersion", parts.version),
         )
     }  # fmt: skip
     reference = b"".join((
-        parts.front, member["name"], member["uid"], parts.back, member["resourceVersion"],
-        parts.subresource,
+        parts.front, member["namespace"], member["name"], member["uid"], parts.back,
+        member["resourceVersion"], parts.subresource,
     ))  # fmt: skip
     return b"".join((
         b'{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"', parts.level,
@@ -103,7 +104,7 @@ def rejoined(parts: PlainLine) -> bytes:
 
 def without_empty(line: bytes) -> bytes:
     """Leave out what is written empty, which the parts do not tell from what is not written."""
-    for name in (b"name", b"uid", b"resourceVersion"):
+    for name in (b"namespace", b"name", b"uid", b"resourceVersion"):
         line = line.replace(b',"%b":""' % name, b"")
     return line.replace(b'?","verb"', b'","verb"')
 
@@ -226,6 +227,7 @@ def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
 
     class Wrong:
         encode = staticmethod(compiled.encode)
+        caller = staticmethod(compiled.caller)
         paths = staticmethod(compiled.paths)
         all_begin_so = staticmethod(compiled.all_begin_so)
 

@@ -1,0 +1,94 @@
+"""Attributes encoded once with marks in them, and then filled with values of any length.
+
+Tokens, pods and namespaces come and go; the attributes that tell of them are the same but for a few
+values. Such a value stands in a *shape* as NUL, which no plain text holds.
+"""
+
+from typing import TypeAlias
+
+from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.interned import Frames, Interned
+
+# Bytes, and between each two the number of a value and its frames.
+Template: TypeAlias = tuple[bytes | int | Frames, ...]
+_MARK = "\0"
+
+
+def mark(number: int) -> str:
+    """Return what stands for the value of a number."""
+    return f"{_MARK}{number}"
+
+
+def has_mark(text: str) -> bool:
+    return _MARK in text
+
+
+def with_marks(shape: bytes) -> bytes:
+    """Return a shape as JSON in which each NUL is a mark of its own."""
+    first, *others = shape.split(_MARK.encode())
+    return first + b"".join(b"\\u0000%d%b" % each for each in enumerate(others))
+
+
+class Templates:
+    """Makes templates, which share the frames of each attribute."""
+
+    def __init__(self, longest: int) -> None:
+        """*longest*: bytes of the longest value that fits in."""
+        self._longest = longest
+        self._frames: Interned[Frames] = Interned(self._frames_of)
+
+    def of(self, attributes: bytes) -> Template:
+        """Make a template of attributes: texts with a mark go, alone or as the one of a list."""
+        parts: list[bytes | int | Frames] = []
+        kept = b""
+        for tag, pair in wire.fields(attributes):
+            (_, key), (_, value) = wire.fields(pair)
+            text, in_list = _text_of(value)
+            _, is_marked, number = text.partition(_MARK.encode())
+            if is_marked:
+                parts += kept, int(number), self._frames[key.decode(), in_list]
+                kept = b""
+            else:
+                kept += wire.delimited(tag, pair)
+        return (*parts, kept)
+
+    def _frames_of(self, key: tuple[str, bool]) -> Frames:
+        name, in_list = key
+        return Frames([name], self._longest, wire.list_head if in_list else wire.string_head)
+
+
+def _text_of(value: bytes) -> tuple[bytes, bool]:
+    """Return the text of a value, empty where it is none, and whether it is a list's only one."""
+    kind, text = next(wire.fields(value), (b"", b""))
+    if kind != wire.ARRAY:
+        return text, False
+    items = [*wire.fields(text)]
+    return (_text_of(items[0][1])[0] if len(items) == 1 else b"", True)
+
+
+def frame_of(template: Template, size: int) -> tuple[bytes, ...]:
+    """Return what is around the only value of a template, for a length of it."""
+    parts = [b""]
+    for part in template:
+        if isinstance(part, bytes):
+            parts[-1] += part
+        elif isinstance(part, Frames):
+            first, *others = part[size]
+            parts[-1] += first
+            parts += others
+    return tuple(parts)
+
+
+def filled(template: Template, values: list[bytes]) -> bytes:
+    """Put values into their places."""
+    parts: list[bytes] = []
+    value = b""
+    for part in template:
+        match part:
+            case bytes():
+                parts.append(part)
+            case int():
+                value = values[part]
+            case Frames():
+                parts.append(value.join(part[len(value)]))
+    return b"".join(parts)
