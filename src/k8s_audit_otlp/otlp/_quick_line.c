@@ -5,7 +5,8 @@
  * read(line) -> the parts of plain_line.PlainLine, or None
  * encode(line, body, around, tables) -> the record, or None; `tables` is FastEncoder's tuple
  * caller(key, templates) -> the attributes of who asked, or None
- * paths(lines) -> the paths of the lines, as a set
+ * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
+ * paths(data) -> the paths of the lines, as a set
  * all_begin_so(data) -> whether each line of a block begins as an event does
  */
 
@@ -14,6 +15,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct {
@@ -243,22 +245,32 @@ quick_read(PyObject *Py_UNUSED(module), PyObject *line)
     return read;
 }
 
-static PyObject *
-quick_paths(PyObject *Py_UNUSED(module), PyObject *lines)
+/* Return where a line ends. */
+static const char *
+line_end(const char *at, const char *end)
 {
-    Py_ssize_t count = PyList_Size(lines), size;
-    PyObject *found = count < 0 ? NULL : PySet_New(NULL);
-    for (Py_ssize_t i = 0; found && i < count; i++) {
+    const char *found = memchr(at, '\n', end - at);
+    return found ? found : end;
+}
+
+static PyObject *
+quick_paths(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    char *at;
+    Py_ssize_t size;
+    if (PyBytes_AsStringAndSize(data, &at, &size) < 0)
+        return NULL;
+    PyObject *found = PySet_New(NULL);
+    const char *end = at + size, *next;
+    for (const char *line = at; found && line < end; line = next + 1) {
         Part parts[PARTS] = {{NULL, NULL}};
-        char *line;
-        if (PyBytes_AsStringAndSize(PyList_GetItem(lines, i), &line, &size) < 0) {
+        next = line_end(line, end);
+        if (!head(line, next, parts))
+            continue;
+        PyObject *path = bytes_of(parts[PATH]);
+        if (!path || PySet_Add(found, path) < 0)
             Py_CLEAR(found);
-        } else if (head(line, line + size, parts)) {
-            PyObject *path = bytes_of(parts[PATH]);
-            if (!path || PySet_Add(found, path) < 0)
-                Py_CLEAR(found);
-            Py_XDECREF(path);
-        }
+        Py_XDECREF(path);
     }
     return found;
 }
@@ -302,13 +314,30 @@ add(Pieces *out, const char *start, size_t size)
 }
 
 static int
-add_bytes(Pieces *out, PyObject *bytes)
+add_parts(Pieces *out, const Part *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!add(out, parts[i].start, parts[i].end - parts[i].start))
+            return 0;
+    return 1;
+}
+
+static int
+part_of(PyObject *bytes, Part *part)
 {
     char *start;
     Py_ssize_t size;
     if (!bytes || PyBytes_AsStringAndSize(bytes, &start, &size) < 0)
         return 0;
-    return add(out, start, size);
+    *part = (Part){start, start + size};
+    return 1;
+}
+
+static int
+add_bytes(Pieces *out, PyObject *bytes)
+{
+    Part part;
+    return part_of(bytes, &part) && add_parts(out, &part, 1);
 }
 
 /* Look up a key, which is given away, and hold what is found until the record is made. A table
@@ -511,9 +540,16 @@ clean_part(PyObject *found)
     return found && PyTuple_GetItem(found, 1) == Py_True ? PyTuple_GetItem(found, 0) : NULL;
 }
 
+/* What of a record is written by who asks for it: where its event stands, and its body. */
+typedef struct {
+    const Part *around;
+    int count;
+    Part body;
+} Given;
+
 /* Gather the pieces of a record in their order, up to its body. */
 static int
-gather(Pieces *out, PyObject *tables, Part *parts, Part query, PyObject *around, char *space)
+gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *given, char *space)
 {
     PyObject *caller = look_up(out, TABLE(CALLERS), bytes_of(parts[CALLER])), *object = NULL;
     if (!clean_part(caller))
@@ -534,7 +570,7 @@ gather(Pieces *out, PyObject *tables, Part *parts, Part query, PyObject *around,
         object ? Py_NewRef(PyTuple_GetItem(object, 2)) : PyLong_FromLong(0),
         Py_NewRef(PyTuple_GetItem(notes, 2))});
     return clean_part(request) && may_leave(out, tables, parts, query)
-           && add_times(out, tables, parts, space) && add_bytes(out, around)
+           && add_times(out, tables, parts, space) && add_parts(out, given->around, given->count)
            && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
            && (!object || add_in_frame(out, clean_part(object), parts[NAMESPACE]))
            && add_framed(out, TABLE(OBJECT_UIDS), parts[UID])
@@ -570,12 +606,10 @@ end_of(Pieces *pieces, PyObject *made)
 
 /* Put a field of ScopeLogs together: tag, length, the pieces, the body. */
 static PyObject *
-joined(Pieces *pieces, PyObject *body)
+joined(Pieces *pieces, Part body)
 {
-    char *text, inner[12] = {0x0a}, head[24] = {0x2a}, start[12] = {0x12};
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(body, &text, &size) < 0)
-        return NULL;
+    char inner[12] = {0x0a}, head[24] = {0x2a}, start[12] = {0x12};
+    size_t size = body.end - body.start;
     size_t of_inner = 1 + varint(inner + 1, size);
     size_t of_head = 1 + varint(head + 1, of_inner + size);
     memcpy(head + of_head, inner, of_inner);
@@ -589,37 +623,174 @@ joined(Pieces *pieces, PyObject *body)
     memcpy(to, start, of_start);
     to = put(pieces, to + of_start);
     memcpy(to, head, of_head);
-    memcpy(to + of_head, text, size);
+    memcpy(to + of_head, body.start, size);
     return record;
+}
+
+/* Encode a line; None where it must take the general way, NULL with an error of a table. */
+static PyObject *
+record_of(Part *parts, const Given *given, PyObject *tables)
+{
+    Pieces pieces;
+    char space[17];
+    Part query = parts[QUERY];
+    PyObject *record = NULL;
+    pieces.count = pieces.holds = 0;
+    pieces.size = 0;
+    if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
+        && gather(&pieces, tables, parts, query, given, space))
+        record = joined(&pieces, given->body);
+    return end_of(&pieces, record);
+}
+
+static int
+has_bodies(const Part *parts)
+{
+    return parts[REQUEST].start || parts[RESPONSE].start;
 }
 
 static PyObject *
 quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *line, *body, *around, *tables;
-    char *start, space[17];
-    Py_ssize_t size;
-    Part parts[PARTS];
-    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyBytes_Type, &line, &body, &PyBytes_Type, &around,
-                          &PyTuple_Type, &tables)
-        || PyBytes_AsStringAndSize(line, &start, &size) < 0)
+    PyObject *line, *body, *bytes_around, *tables;
+    Part parts[PARTS], whole, around;
+    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyBytes_Type, &line, &body, &PyBytes_Type,
+                          &bytes_around, &PyTuple_Type, &tables)
+        || !part_of(line, &whole) || !part_of(bytes_around, &around))
         return NULL;
-    if (!read_parts(start, size, parts))
+    Given given = {&around, 1, whole};
+    if (body != Py_None && !part_of(body, &given.body))
+        return NULL;
+    if (!read_parts(whole.start, whole.end - whole.start, parts)
+        || (body == Py_None && has_bodies(parts)))
         Py_RETURN_NONE;
-    if (body == Py_None) {
-        if (parts[REQUEST].start || parts[RESPONSE].start)
-            Py_RETURN_NONE;
-        body = line;
+    return record_of(parts, &given, tables);
+}
+
+/* ---- A run over the lines of a block ---------------------------------------------------- */
+
+/* Places of plain_line.Run. */
+enum {
+    DATA, START, IS_ASCII, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, UID_HEAD, HASH, RECORDS, ENDS,
+    DIGESTS, RUN_PARTS
+};
+enum { BEFORE, BETWEEN, AFTER_IT, UNTIL, PLACE_PARTS };
+
+#define RUN(name) PyTuple_GetItem(run, name)
+#define NUMBER(tuple, name) PyLong_AsSsize_t(PyTuple_GetItem(tuple, name))
+#define LONGEST_LINE (2 << 20)
+
+static int
+is_ascii(Part line)
+{
+    uint64_t word = 0, high = 0;
+    const char *at = line.start;
+    for (; line.end - at >= 8; at += 8) {
+        memcpy(&word, at, sizeof word);
+        high |= word;
     }
+    for (; at < line.end; at++)
+        high |= (uint64_t)(unsigned char)*at;
+    return !(high & UINT64_C(0x8080808080808080));
+}
+
+/* Append to a list what is given away. */
+static int
+append(PyObject *list, PyObject *item)
+{
+    int done = item && !PyList_Append(list, item);
+    Py_XDECREF(item);
+    return done;
+}
+
+/* Append the offset of a line and the hash over its uid, a newline and the line. */
+static int
+add_digest(PyObject *run, Py_ssize_t offset, Part hex, Part line)
+{
+    Part uid;
+    if (RUN(HASH) == Py_None)
+        return 1;
+    if (!part_of(RUN(UID_HEAD), &uid))
+        return 0;
+    const Part hashed[] = {uid, hex, {"\n", "\n" + 1}, line};
     Pieces pieces;
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
-    Part query = parts[QUERY];
-    PyObject *record = NULL;
-    if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
-        && gather(&pieces, tables, parts, query, around, space))
-        record = joined(&pieces, body);
-    return end_of(&pieces, record);
+    add_parts(&pieces, hashed, 4);
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, pieces.size);
+    if (!bytes)
+        return 0;
+    put(&pieces, PyBytes_AsString(bytes));
+    PyObject *hash = PyObject_CallFunctionObjArgs(RUN(HASH), bytes, NULL);
+    Py_DECREF(bytes);
+    PyObject *digest = hash ? PyObject_CallMethod(hash, "digest", NULL) : NULL;
+    Py_XDECREF(hash);
+    return digest && append(RUN(DIGESTS), Py_BuildValue("(nN)", offset, digest));
+}
+
+/* Encode one line; 1 where it was, 0 where the run stops before it, -1 with an error. */
+static int
+run_line(PyObject *run, PyObject *place, Part line, Py_ssize_t offset)
+{
+    Part parts[PARTS], around[5];
+    char hex[20], groups[12];
+    if ((line.end > line.start && line.end[-1] == '\r') || line.end - line.start > LONGEST_LINE
+        || (RUN(IS_ASCII) != Py_True && !is_ascii(line))
+        || !read_parts(line.start, line.end - line.start, parts) || has_bodies(parts))
+        return 0;
+    around[1] = (Part){hex, hex + snprintf(hex, sizeof hex, "%zx", (size_t)offset)};
+    around[3] = (Part){groups, groups + varint(groups, (uint64_t)offset)};
+    if (!part_of(PyTuple_GetItem(place, BEFORE), &around[0])
+        || !part_of(PyTuple_GetItem(place, BETWEEN), &around[2])
+        || !part_of(PyTuple_GetItem(place, AFTER_IT), &around[4]))
+        return -1;
+    const Given given = {around, 5, line};
+    PyObject *record = record_of(parts, &given, RUN(RUN_TABLES));
+    if (!record) {
+        if (!PyErr_ExceptionMatches(RUN(REFUSED)))
+            return -1;
+        PyErr_Clear();
+        return 0;
+    }
+    Py_ssize_t size = record == Py_None ? -1 : PyBytes_Size(record);
+    if (size < 0 || size > NUMBER(run, MOST)
+        || size - (line.end - line.start) > NUMBER(run, MOST_BESIDE)) {
+        Py_DECREF(record);
+        return 0;
+    }
+    Py_ssize_t end = offset + (line.end - line.start) + 1;
+    if (!append(RUN(RECORDS), record) || !append(RUN(ENDS), PyLong_FromSsize_t(end))
+        || !add_digest(run, offset, around[1], line))
+        return -1;
+    return 1;
+}
+
+static PyObject *
+quick_run(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *run, *place;
+    Py_ssize_t at;
+    Part data;
+    if (!PyArg_ParseTuple(args, "O!nO!", &PyTuple_Type, &run, &at, &PyTuple_Type, &place))
+        return NULL;
+    if (PyTuple_Size(run) != RUN_PARTS || PyTuple_Size(place) != PLACE_PARTS) {
+        PyErr_SetString(PyExc_TypeError, "no Run or no PlaceFrame");
+        return NULL;
+    }
+    if (!part_of(RUN(DATA), &data))
+        return NULL;
+    Py_ssize_t start = NUMBER(run, START), size = data.end - data.start;
+    Py_ssize_t until = NUMBER(place, UNTIL);
+    while (at < size && start + at < until) {
+        Part line = {data.start + at, line_end(data.start + at, data.end)};
+        int done = run_line(run, place, line, start + at);
+        if (done < 0)
+            return NULL;
+        if (!done)
+            break;
+        at = line.end - data.start + 1;
+    }
+    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(at);
 }
 
 /* ---- Who asked -------------------------------------------------------------------------- */
@@ -751,6 +922,7 @@ static PyMethodDef methods[] = {
     {"read", quick_read, METH_O, "Return the parts of a line, or None."},
     {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
     {"caller", quick_caller, METH_VARARGS, "Return the attributes of who asked, or None."},
+    {"run", quick_run, METH_VARARGS, "Encode lines as long as they are plain."},
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
     {NULL, NULL, 0, NULL},
@@ -764,7 +936,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 3) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 4) < 0)
         Py_CLEAR(made);
     return made;
 }

@@ -7,6 +7,7 @@ A line that is one plain event goes the fast way. Any other goes the general way
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
@@ -25,7 +26,7 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.fast_path import QUICKEST, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
-from k8s_audit_otlp.otlp.plain_line import Lines
+from k8s_audit_otlp.otlp.plain_line import Lines, Run
 from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
 from k8s_audit_otlp.state.content_hash import digest_of
 
@@ -116,48 +117,62 @@ class Encoder:
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
-        lines = block.data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
         out = _Output(block.identity, digests=self._digests)
         place = RecordPlace(block, self._records.parts)
-        add, add_end, max_bytes = out.records.append, out.ends.append, self._max_bytes
-        most_beside = self._records.most_beside
-        fast = self._fast
-        encode = fast.encode if fast else _refuse
-        digests, identity = self._digests, block.identity.encode()
-        add_digest = out.digests.append
-        if fast:
-            fast.redacted = out.redacted
-            fast.expect(lines)
-        is_ascii, has_crlf = block.data.isascii(), b"\r\n" in block.data
-        offset, size = block.span.start, block.span.end - block.span.start
-        if 0 < len(block.data) < size:  # a line that was too long: its bodies are gone already
+        data, start = block.data, block.span.start
+        size = block.span.end - start
+        if 0 < len(data) < size:  # a line that was too long: its bodies are gone already
             said = marks_of_shrinking(self.options.prefix, _BODIES, size)
-            self._general(lines[0], offset, block.span.end, place, out, said)
+            self._general(data.partition(b"\n")[0], start, block.span.end, place, out, said)
             return out.encoded(block, 1)
-        for line in lines:
-            start = offset
-            offset += len(line) + 1
-            line = line.removesuffix(b"\r") if has_crlf else line  # noqa: PLW2901 - a break's end
-            try:
-                if not is_ascii:
-                    check_utf8(line)
-                record = encode(line, place.at(start))
-            except REFUSED:
-                self._whole(line, start, offset, place, out)
-                continue
-            size = len(record)
-            if size <= max_bytes and size - len(line) <= most_beside:
-                add(record)
-                add_end(offset)
-                if digests and fast:
-                    add_digest((start, digest_of(b"%b-%x" % (identity, start), fast.body)))
-            else:
-                self._whole(line, start, offset, place, out)
+        fast = self._fast
+        run = self._begin_run(fast, block, out) if fast else None
+        at = 0
+        while at < len(data):
+            if run:
+                at = self.lines.run(run, at, place.frame(start + at))
+                if at >= len(data):
+                    break
+            begin, at = at, (data.find(b"\n", at) + 1) or len(data) + 1
+            line = data[begin : at - 1].removesuffix(b"\r")
+            self._line(line, start + begin, start + at, place, out)
         if fast:
             fast.body = b""  # a long one would be held until the next
-        return out.encoded(block, len(lines))
+        return out.encoded(block, data.count(b"\n") + (at > len(data)))
+
+    def _begin_run(self, fast: FastEncoder, block: Block, out: _Output) -> Run:
+        fast.redacted = out.redacted
+        fast.expect(block.data)
+        return Run(
+            block.data,
+            block.span.start,
+            block.data.isascii(),
+            fast.tables,
+            self._max_bytes,
+            self._records.most_beside,
+            REFUSED,
+            f"{block.identity}-".encode(),
+            sha256 if self._digests else None,
+            out.records,
+            out.ends,
+            out.digests,
+        )
+
+    def _line(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
+        """Encode a line before which a run stops."""
+        fast = self._fast
+        if fast:
+            try:
+                check_utf8(line)
+                record = fast.encode(line, place.at(start))
+            except REFUSED:
+                pass
+            else:
+                size = len(record)
+                if size <= self._max_bytes and size - len(line) <= self._records.most_beside:
+                    out.put(record, fast.body, end, start)
+                    return
+        self._whole(line, start, end, place, out)
 
     def _whole(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         """Encode one plain event that is decoded whole, for who must see all of it."""
@@ -250,7 +265,3 @@ def _allowed(body: int, record: int, most: int) -> int:
     """
     beside = record - body
     return min(body - 1, most - beside if beside <= most // 4 else body * most // record)
-
-
-def _refuse(_line: bytes, _around: bytes) -> bytes:
-    raise NotPlainError

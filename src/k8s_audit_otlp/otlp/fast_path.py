@@ -108,10 +108,10 @@ class FastEncoder:
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
 
-    def expect(self, lines: list[bytes]) -> None:
+    def expect(self, data: bytes) -> None:
         """Get ready for the lines of a block."""
         if self._clean is not None:
-            self._clean.expect_paths(self._lines.paths(lines))
+            self._clean.expect_paths(self._lines.paths(data))
 
     def encode(self, line: bytes, around: bytes) -> bytes:
         """Encode one line; *around* is what is encoded of its place."""

@@ -9,14 +9,19 @@ not known makes the part in which it stands unreadable, so nothing leaves that n
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
+from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.otlp.caller_shape import caller
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
-from k8s_audit_otlp.otlp.templates import Template, filled
+from k8s_audit_otlp.otlp.record_place import PlaceFrame
+from k8s_audit_otlp.otlp.templates import Template
 
-VERSION = 3  # of what the functions take and give; the compiled ones must have the same
+__all__ = ["all_begin_so", "caller", "encode", "paths", "read", "run"]  # those of `Lines`
+
+VERSION = 4  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -35,17 +40,6 @@ _TIME = rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\.(\d{6})Z"
 _END = re.compile(
     rb'%b","stageTimestamp":"%b"(?:,"annotations":(\{.*\}))?\}' % (_TIME, _TIME), re.DOTALL
 ).fullmatch
-_LIST = rb'\["%b"(?:,"%b")*\]' % ((_TEXT,) * 2)
-_EXTRA = rb'"%b":\["%b"\]' % ((_TEXT,) * 2)
-_CALLER = re.compile(
-    # Service accounts and nodes are many: what tells one of them stays.
-    rb'"user":\{"username":"(?:(?P<many>(?:system:serviceaccount:|system:node:)(?P<name>%b))|%b)"'
-    rb'(?:,"uid":"(?P<uid>%b)")?(?:,"groups":%b)?(?:,"extra":\{(?P<extra>%b(?:,%b)*)\})?\}'
-    rb'(?:,"sourceIPs":\["(?P<address>%b)"\])?(?:,"userAgent":"(?P<agent>%b)")?'
-    % (_TEXT, _TEXT, _TEXT, _LIST, _EXTRA, _EXTRA, _TEXT, _TEXT)
-).fullmatch
-_EXTRA_VALUES = re.compile(rb'(?<=:\[")%b' % _TEXT)
-_MOST_VALUES, _LONGEST_SHAPE = 16, 2048  # of who asked; bytes
 _NO_REFERENCE = (b"",) * 7
 _OF_UIDS = b"0123456789abcdef-"
 DAY = 86_400_000_000  # microseconds
@@ -104,6 +98,27 @@ class Tables(NamedTuple):
     duration_head: bytes  # empty where the duration is not sent
 
 
+class Hash(Protocol):
+    def digest(self) -> bytes: ...
+
+
+class Run(NamedTuple):
+    """What a run over the lines of a block works on, and the columns that it adds to."""
+
+    data: bytes
+    start: int  # the offset of the data in its segment
+    is_ascii: bool  # all of it
+    tables: Tables
+    most: int  # bytes of a record
+    most_beside: int  # bytes of it beside its body
+    refused: tuple[type[Exception], ...]  # what a table raises for a part that it cannot build
+    uid: bytes  # of each record, up to its offset
+    hash: Callable[[bytes], Hash] | None  # SHA-256, where digests are asked for
+    records: list[bytes]
+    ends: list[int]
+    digests: list[tuple[int, bytes]]  # offset, hash over uid, newline and body
+
+
 class Lines(Protocol):
     """The functions of this module."""
 
@@ -112,7 +127,8 @@ class Lines(Protocol):
         self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
     ) -> bytes | None: ...
     def caller(self, key: bytes, templates: Mapping[bytes, Template | None], /) -> bytes | None: ...
-    def paths(self, lines: list[bytes], /) -> set[bytes]: ...
+    def run(self, run: Run, at: int, place: PlaceFrame, /) -> int: ...
+    def paths(self, data: bytes, /) -> set[bytes]: ...
     def all_begin_so(self, data: bytes, /) -> bool: ...
 
 
@@ -177,13 +193,11 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
         return None
     if not _may_leave(tables, path, query, (namespace, name), audit_id, (uid, version)):
         return None
-    time = tables.seconds[staged] + int(staged_us)
-    took = time - tables.seconds[received] - int(received_us)
-    if not (0 <= took < DAY and 0 < time < MAX_TIME):
+    times = _times(tables, stage, received, received_us, staged, staged_us)
+    if times is None:
         return None
     record = b"".join((
-        wire.TIME + wire.fixed64(time * 1000),
-        _duration(stage, took, tables.duration_head),
+        times,
         around,
         ended,
         asked,
@@ -201,33 +215,41 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
     return wire.record_head(len(record)) + record
 
 
-def caller(key: bytes, templates: Mapping[bytes, Template | None]) -> bytes | None:
-    """Encode who asked, by the template of its shape: all but what is a pod's or token's own.
+def run(run: Run, at: int, place: PlaceFrame) -> int:
+    """Encode lines that are plain, have no bodies and leave as they are; return where it stopped.
 
-    Returns None where it is not written as the apiserver does, or has no template.
+    *at* is the place in the data of the first. Stops before any other line, one for which the place
+    needs another frame, one with a carriage return, and one that is not ASCII in a block that is
+    not: what is no UTF-8 is told apart elsewhere.
     """
-    form = _CALLER(key)
-    if form is None:
-        return None
-    extra = [value.span() for value in _EXTRA_VALUES.finditer(key, *form.span("extra"))]
-    places = [form.span("name"), form.span("uid"), *extra, form.span("address"), form.span("agent")]
-    places = [place for place in places if place[0] >= 0]
-    starts, ends = zip(*places, (len(key), 0), strict=True)
-    shape = b"\0".join(map(key.__getitem__, map(slice, (0, *ends), starts)))
-    if len(places) > _MOST_VALUES or len(shape) >= _LONGEST_SHAPE:
-        return None
-    template = templates[shape]
-    if template is None:
-        return None
-    values = [key[start:end] for start, end in places]
-    if form["many"]:
-        values[0] = form["many"]
-    return filled(template, values)
+    data, start, digests = run.data, run.start, run.digests
+    while at < len(data) and start + at < place.until:
+        end = data.find(b"\n", at)
+        line = data[at : end if end >= 0 else len(data)]
+        if not (run.is_ascii or line.isascii()) or len(line) > MAX_OUTSIDE_BODIES:
+            break
+        try:
+            record = (
+                None
+                if line.endswith(b"\r")
+                else encode(line, None, place.at(start + at), run.tables)
+            )
+        except run.refused:
+            break
+        if record is None or len(record) > run.most or len(record) - len(line) > run.most_beside:
+            break
+        if run.hash:
+            hashed = run.hash(b"%b%x\n%b" % (run.uid, start + at, line))
+            digests.append((start + at, hashed.digest()))
+        at += len(line) + 1
+        run.records.append(record)
+        run.ends.append(start + at)
+    return at
 
 
-def paths(lines: list[bytes]) -> set[bytes]:
+def paths(data: bytes) -> set[bytes]:
     """Return the paths of the lines that are plain so far."""
-    return {head[4] for head in map(_HEAD, lines) if head}
+    return {head[4] for head in map(_HEAD, data.split(b"\n")) if head}
 
 
 def all_begin_so(data: bytes) -> bool:
@@ -236,8 +258,15 @@ def all_begin_so(data: bytes) -> bool:
     return data.startswith(_BEGINNING) and data.count(b"\n" + _BEGINNING) + 1 == lines
 
 
-def _duration(stage: bytes, micros: int, head: bytes) -> bytes:
-    return head + wire.double(micros / 1000) if head and stage != b"RequestReceived" else b""
+def _times(tables: Tables, stage: bytes, *parts: bytes) -> bytes | None:
+    """Encode time and duration of two times, each its second and microseconds."""
+    start, end = (tables.seconds[parts[i]] + int(parts[i + 1]) for i in (0, 2))
+    if not (0 <= end - start < DAY and 0 < end < MAX_TIME):
+        return None
+    time, head = wire.TIME + wire.fixed64(end * 1000), tables.duration_head
+    if not head or stage == b"RequestReceived":
+        return time
+    return time + head + wire.double((end - start) / 1000)
 
 
 def _may_leave(

@@ -1,15 +1,25 @@
 """Names an event's place in its log in attributes, with the observed time.
 
-Offsets grow by a line at a time, so all but their last digits is built once for many lines.
+Offsets grow by a line at a time, so all but their digits is built once for many lines.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp import wire
 
-_CONTINUED = tuple(bytes([group | 128]) for group in range(128))  # a varint's group, not its last
-_LOW_BITS = 14  # two groups
+
+class PlaceFrame(NamedTuple):
+    """What is around an offset: before its digits in hex, between them and its varint, after it."""
+
+    before: bytes
+    between: bytes
+    after: bytes
+    until: int  # the first offset that needs another frame
+
+    def at(self, offset: int) -> bytes:
+        return b"".join((self[0], b"%x" % offset, self[1], wire.varint(offset), self[2]))
 
 
 def record_uid(identity: str, offset: int, item: int = -1) -> str:
@@ -30,32 +40,25 @@ class RecordPlace:
         if block.file_path:
             self._constant += encoders["file_path"](block.file_path)
         self._constant += wire.OBSERVED_TIME + wire.fixed64(block.observed_ns)
-        self._high = 0  # what the next three hold for; below 1 nothing is kept
-        self._before = self._between = self._after = b""
-        self._lengths = (0, 0)  # of the offset as hex and as varint in the first two
+        self._frame = PlaceFrame(b"", b"", b"", 0)
+
+    def frame(self, offset: int) -> PlaceFrame:
+        """Give what holds for an offset and those behind it, which grow."""
+        if offset >= self._frame.until:
+            digits, groups = f"{offset:x}", wire.varint(offset)
+            self._frame = PlaceFrame(
+                self._uid(record_uid(self._identity, offset))[: -len(digits)],
+                self._offset(offset)[: -len(groups)],
+                self._constant,
+                min(16 ** len(digits), 128 ** len(groups)),
+            )
+        return self._frame
 
     def at(self, offset: int) -> bytes:
         """Give the bytes for the event at `offset`."""
-        high = offset >> _LOW_BITS
-        if high != self._high:
-            self._turn(offset, high)
-        if not high:
-            return self.item(offset)
-        low, middle = _CONTINUED[offset & 127], _CONTINUED[offset >> 7 & 127]
-        return b"".join((self._before, b"%x" % offset, self._between, low, middle, self._after))
+        return self.frame(offset).at(offset)
 
     def item(self, offset: int, item: int = -1) -> bytes:
         """Give the bytes for one item of the list at `offset`."""
         uid = record_uid(self._identity, offset, item)
         return self._uid(uid) + self._offset(offset) + self._constant
-
-    def _turn(self, offset: int, high: int) -> None:
-        """Build what stays the same until the low groups of the offset overflow."""
-        upper = wire.varint(high)
-        lengths = len(f"{offset:x}"), 2 + len(upper)
-        if lengths != self._lengths:
-            self._before = self._uid(record_uid(self._identity, offset))[: -lengths[0]]
-            self._between = self._offset(offset)[: -lengths[1]]
-            self._lengths = lengths
-        self._after = upper + self._constant
-        self._high = high

@@ -209,11 +209,12 @@ def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(lines=st.lists(mutated(), max_size=4))
-def test_both_find_the_same_paths(compiled: Lines, lines: list[bytes]) -> None:
+@given(lines=st.lists(mutated(), max_size=4), end=st.sampled_from([b"", b"\n"]))
+def test_both_find_the_same_paths(compiled: Lines, lines: list[bytes], end: bytes) -> None:
     """Of plain lines only."""
-    assert compiled.paths(lines) == plain_line.paths(lines)
-    assert compiled.paths([*lines, LINE]) >= {b"/api/v1/pods"}
+    data = b"\n".join(lines) + end
+    assert compiled.paths(data) == plain_line.paths(data)
+    assert compiled.paths(data + b"\n" + LINE) >= {b"/api/v1/pods"}
 
 
 def test_the_compiled_form_is_the_one_in_use(compiled: Any) -> None:
@@ -228,13 +229,14 @@ def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
     class Wrong:
         encode = staticmethod(compiled.encode)
         caller = staticmethod(compiled.caller)
+        run = staticmethod(compiled.run)
         paths = staticmethod(compiled.paths)
         all_begin_so = staticmethod(compiled.all_begin_so)
 
         @staticmethod
         def read(line: bytes, /) -> tuple[bytes, ...] | None:
             parts = compiled.read(line)
-            return parts and (*parts[:8], parts[9], *parts[9:])
+            return parts and (*parts[:9], parts[10], *parts[10:])
 
     assert Wrong().read(LINE) != plain_line.read(LINE)
 
@@ -247,6 +249,8 @@ def test_the_compiled_form_refuses_what_is_no_line(compiled: Lines, broken: Any)
     with pytest.raises(TypeError):
         compiled.all_begin_so(broken)
     with pytest.raises(TypeError):
-        compiled.paths([broken])
+        compiled.paths(broken)
+    with pytest.raises(TypeError):
+        compiled.run((broken,), 0, ())  # type: ignore[arg-type]  # as it is
     with pytest.raises(TypeError):
         compiled.encode(broken, None, b"", PythonEncoder()._fast.tables)
