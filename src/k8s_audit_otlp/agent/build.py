@@ -22,52 +22,19 @@ from k8s_audit_otlp.config.exporters import (
     Sdk,
 )
 from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
-from k8s_audit_otlp.config.receivers import GLOB, K8sAudit
+from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.hourly_scopes import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
-from k8s_audit_otlp.receiver.listing import live_path
-from k8s_audit_otlp.receiver.names import fold
 from k8s_audit_otlp.transport import credentials
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.http import HttpSender
 from k8s_audit_otlp.transport.sender import Sender
 
 ResourceScopes = Mapping[str, ResourceScope]
-
-
-def paths_of(receiver: K8sAudit) -> list[Path]:
-    """Return the live files of a receiver, each once; backups that match fold into their log."""
-    found: list[str] = []
-    for pattern in receiver.include:
-        if GLOB & set(pattern):
-            base = Path(pattern)
-            root = Path(base.anchor or ".")
-            matches = map(str, root.glob(str(base.relative_to(base.anchor))))
-            found += [name for name in matches if not os.path.isdir(name)]  # noqa: PTH112 - no error where it is closed
-        else:
-            found.append(pattern)
-    folded = list(map(Path, fold(found)))
-    # By its own name where it has several: a link that is made later changes nothing.
-    own = {_place(path): path for path in sorted(folded, key=_is_own_name)}
-    return [path for path in folded if own[_place(path)] == path]
-
-
-def _is_own_name(path: Path) -> bool:
-    return os.path.realpath(path) == str(path)
-
-
-def _place(log: Path) -> tuple[object, ...]:
-    """Return what a log has once, whatever links and mounts lead to it."""
-    path = live_path(log)
-    try:
-        directory = path.parent.stat()
-    except OSError:
-        return (path,)
-    return directory.st_dev, directory.st_ino, path.name
 
 
 def deleted_segments_of(receiver: K8sAudit) -> DeletedSegments:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Thread
 
-from k8s_audit_otlp.agent.build import deleted_segments_of, paths_of
+from k8s_audit_otlp.agent.build import deleted_segments_of
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
-from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.event.shrink import WHOLE_BODY_BYTES
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.receiver.watch import Watcher
@@ -69,7 +70,7 @@ class WatchedLogs:
     def _paths(self, receiver_id: str) -> list[Path]:
         """Return the logs of a receiver as far as there are any yet."""
         receiver = self._config.receivers[receiver_id]
-        paths, patterns = paths_of(receiver), ", ".join(receiver.include)
+        paths, patterns = logs_in(receiver.include), ", ".join(receiver.include)
         if not paths and self._once:
             raise ConfigError.at(
                 f"receivers::{receiver_id}::include",
@@ -96,7 +97,7 @@ class WatchedLogs:
             found = {
                 path
                 for receiver_id, known in self._known.items()
-                for path in paths_of(self._config.receivers[receiver_id])
+                for path in logs_in(self._config.receivers[receiver_id].include)
                 if path not in known
             }
         except Exception as error:  # noqa: BLE001 - it is looked again in a second

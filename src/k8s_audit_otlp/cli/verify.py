@@ -12,7 +12,7 @@ from k8s_audit_otlp.cli import MISSING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
-from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.listing import Entry, logs_in
 from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import counted, denied, size
 from k8s_audit_otlp.tools.verify.compare import Comparison
@@ -113,10 +113,8 @@ def _log_asked_for(
         return log
     if receipts_only:
         raise click.UsageError("--receipts-only compares without a log; leave out --config")
-    from k8s_audit_otlp.agent.build import paths_of  # noqa: PLC0415 - slow to import
-
     receivers = load_config(config_file).config.receivers.values()
-    logs = [log for receiver in receivers for log in paths_of(receiver)]
+    logs = [log for receiver in receivers for log in logs_in(receiver.include)]
     if len(logs) != 1:
         found = f"{len(logs)} logs: {', '.join(map(str, logs))}" if logs else "no log that is there"
         die(f"{config_file} names {found}; name one with --path")

@@ -16,7 +16,6 @@ from k8s_audit_otlp.config.types import (
     whole_path,
 )
 
-GLOB = frozenset("*?[")  # any of them makes an `include` a pattern
 LEAST_LINE_BYTES = 64 * 1024  # an event without bodies, long user agent and groups included
 
 

@@ -1,4 +1,4 @@
-"""The files of one log in its directory, oldest first.
+"""The logs that `include` names, and the files of one in its directory, oldest first.
 
 A listing is no snapshot: files are renamed while it is made. It is repeated until two in a row
 agree, and a file is known by the inode behind its opened descriptor, never by the entry's name.
@@ -10,7 +10,15 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.names import DATED, GZIP, LogName, looks_like_backup, parse
+from k8s_audit_otlp.receiver.names import (
+    DATED,
+    GLOB,
+    GZIP,
+    LogName,
+    fold,
+    looks_like_backup,
+    parse,
+)
 from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8
@@ -41,6 +49,34 @@ class Entry:
     def is_dated_as(self, *names: str) -> bool:
         """Say whether it has one of the names, packed or not, and a date: nobody else has it."""
         return self.name.age[0] == DATED and self.name.base in {n.removesuffix(GZIP) for n in names}
+
+
+def logs_in(include: Iterable[str]) -> list[Path]:
+    """Return the logs that paths and globs lead to, each once, by the names of their live files."""
+    found: list[str] = []
+    for pattern in include:
+        if GLOB & set(pattern):
+            base = Path(pattern)
+            root = Path(base.anchor or ".")
+            matches = map(str, root.glob(str(base.relative_to(base.anchor))))
+            found += [name for name in matches if not os.path.isdir(name)]  # noqa: PTH112 - no error where it is closed
+        else:
+            found.append(pattern)
+    folded = list(map(Path, fold(found)))
+    # By its own name where it has several: a link that is made later changes nothing.
+    by_name = sorted(folded, key=lambda path: os.path.realpath(path) == str(path))
+    own = {_place(path): path for path in by_name}
+    return [path for path in folded if own[_place(path)] == path]
+
+
+def _place(log: Path) -> tuple[object, ...]:
+    """Return what a log has once, whatever links and mounts lead to it."""
+    path = live_path(log)
+    try:
+        directory = path.parent.stat()
+    except OSError:
+        return (path,)
+    return directory.st_dev, directory.st_ino, path.name
 
 
 def live_path(path: Path) -> Path:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 GZIP = ".gz"
+GLOB = frozenset("*?[")  # any of them makes a path a pattern
 DATED = 0  # age of a backup whose name is its own for good; others shift at each rotation
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.build import paths_of
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.receivers import K8sAudit
+from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from tests.kit.agent import AgentProcess, Fixture, uids_delivered
 from tests.kit.backend import Backend
@@ -115,5 +115,5 @@ def test_a_log_that_several_paths_lead_to_is_read_once(tmp_path: Path, by: str) 
         "dots": [log, logs / ".." / "logs" / "audit.log"],
         "glob": [tmp_path / "*" / "*.log"],
     }[by]
-    found = paths_of(K8sAudit(include=tuple(map(str, include))))
+    found = logs_in(K8sAudit(include=tuple(map(str, include))).include)
     assert found == [log, *[other] * (by == "glob")]

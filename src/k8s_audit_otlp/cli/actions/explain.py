@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.agent.build import paths_of, resource_scopes_of
+from k8s_audit_otlp.agent.build import resource_scopes_of
 from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
@@ -17,6 +17,7 @@ from k8s_audit_otlp.config.audit_files import read_policy
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
+from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import LogReport
@@ -135,7 +136,7 @@ def _logs(
             (name, path)
             for name, receiver in config.receivers.items()
             if name in wanted
-            for path in paths_of(receiver)
+            for path in logs_in(receiver.include)
         ]
     else:
         raise click.UsageError("give --event FILE, --path LOG, or a --config that names a log")

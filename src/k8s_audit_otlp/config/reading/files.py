@@ -18,11 +18,11 @@ from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
 from k8s_audit_otlp.config.reading.document import where as key_of
 from k8s_audit_otlp.config.reading.needs import check_packages, check_tls
-from k8s_audit_otlp.config.receivers import GLOB
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
+from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.state.files import STATE_FILES
 from k8s_audit_otlp.transport.tls import TlsError, load_server, make_context
 

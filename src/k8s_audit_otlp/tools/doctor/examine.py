@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from k8s_audit_otlp.agent.build import paths_of
 from k8s_audit_otlp.apiserver.observed import Apiserver, observe
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
@@ -20,6 +19,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.sources import AuditWebhook
+from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.tools.doctor import (
@@ -153,7 +153,7 @@ def _logs(
         for name, receiver in question.config.receivers.items():
             if name in spools:
                 continue
-            for path in paths_of(receiver) or [Path(p) for p in receiver.include]:
+            for path in logs_in(receiver.include) or [Path(p) for p in receiver.include]:
                 yield path, receiver
     elif question.log is not None:
         yield question.log, None
