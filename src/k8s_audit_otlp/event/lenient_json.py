@@ -26,6 +26,14 @@ def object_of(text: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         return {text_of(key): msgspec.Raw(value) for key, value in members}
 
 
+def is_object(text: bytes) -> bool:
+    try:
+        object_of(text)
+    except ValueError:
+        return False
+    return True
+
+
 def list_of(text: bytes | msgspec.Raw) -> list[msgspec.Raw]:
     """Return the items of an array; raise ValueError where *text* is none."""
     try:

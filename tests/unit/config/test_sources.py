@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -80,7 +79,7 @@ def test_a_kafka_block_becomes_settings_of_the_client() -> None:
     )
     source = config.sources["kafka"]
     assert isinstance(source, Kafka)
-    assert source_settings(source) == {
+    assert source.settings() == {
         "bootstrap.servers": "b:9093",
         "group.id": "k8s-audit-otlp",
         "client.id": "k8s-audit-otlp",
@@ -151,10 +150,10 @@ def at(*endpoints: str) -> str:
     [
         (
             at("localhost:9443", "127.0.0.1:9443"),
-            "/2::endpoint: k8s_audit_webhook/1 listens at 127.0.0.1:9443 too",
+            "/2::endpoint: k8s_audit_webhook/1 listens at localhost:9443 too",
         ),
-        (at("0.0.0.0:9443", "host.example:9443"), "listens at host.example:9443 too"),
-        (at(":8888"), "endpoint: service::telemetry::metrics listens at :8888 too"),
+        (at("0.0.0.0:9443", "host.example:9443"), "listens at 0.0.0.0:9443 too"),
+        (at(":8888"), "endpoint: service::telemetry::metrics listens at localhost:8888 too"),
         (
             f"k8s_audit_webhook: {{{CLIENTS}, clusters: {{{TWO}}}}}",
             "clusters::b::client_names: a has 'y' too",

@@ -11,6 +11,7 @@ from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.reading.document import Path as Place
 from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source, spools_of
 
+_LOCAL = {"localhost": "127.0.0.1"}
 _EVERY_HOST = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - nothing is bound here
 
 
@@ -30,15 +31,14 @@ def check_conflicts(config: Config, found: Findings) -> None:
 
 
 def _check_addresses(config: Config, found: Findings) -> None:
-    taken: list[tuple[str, str, str]] = []
+    taken: list[tuple[str, str]] = []
     for name, place, address in _addresses(config, found):
-        host, _, port = address.rpartition(":")
-        host = "127.0.0.1" if host == "localhost" else host
-        rival = next((who for who, at, of in taken if of == port and _overlap(at, host)), "")
-        if rival and port != "0":
-            hint = "write another port; several clusters can send to one receiver with clusters"
-            found.mistake(place, f"{rival} listens at {address} too", hint)
-        taken.append((name, host, port))
+        for rival, its in taken:
+            if _overlap(its, address):
+                hint = "write another port; several clusters can send to one receiver with clusters"
+                found.mistake(place, f"{rival} listens at {its} too", hint)
+                break
+        taken.append((name, address))
 
 
 def _addresses(config: Config, found: Findings) -> Iterator[tuple[str, Place, str]]:
@@ -52,12 +52,14 @@ def _addresses(config: Config, found: Findings) -> Iterator[tuple[str, Place, st
             yield source_id, place, source.endpoint
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Say whether two hosts may be one: every interface is those of its own family."""
-    if one == other:
-        return True
+def _overlap(*addresses: str) -> bool:
+    """Say whether two addresses may be one: every interface is those of its own family."""
+    (one, _, port), (other, _, second) = (each.rpartition(":") for each in addresses)
+    if port != second or port == "0":
+        return False
+    hosts = {_LOCAL.get(one, one), _LOCAL.get(other, other)}
     same_family = ("[" in one) == ("[" in other)
-    return same_family and (one in _EVERY_HOST or other in _EVERY_HOST)
+    return len(hosts) == 1 or (same_family and bool(hosts & _EVERY_HOST))
 
 
 def _check_names(source: AuditWebhook, path: Place, found: Findings) -> None:

@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, suppress
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from k8s_audit_otlp.config.sources import CloudWatch
-from k8s_audit_otlp.event.lenient_json import is_json, object_of
+from k8s_audit_otlp.event.lenient_json import is_json, is_object
 from k8s_audit_otlp.receiver.lines import heads
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.partition import lines_in
@@ -40,8 +40,7 @@ def completed(message: bytes, time_ms: int) -> bytes:
 
     Its own times come last and are lost; CloudWatch's *time_ms* stands for them.
     """
-    with suppress(ValueError):
-        object_of(message)
+    if is_object(message):
         return b""  # whole
     end = {"stageTimestamp": _shown(time_ms), "annotations": {CUT: "CloudWatch"}}
     tail = b"," + json.dumps(end).encode()[1:]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from k8s_audit_otlp.event.formats import detect, is_audit, is_part_of_event, unwrap
 from k8s_audit_otlp.event.frames import Framed, inflated
-from k8s_audit_otlp.event.lenient_json import list_of, object_of
+from k8s_audit_otlp.event.lenient_json import is_object, list_of
 from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 from k8s_audit_otlp.receiver.sources.otlp_request import read_request
 from k8s_audit_otlp.receiver.spool.event_list import (
@@ -100,11 +100,8 @@ def _texts_in(message: bytes) -> Iterator[Framed]:
 
 def _lines_of(message: bytes) -> list[bytes]:
     first, more, _ = message.partition(b"\n")
-    if more and message.startswith(b"{"):
-        try:
-            object_of(first)
-        except ValueError:
-            return [message]  # over many lines, or torn
+    if more and message.startswith(b"{") and not is_object(first):
+        return [message]  # over many lines, or torn
     return [line for line in message.split(b"\n") if line.strip()]
 
 
