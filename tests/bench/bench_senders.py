@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
-from k8s_audit_otlp.transport.file import FileOptions, FileSender
+from k8s_audit_otlp.transport.file import FileSender
 from k8s_audit_otlp.transport.sender import Sender
 from tests.kit.senders import grpc_sender, http_sender
 
@@ -82,7 +83,7 @@ def main() -> None:
             measure(f"grpc {compression}", grpc_sender(target, ENVELOPES, compression=compression))
     with tempfile.TemporaryDirectory() as directory:
         path = str(Path(directory) / "audit.jsonl")
-        measure("file", FileSender(FileOptions(path), ENVELOPES))
+        measure("file", FileSender(OtlpFile(path=path), ENVELOPES))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import pytest
 
 from k8s_audit_otlp.cli import OK
-from k8s_audit_otlp.transport.file import MAX_LINE_BYTES
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.interop.imitations import DataKit, FluentBit
@@ -66,7 +65,7 @@ class _File:
 
     def offsets(self) -> set[int]:
         lines = self.path.read_bytes().splitlines()
-        requests = [json.loads(line) for line in lines if len(line) < MAX_LINE_BYTES]
+        requests = [json.loads(line) for line in lines if len(line) < 1 << 20]
         uids = (
             next(a["value"]["stringValue"] for a in one["attributes"] if a["key"] == UID)
             for request in requests

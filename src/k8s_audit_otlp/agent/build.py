@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.agent.kafka import kafka_sender
 from k8s_audit_otlp.config.blocks import Auth, RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import (
@@ -100,19 +99,13 @@ def sender_of(
             own = credentials_of(exporter.auth, config, env)
             return GrpcSender(exporter, resource_scopes, credentials=own)
         case OtlpFile():
-            from k8s_audit_otlp.transport.file import FileOptions, FileSender  # noqa: PLC0415
+            from k8s_audit_otlp.transport.file import FileSender  # noqa: PLC0415
 
-            rotation = exporter.rotation
-            options = FileOptions(
-                exporter.path,
-                exporter.max_bytes or 0,
-                rotation.max_backups if rotation else 0,
-                exporter.create_directory,
-                exporter.max_line_bytes,
-            )
-            return FileSender(options, resource_scopes)
+            return FileSender(exporter, resource_scopes)
         case KafkaExporter():
-            return kafka_sender(exporter, resource_scopes)
+            from k8s_audit_otlp.transport.kafka import KafkaSender  # noqa: PLC0415 - an extra
+
+            return KafkaSender(exporter, resource_scopes)
         case Sdk():
             from k8s_audit_otlp.transport.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
 

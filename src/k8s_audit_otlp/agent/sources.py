@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.agent.kafka import source_settings
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -199,7 +198,7 @@ def _running(name: str, source: Source, spools: dict[str, Spool], config: Config
                 KafkaSource,
             )
 
-            return KafkaSource(name, lambda: source_settings(source), source.topics, spools[""])
+            return KafkaSource(name, source, spools[""])
         case CloudWatch():
             from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: PLC0415 - an extra
                 CloudWatchSource,
@@ -214,21 +213,14 @@ def webhook_source(
     name: str, source: AuditWebhook, spools: dict[str, Spool], config: Config
 ) -> RunningSource:
     """Return the server of a webhook, ready to be started."""
-    from k8s_audit_otlp.receiver.sources.http_server import (  # noqa: PLC0415 - loads uvicorn
-        ServerOptions,
+    from k8s_audit_otlp.receiver.sources.webhook import (  # noqa: PLC0415 - loads uvicorn
+        WebhookSource,
     )
-    from k8s_audit_otlp.receiver.sources.webhook import WebhookSource  # noqa: PLC0415
 
     token = None
     if source.auth is not None:
         extension = config.extensions[source.auth.authenticator]
         assert isinstance(extension, BearerToken)  # noqa: S101 - config/crosscheck has seen to it
         token = extension.secret.resolve
-    options = ServerOptions(
-        endpoint=source.endpoint,
-        tls=source.tls,
-        header_timeout_s=source.read_timeout_s,
-        idle_timeout_s=source.idle_timeout_s,
-        stop_timeout_s=config.service.shutdown_timeout_s,
-    )
-    return WebhookSource(name, spools, source, options, token=token)
+    stop_timeout_s = config.service.shutdown_timeout_s
+    return WebhookSource(name, spools, source, token=token, stop_timeout_s=stop_timeout_s)

@@ -5,7 +5,7 @@ fileexporter, kafkaexporter) except where a description says otherwise.
 """
 
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -146,6 +146,10 @@ class Rotation(ConfigBlock):
     max_megabytes: int = key(100, "Size at which the file is put aside.", ge=1)
     max_backups: int = key(100, "Files to keep beside the current one; 0 keeps all.", ge=0)
 
+    @property
+    def max_bytes(self) -> int:
+        return self.max_megabytes << 20
+
 
 class OtlpFile(_Exporter):
     """OTLP JSON lines in a file, as the Collector's OTLP JSON file receiver reads them."""
@@ -162,11 +166,6 @@ class OtlpFile(_Exporter):
         "Longest line, as max_log_size of the Collector's receiver that reads the file: it loses"
         " what is longer. A record over it is shrunk; 0 sets no bound.",
     )
-
-    @property
-    def max_bytes(self) -> int | None:
-        """Return the size at which the file is put aside."""
-        return self.rotation.max_megabytes * 1_048_576 if self.rotation else None
 
 
 class Producer(ConfigBlock):
@@ -207,6 +206,16 @@ class KafkaExporter(_Exporter, KafkaBlock):
             if here is not None and there is not None and here != there:
                 raise mistake(f"{name} and logs::{name} differ", "keep one of them")
         return self
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a producer is made with. Raise OSError as `client_settings` does."""
+        level = self.producer.compression_params.level
+        return {
+            **self.client_settings(),
+            "compression.type": self.producer.compression,
+            "linger.ms": round(self.producer.linger_s * 1000),
+            **({} if level is None else {"compression.level": level}),
+        }
 
     @property
     def to_topic(self) -> str:

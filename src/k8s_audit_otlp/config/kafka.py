@@ -1,9 +1,9 @@
-"""What the Kafka exporter and the Kafka receiver share, in the Collector's words. Values only.
+"""What the Kafka exporter and the Kafka receiver share, in the Collector's words.
 
 Source: contrib's internal/kafka/configkafka, exporter/kafkaexporter, receiver/kafkareceiver.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -75,3 +75,36 @@ class KafkaBlock(ConfigBlock):
     @property
     def secured(self) -> bool:
         return self.tls is not None and not self.tls.insecure
+
+    def client_settings(self) -> dict[str, Any]:
+        """Return how librdkafka is to speak to the brokers, with the secrets as of now.
+
+        Raise OSError where the file of one cannot be read.
+        """
+        sasl, tls = self.auth.sasl, self.tls if self.secured else None
+        protocol = ("SASL_" if sasl else "") + ("SSL" if tls else "PLAINTEXT")
+        settings: dict[str, Any] = {
+            "bootstrap.servers": ",".join(self.brokers),
+            "client.id": self.client_id,
+            "security.protocol": protocol,
+            "log.connection.close": False,  # brokers close what is idle
+        }
+        if sasl is not None:
+            settings["sasl.mechanism"] = sasl.mechanism
+            settings["sasl.username"] = sasl.username.resolve()
+            settings["sasl.password"] = sasl.password.resolve()
+        if tls is not None:
+            files = {
+                "ssl.ca.location": tls.ca_file,
+                "ssl.certificate.location": tls.cert_file,
+                "ssl.key.location": tls.key_file,
+            }
+            texts = {
+                "ssl.ca.pem": tls.ca_pem,
+                "ssl.certificate.pem": tls.cert_pem,
+                "ssl.key.pem": tls.key_pem,
+            }
+            settings |= {name: file for name, file in files.items() if file}
+            settings |= {name: text.resolve() for name, text in texts.items() if text}
+            settings["enable.ssl.certificate.verification"] = not tls.insecure_skip_verify
+        return settings

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
@@ -173,6 +173,18 @@ class Kafka(SourceBlock, KafkaBlock):
         if not value or not all(value):
             raise mistake("no topic is named", "write at least one")
         return value
+
+    def settings(self) -> dict[str, Any]:
+        """Return what a consumer is made with. Raise OSError as `client_settings` does."""
+        instance = {"group.instance.id": self.group_instance_id} if self.group_instance_id else {}
+        return {
+            **self.client_settings(),
+            "group.id": self.group_id,
+            "auto.offset.reset": self.initial_offset,
+            "session.timeout.ms": round(self.session_timeout_s * 1000),
+            "heartbeat.interval.ms": round(self.heartbeat_interval_s * 1000),
+            **instance,
+        }
 
     @model_validator(mode="after")
     def _shows_itself_in_time(self) -> "Kafka":

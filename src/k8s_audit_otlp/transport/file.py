@@ -11,19 +11,18 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
+from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.otlp_json import to_line
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 STDOUT = "-"
-MAX_LINE_BYTES = 1 << 20  # fileconsumer's max_log_size; a Collector cuts what is longer
 _TAIL = 64 * 1024
 _HINTS = {
     errno.ELOOP: "a symbolic link is not followed; write the path it leads to",
@@ -33,35 +32,24 @@ _HINTS = {
 _ASIDE = "%Y-%m-%dT%H-%M-%S"
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
-    """`max_bytes` 0: never put aside; `max_backups` 0: keep all; `max_line_bytes` 0: any."""
-
-    path: str
-    max_bytes: int = 0
-    max_backups: int = 0
-    create_directory: bool = False
-    max_line_bytes: int = MAX_LINE_BYTES
-
-
 class FileSender:
     """Writes a line or more for each request. Threads share it; lines are not mixed."""
 
     def __init__(
         self,
-        options: FileOptions,
+        exporter: OtlpFile,
         resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
         stdout: BinaryIO | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """*resource_scopes*: per receiver the encoded resource and scope."""
-        self._options = options
+        self._exporter = exporter
         self._resource_scopes = resource_scopes
         self._stdout = stdout or sys.stdout.buffer
         self._now = now
         self._lock = Lock()  # guards the file
-        self._path = Path(options.path)
+        self._path = Path(exporter.path)
         self._fd = -1
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
@@ -70,20 +58,20 @@ class FileSender:
 
     def _lines(self, receiver: str, records: Sequence[bytes]) -> bytes:
         line = to_line(request_of(self._resource_scopes, receiver, records))
-        if len(line) <= (self._options.max_line_bytes or len(line)) or len(records) == 1:
+        if len(line) <= (self._exporter.max_line_bytes or len(line)) or len(records) == 1:
             return line
         middle = len(records) // 2
         return self._lines(receiver, records[:middle]) + self._lines(receiver, records[middle:])
 
     def send(self, request: ExportRequest) -> Outcome:
-        most = self._options.max_line_bytes
+        most = self._exporter.max_line_bytes
         if most and request.size > most:
             longest = max(map(len, request.body.splitlines(keepends=True)))
             if longest > most:
                 return TooLarge(f"a line has {longest} bytes; max_line_bytes is {most}")
         with self._lock:
             try:
-                if self._options.path == STDOUT:
+                if self._exporter.path == STDOUT:
                     self._stdout.write(request.body)
                     self._stdout.flush()
                 else:
@@ -92,7 +80,7 @@ class FileSender:
                 self._close()
                 reason = getattr(error, "strerror", None) or type(error).__name__
                 reason = _HINTS.get(getattr(error, "errno", None) or 0, reason)
-                return Retry(f"{self._options.path}: {reason}", reached=False)
+                return Retry(f"{self._exporter.path}: {reason}", reached=False)
         return Delivered()
 
     def close(self) -> None:
@@ -109,8 +97,9 @@ class FileSender:
         self._lock_file()
         try:
             end = self._cut_torn_line()
-            most = self._options.max_bytes
-            if most and end and end + len(lines) > most and self._put_aside():
+            rotation = self._exporter.rotation
+            full = rotation and end and end + len(lines) > rotation.max_bytes
+            if full and self._put_aside():
                 self._lock_file()
                 end = self._cut_torn_line()
             try:
@@ -147,7 +136,7 @@ class FileSender:
         return os.path.samestat(there, os.fstat(self._fd))
 
     def _open(self) -> None:
-        if self._options.create_directory:
+        if self._exporter.create_directory:
             self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
@@ -186,8 +175,9 @@ class FileSender:
             return False  # twice within a millisecond: the file grows over its bound instead
         self._path.rename(aside)
         self._close()
-        if keep := self._options.max_backups:
+        rotation = self._exporter.rotation
+        if rotation and rotation.max_backups:
             pattern = f"{self._path.stem}-????-??-??T??-??-??.???{self._path.suffix}"
-            for old in sorted(self._path.parent.glob(pattern))[:-keep]:
+            for old in sorted(self._path.parent.glob(pattern))[: -rotation.max_backups]:
                 old.unlink(missing_ok=True)
         return True

@@ -25,6 +25,7 @@ from k8s_audit_otlp.transport.tls import stamp
 logger = logging.getLogger("k8s_audit_otlp")
 
 Encoding: TypeAlias = Literal["otlp_proto", "otlp_json", "raw"]
+Settings: TypeAlias = Callable[[], Mapping[str, Any]]  # of librdkafka
 
 _POLL_S = 0.2
 _GRACE_S = 10.0  # the client tells within `timeout_s` what became of a message, and some time more
@@ -49,7 +50,7 @@ class KafkaRequest(ExportRequest):
     acknowledged: set[int]
 
 
-def settings_now(read: Callable[[], Mapping[str, Any]]) -> tuple[Mapping[str, Any], object]:
+def settings_now(read: Settings) -> tuple[Mapping[str, Any], object]:
     """Return the settings of a client, and what differs once they or their files have changed.
 
     Raise UnreadableSettingError where the file of one is missing or cannot be read.
@@ -64,15 +65,16 @@ class KafkaSender:
     def __init__(
         self,
         exporter: KafkaExporter,
-        settings: Callable[[], Mapping[str, Any]],
         resource_scopes: Mapping[str, tuple[bytes, bytes]],
+        *,
+        settings: Settings | None = None,
     ) -> None:
         """*resource_scopes*: per receiver the encoded resource and scope.
 
-        *settings*: librdkafka's, as of now, for some may change on disk.
+        *settings*: librdkafka's, as of now, for some may change on disk; those of *exporter*.
         """
         self._exporter = exporter
-        self._settings = settings
+        self._settings = settings or exporter.settings
         self._resource_scopes = resource_scopes
         self._lock = Lock()  # guards the link and what it was made for
         self._link: _Link | None = None

@@ -143,7 +143,8 @@ def test_the_other_exporters_have_what_the_file_says() -> None:
     assert grpc.keepalive is not None
     assert (grpc.keepalive.time_s, grpc.timeout_s) == (30.0, 5.0)
     assert isinstance(file, OtlpFile)
-    assert (file.path, file.max_bytes) == ("-", 5 << 20)
+    assert file.rotation is not None
+    assert (file.path, file.rotation.max_bytes) == ("-", 5 << 20)
     assert isinstance(sdk, Sdk)
     assert sdk.exporter == "console"
 

@@ -10,8 +10,9 @@ from threading import Thread
 
 import pytest
 
+from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.transport.file import FileOptions, FileSender
+from k8s_audit_otlp.transport.file import FileSender
 from k8s_audit_otlp.transport.sender import Sender
 from tests.kit.senders import grpc_sender, http_sender
 
@@ -131,7 +132,7 @@ def test_a_full_disk_is_no_acknowledgement(
 ) -> None:
     """And what was written of a line before is no half line of the file afterwards."""
     path = tmp_path / "out.jsonl"
-    sender = FileSender(FileOptions(str(path)), resource_scopes)
+    sender = FileSender(OtlpFile(path=str(path)), resource_scopes)
     assert isinstance(sender.send(sender.prepare("k8s_audit", [record("a")])), Delivered)
     whole = path.read_bytes()
     with no_room(len(whole) + 500):
@@ -152,5 +153,5 @@ def test_a_file_that_cannot_be_is_said(
     (tmp_path / "file").touch()
     paths = {"a directory": tmp_path, "below a file": tmp_path / "file" / "x"}
     path = paths.get(what, tmp_path / "none" / "x")
-    outcome, _ = sent(FileSender(FileOptions(str(path)), resource_scopes), [record("a")])
+    outcome, _ = sent(FileSender(OtlpFile(path=str(path)), resource_scopes), [record("a")])
     assert is_kept(outcome)

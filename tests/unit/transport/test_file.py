@@ -14,10 +14,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, SeverityNumber
 
+from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.resource import export_request
-from k8s_audit_otlp.transport.file import MAX_LINE_BYTES, FileOptions, FileSender
+from k8s_audit_otlp.transport.file import FileSender
 from k8s_audit_otlp.transport.otlp_json import to_line
+
+MAX_LINE_BYTES = 1 << 20  # what a Collector takes as it is set up
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def sender(resource_scopes: dict[str, tuple[bytes, bytes]]) -> Iterator[Callable
 
     def make(path: Path, **options: Any) -> Any:
         edges = {k: options.pop(k) for k in ("stdout", "now") if k in options}
-        made.append(FileSender(FileOptions(str(path), **options), resource_scopes, **edges))
+        made.append(FileSender(OtlpFile(path=str(path), **options), resource_scopes, **edges))
         return made[-1]
 
     yield make
@@ -174,12 +177,12 @@ def test_a_file_is_put_aside_at_its_size_and_the_oldest_go(
         clock[0] += timedelta(seconds=1)
         return clock[0]
 
-    s = sender(path, max_bytes=3000, max_backups=2, now=now)
+    s = sender(path, rotation={"max_megabytes": 1, "max_backups": 2}, now=now)
     for i in range(20):
-        assert write(s, record, f"u{i}", size=1000) == Delivered()
+        assert write(s, record, f"u{i}", size=300_000) == Delivered()
     backups = sorted(tmp_path.glob("audit-*.jsonl"))
     assert len(backups) == 2
-    assert all(p.stat().st_size <= 3000 for p in [*backups, path])
+    assert all(p.stat().st_size <= 1 << 20 for p in [*backups, path])
     kept = [uid for p in [*backups, path] for uid in uids(p)]
     assert kept == [f"u{i}" for i in range(20)][-len(kept) :]
 

@@ -47,7 +47,8 @@ def sender_of(
 ) -> KafkaSender:
     block = {"brokers": ["127.0.0.1:9092"], "topic": TOPIC, "encoding": encoding}
     more = {"producer": {"max_message_bytes": most}, "timeout": f"{timeout_s}s"}
-    return KafkaSender(KafkaExporter.model_validate({**block, **more}), settings, SCOPES)
+    exporter = KafkaExporter.model_validate({**block, **more})
+    return KafkaSender(exporter, SCOPES, settings=settings)
 
 
 Make = Callable[..., KafkaSender]

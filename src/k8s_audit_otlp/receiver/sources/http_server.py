@@ -74,9 +74,7 @@ class HttpServer:
         Raise OSError where the address cannot be bound, TlsError where a certificate is unusable.
         """
         options = self._options
-        if options.tls is not None:
-            self._stamp = stamp(options.tls.files)
-            self._context = self._context_of(options.tls)
+        context = self._first_context()
         self._listener = listener = Listener.at(options.endpoint)
         config = uvicorn.Config(
             self.application,
@@ -92,7 +90,7 @@ class HttpServer:
             timeout_graceful_shutdown=round(options.stop_timeout_s),
         )
         config.load()
-        config.ssl = self._outer_context()
+        config.ssl = context
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
@@ -139,18 +137,20 @@ class HttpServer:
         load_server(context, tls)
         return context
 
-    def _outer_context(self) -> ssl.SSLContext | None:
+    def _first_context(self) -> ssl.SSLContext | None:
         """Return what asyncio keeps for good: each handshake goes on with the newest one."""
-        if self._options.tls is None:
+        tls = self._options.tls
+        if tls is None:
             return None
-        outer = self._context_of(self._options.tls)
+        self._stamp = stamp(tls.files)
+        self._context = first = self._context_of(tls)
 
-        def take_newest(handshake: ssl.SSLObject, _name: str, _outer: ssl.SSLContext) -> None:
-            assert self._context is not None  # noqa: S101 - `start` has made it
+        def take_newest(handshake: ssl.SSLObject, _name: str, _first: ssl.SSLContext) -> None:
+            assert self._context is not None  # noqa: S101 - made above
             handshake.context = self._context
 
-        outer.sni_callback = take_newest  # called whether or not a name is asked for
-        return outer
+        first.sni_callback = take_newest  # called whether or not a name is asked for
+        return first
 
     def _told_handshake(self) -> type[ssl.SSLObject]:
         """Return a handshake that says why it fails: nobody else hears of an expired certificate.

@@ -9,18 +9,19 @@ everything is read.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, TopicIds, Waits, ask_ids
 from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.spool.spool import Spool
-from k8s_audit_otlp.transport.kafka import settings_now
+from k8s_audit_otlp.transport.kafka import Settings, settings_now
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -57,19 +58,19 @@ class KafkaSource(FetchingSource[Consumer]):
     def __init__(
         self,
         name: str,
-        settings: Callable[[], Mapping[str, Any]],
-        topics: Sequence[str],
+        source: Kafka,
         spool: Spool,
         *,
+        settings: Settings | None = None,
         measure_every_s: float = 10.0,
         ask_ids: AskIds = ask_ids,
     ) -> None:
-        """Take librdkafka's *settings*, as of now; those that the promise rests on are set here.
+        """Take librdkafka's *settings*, as of now, but those that the promise rests on.
 
         *measure_every_s*: how often it is asked what waits: a request, and one for each partition.
         """
         super().__init__(name, spool)
-        self._topics = list(topics)
+        self._topics = list(source.topics)
         self._broker_said = ("", 0.0)  # what the client could not do, and when
         self._from_the_end = False
         self._clusters: set[str] = set()  # that those name who have written the messages
@@ -77,7 +78,7 @@ class KafkaSource(FetchingSource[Consumer]):
         self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._committed: dict[tuple[str, int], int] = {}
-        self._read_settings = settings
+        self._read_settings = settings or source.settings
         self._made_for: object = None  # what the client was made with
         self._ask_ids = ask_ids
         self._ids = TopicIds(spool.path.with_name("topics.json"))

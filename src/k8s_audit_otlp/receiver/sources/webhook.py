@@ -67,12 +67,19 @@ class WebhookSource(HttpServer):
         name: str,
         spools: Mapping[str, Spool],
         block: AuditWebhook,
-        server_options: ServerOptions,
         *,
         token: Callable[[], str] | None = None,
+        **server: float,
     ) -> None:
-        """*spools* by cluster, '' where there is one only."""
-        super().__init__(name, server_options)
+        """*spools* by cluster, '' where there is one only; *server*: further ServerOptions."""
+        options = ServerOptions(
+            endpoint=block.endpoint,
+            tls=block.tls,
+            header_timeout_s=block.read_timeout_s,
+            idle_timeout_s=block.idle_timeout_s,
+            **server,
+        )
+        super().__init__(name, options)
         self._spools = spools
         self._accepts = block
         self._token = token

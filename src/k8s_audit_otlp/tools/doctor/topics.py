@@ -7,7 +7,6 @@ an agent writes, that is one request.
 from collections.abc import Sequence
 from typing import Any
 
-from k8s_audit_otlp.agent.kafka import client_settings
 from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
@@ -29,7 +28,7 @@ def topics_are_there(
     said: list[str] = []
     client = None
     try:
-        settings: dict[str, Any] = {**client_settings(block), "log_level": 0}
+        settings: dict[str, Any] = {**block.client_settings(), "log_level": 0}
         settings["error_cb"] = lambda error: said.append(error.str())
         client = AdminClient(settings)
         topics = client.list_topics(timeout=TIMEOUT_S).topics

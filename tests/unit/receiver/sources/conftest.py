@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.sources import AuditWebhook
-from k8s_audit_otlp.receiver.sources.http_server import ServerOptions
 from k8s_audit_otlp.receiver.sources.webhook import WebhookSource
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -55,15 +54,15 @@ class Served:
         **server: Any,
     ) -> None:
         """*keys*: of the receiver's block."""
-        block = AuditWebhook.model_validate(keys)
+        block = AuditWebhook.model_validate({"endpoint": "127.0.0.1:0", **keys})
         self.spools = {
             cluster: Spool(folder / (cluster or "all"), limits)
             for cluster in block.clusters or ("",)
         }
         for spool in self.spools.values():
             spool.open()
-        options = ServerOptions(endpoint="127.0.0.1:0", tls=block.tls, stop_timeout_s=1, **server)
-        self.server = WebhookSource("webhook", self.spools, block, options, token=token)
+        more = {"stop_timeout_s": 1.0, **server}
+        self.server = WebhookSource("webhook", self.spools, block, token=token, **more)
         self.port = int(self.server.start().rpartition(":")[2])
 
     def post(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.receiver.spool.spool import Spool
 
 pytest.importorskip("confluent_kafka")
@@ -46,7 +47,14 @@ def settings(broker: str) -> dict[str, Any]:
 def reads(settings: dict[str, Any], spool: Spool, ids: Any = None, **more: Any) -> KafkaSource:
     """Make a source; the broker here gives topics no ids."""
     ask: Any = {"ask_ids": lambda *_: ids or {}}
-    return KafkaSource("kafka", lambda: dict(settings), [TOPIC], spool, **ask, **more)
+    source = Kafka.model_validate({"brokers": ["h:1"], "topics": TOPIC})
+    return KafkaSource("kafka", source, spool, settings=lambda: dict(settings), **ask, **more)
+
+
+def produce(producer: Producer, numbers: range, partitions: int = 4) -> None:
+    for number in numbers:
+        producer.produce(TOPIC, event(number), partition=number % partitions)
+    producer.flush(10)
 
 
 def held(spool: Spool) -> list[bytes]:
@@ -98,9 +106,7 @@ def test_nothing_is_committed_before_it_is_on_disk(
 ) -> None:
     """While the disk fails, the broker keeps what it has; afterwards all of it is taken."""
     spool, disk = spool_on_a_failing_disk(tmp_path)
-    for number in range(20):
-        producer.produce(TOPIC, event(number))
-    producer.flush(10)
+    produce(producer, range(20))
     source = reads(settings, spool)
     source.start()
     until(lambda: spool.refused)
@@ -118,9 +124,7 @@ def test_a_gap_is_on_record_before_its_place_is_passed(
 
     That the topic was made anew is told by a group that is ahead of it.
     """
-    for number in range(10):
-        producer.produce(TOPIC, event(number), partition=0)
-    producer.flush(10)
+    produce(producer, range(10), partitions=1)
     spool = spool_in(tmp_path)
     ahead = Consumer(settings)
     ahead.commit(offsets=[TopicPartition(TOPIC, 0, 50)], asynchronous=False)
@@ -201,15 +205,11 @@ def test_what_waits_is_measured_while_nothing_can_be_taken(
 ) -> None:
     """Messages that are not on disk, and since when; none of it once all of them are."""
     spool, disk = spool_on_a_failing_disk(tmp_path)
-    for number in range(20):
-        producer.produce(TOPIC, event(number))
-    producer.flush(10)
+    produce(producer, range(20))
     source = reads(settings, spool, measure_every_s=0.1)
     source.start()
     until(lambda: sum(source.lag.waiting.values()) == 20)
-    for number in range(20, 30):
-        producer.produce(TOPIC, event(number))
-    producer.flush(10)
+    produce(producer, range(20, 30))
     until(lambda: sum(source.lag.waiting.values()) == 30)
     assert all(place.startswith(f"{TOPIC}/") for place in source.lag.waiting)
     until(lambda: source.lag.behind_s > 3.0)
@@ -230,17 +230,13 @@ def test_from_the_end_is_where_a_group_begins_once(
     Where brokers have forgotten the group's offsets, which another group stands for, all is read.
     """
     settings["auto.offset.reset"], ids = "latest", {TOPIC: "a"}
-    for number in range(10):
-        producer.produce(TOPIC, event(number), partition=0)
-    producer.flush(10)
+    produce(producer, range(10), partitions=1)
     spool = spool_in(tmp_path)
     first = reads(settings, spool, ids)
     first.start()
     until(lambda: committed(settings) == 10)
     first.stop(15.0)
-    for number in range(10, 20):
-        producer.produce(TOPIC, event(number), partition=number % 2)
-    producer.flush(10)
+    produce(producer, range(10, 20), partitions=2)
     second = reads(settings, spool, ids)
     second.start()
     until(lambda: len(held(spool)) == 10)
@@ -261,9 +257,7 @@ def test_a_partition_that_is_new_is_read_from_its_beginning(
     The group has noted that it began when there were two partitions.
     """
     settings["auto.offset.reset"] = "latest"
-    for number in range(40):
-        producer.produce(TOPIC, event(number), partition=number % 4)
-    producer.flush(10)
+    produce(producer, range(40), partitions=4)
     grown = Consumer(settings)
     grown.commit(offsets=[TopicPartition(TOPIC, 1, 10, "2")], asynchronous=False)
     grown.close()
@@ -282,8 +276,7 @@ def test_a_topic_that_was_made_anew_is_told_and_read_from_its_beginning(
     spool = spool_in(tmp_path)
     first = reads(settings, spool, {TOPIC: "one"})
     first.start()
-    for number in range(10):
-        producer.produce(TOPIC, event(number), partition=0)
+    produce(producer, range(10), partitions=1)
     until(lambda: committed(settings) == 10)
     first.stop(15.0)
     settings["auto.offset.reset"] = "latest"

@@ -173,7 +173,7 @@ def test_a_renewed_certificate_is_taken_up(serve: Serve, tmp_path: Path) -> None
 
 def test_slow_requests_are_given_up(serve: Serve) -> None:
     """Neither half a header nor half a body keeps a connection for long."""
-    served = serve({"read_timeout": "0.3s"}, header_timeout_s=0.3)
+    served = serve({"read_timeout": "0.3s"})
     for begun in (
         b"POST /audit HTT",
         b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
@@ -199,7 +199,7 @@ def test_a_handshake_that_stalls_is_given_up(serve: Serve, tmp_path: Path) -> No
 
 def test_a_later_request_of_a_connection_has_no_more_time_than_the_first(serve: Serve) -> None:
     """One that has been answered once cannot be held open with half a header either."""
-    served = serve(header_timeout_s=1.0, idle_timeout_s=60.0)
+    served = serve({"read_timeout": "1s", "idle_timeout": "60s"})
     whole = b"POST /audit HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b"
     with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(whole % (len(body(1)), body(1)))
