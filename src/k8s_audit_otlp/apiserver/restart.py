@@ -1,10 +1,15 @@
 """Waits for a kube-apiserver to come back after its manifest was changed. Asks, changes nothing."""
 
-import http.client
-import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from http.client import HTTPException
 from typing import Final, Literal
+
+from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
+from k8s_audit_otlp.transport.tls import make_context
+from k8s_audit_otlp.transport.url import Url
 
 Verdict = Literal["back", "down", "unchanged"]
 
@@ -12,21 +17,18 @@ _EVERY_S: Final = 1.0
 _IN_A_ROW: Final = 3  # good answers: one that dies at once was never back
 _TIMEOUT_S: Final = 2.0
 # It serves; who asks without a name is just not told more.
-_SERVING: Final = frozenset({http.client.OK, http.client.UNAUTHORIZED, http.client.FORBIDDEN})
+_SERVING: Final = frozenset({HTTPStatus.OK, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 def serves(address: tuple[str, int]) -> bool:
     """Say whether an apiserver answers there; its certificate is not looked at: nothing is told."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(*address, timeout=_TIMEOUT_S, context=context)
+    url = Url("https", *address, "/readyz", "")
+    connections = Connections(url, context=lambda: make_context(Tls(insecure_skip_verify=True)))
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status in _SERVING
-    except (OSError, http.client.HTTPException):
+        with ask(connections, "GET", url.target, {}, _TIMEOUT_S) as answer:
+            return answer.status in _SERVING
+    except (ConnectError, OSError, HTTPException):
         return False
-    finally:
-        connection.close()
 
 
 def renewed(running: Sequence[Mapping[str, str]], wanted: Mapping[str, str]) -> bool | None:

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
+from http.client import HTTPConnection, HTTPResponse
 from threading import Lock
 from typing import Any
 
@@ -61,18 +62,24 @@ class Connections:
         self._idle: deque[tuple[Any, float]] = deque()  # the latest used is last
         self._tls: ssl.SSLContext | None = None
         self._closed = False
-        self._target = self.url.target
-        self._head_extra: dict[str, str] = {}
-        if self.proxy and self.url.scheme == "http":
-            self._target = f"http://{self.url.authority}{self.url.target}"
-            if self.proxy.authorization:
-                self._head_extra["Proxy-Authorization"] = self.proxy.authorization
+        self.head_extra: dict[str, str] = {}  # for the proxy that reads the head of a request
+        self._over_http_proxy = self.proxy is not None and self.url.scheme == "http"
+        if self._over_http_proxy and self.proxy and self.proxy.authorization:
+            self.head_extra["Proxy-Authorization"] = self.proxy.authorization
 
     @property
     def where(self) -> str:
         """The peer, for people: host and port, and those of a proxy."""
         peers = [url.host_and_port for url in (self.url, self.proxy) if url]
         return " through the proxy ".join(peers)
+
+    def target(self, target: str) -> str:
+        """Return what a request calls *target*, a path with its query: proxies want the host."""
+        return f"http://{self.url.authority}{target}" if self._over_http_proxy else target
+
+    def connect(self, timeout_s: float) -> Any:
+        """Return a new connection that is the caller's. Raise ConnectError where there is none."""
+        return self._connect(self.monotonic() + timeout_s)
 
     def post(self, headers: Mapping[str, str], body: bytes, timeout_s: float) -> Answer:
         """Send *body* and return the answer.
@@ -101,8 +108,8 @@ class Connections:
     # -- one exchange --------------------------------------------------------------------------
 
     def _head(self, headers: Mapping[str, str], length: int) -> bytes:
-        lines = [f"POST {self._target} HTTP/1.1", f"Host: {self.url.authority}"]
-        for name, value in {**headers, **self._head_extra}.items():
+        lines = [f"POST {self.target(self.url.target)} HTTP/1.1", f"Host: {self.url.authority}"]
+        for name, value in {**headers, **self.head_extra}.items():
             if "\r" in value or "\n" in value:
                 raise UnusableError(f"the header {name} holds a line break")
             lines.append(f"{name}: {value}")
@@ -204,6 +211,33 @@ class Connections:
         if self._tls is None:
             self._tls = self.context()
         return self._tls
+
+
+def ask(
+    connections: Connections,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    body: bytes | None = None,
+) -> HTTPResponse:
+    """Ask what is asked now and then, over a connection of its own; the caller closes the answer.
+
+    It may be of any length, and is read as it comes. *timeout_s*: the longest wait for more of it.
+
+    Raise ConnectError where nothing was sent, ValueError where a header or the target cannot be;
+    TimeoutError, OSError or HTTPException where there is no answer.
+    """
+    sock = connections.connect(min(CONNECT_S, timeout_s))
+    try:
+        sock.settimeout(timeout_s)
+        http = HTTPConnection(connections.url.host)
+        http.sock = sock
+        own = {"Host": connections.url.authority, "Connection": "close", **headers}
+        http.request(method, connections.target(target), body, own | connections.head_extra)
+        return http.getresponse()
+    finally:
+        sock.close()  # the answer keeps it open until it is closed itself
 
 
 def tunnel(sock: Any, where: str, proxy: Url, wait: Callable[[], object] = lambda: None) -> None:

@@ -5,6 +5,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 
 import click
@@ -14,11 +16,16 @@ from rich.text import Text
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
 from k8s_audit_otlp.tools.table import print_hanging
+from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
+from k8s_audit_otlp.transport.tls import make_context
+from k8s_audit_otlp.transport.url import UnusableError, Url
 
+_METRICS_S = 5.0
 _STYLE = {
     State.OK: "green",
     State.WARN: "yellow",
@@ -79,18 +86,20 @@ def _metrics(where: str | None) -> str | None:
             raise click.BadParameter(
                 f"{where}: {error.strerror}", param_hint="--apiserver-metrics"
             ) from None
-    import urllib3  # noqa: PLC0415
-
     try:
-        answer = urllib3.request("GET", where, timeout=5.0, retries=False, redirect=False)
-        why = f"HTTP {answer.status}"
-    except urllib3.exceptions.HTTPError as error:
-        answer, why = None, f"no answer ({type(error).__name__})"
-    if answer is None or answer.status != 200:
-        raise click.BadParameter(
-            f"{why}; kubectl get --raw /metrics > FILE works too", param_hint="--apiserver-metrics"
-        )
-    return answer.data.decode(errors="replace")
+        url = Url.parse(where)
+        connections = Connections(url, context=lambda: make_context(Tls()))
+        with ask(connections, "GET", url.target, {}, _METRICS_S) as answer:
+            text, why = answer.read().decode(errors="replace"), f"HTTP {answer.status}"
+            if answer.status == HTTPStatus.OK:
+                return text
+    except (ConnectError, UnusableError) as error:
+        why = str(error)
+    except (OSError, HTTPException) as error:
+        why = f"no answer ({type(error).__name__})"
+    raise click.BadParameter(
+        f"{why}; kubectl get --raw /metrics > FILE works too", param_hint="--apiserver-metrics"
+    )
 
 
 def _show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:

@@ -5,14 +5,14 @@
 Source: k8s.io/apiserver pkg/audit/metrics.go
 """
 
-import http.client
 import logging
 import re
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Final
@@ -21,6 +21,7 @@ from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.service import ApiserverMetrics
 from k8s_audit_otlp.telemetry.logs import fields
 from k8s_audit_otlp.telemetry.views import ApiserverView
+from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
 from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
 
@@ -100,7 +101,7 @@ class ApiserverReader:
         """Read once; what goes wrong is said, never raised."""
         try:
             counts = self._fetch()
-        except (OSError, http.client.HTTPException, TlsError, ValueError) as error:
+        except (ConnectError, OSError, HTTPException, TlsError, ValueError) as error:
             self._failed(_why(error))
             return
         with self._lock:
@@ -136,25 +137,14 @@ class ApiserverReader:
         if block.token_file:
             token = Path(block.token_file).read_text(encoding="ascii").strip()
             headers["authorization"] = f"Bearer {token}"
-        connection = self._connection(url)
-        try:
-            connection.request("GET", url.target, headers=headers)
-            answer = connection.getresponse()
-            if answer.status != http.client.OK:
+        tls = Tls(ca_file=block.ca_file, insecure_skip_verify=block.insecure_skip_verify)
+        connections = Connections(url, context=lambda: make_context(tls))
+        with ask(connections, "GET", url.target, headers, _TIMEOUT_S) as answer:
+            if answer.status != HTTPStatus.OK:
                 raise ValueError(_refusal(answer.status))
             return self._parse(answer)
-        finally:
-            connection.close()
 
-    def _connection(self, url: Url) -> http.client.HTTPConnection:
-        if url.scheme == "http":
-            return http.client.HTTPConnection(*url.address, timeout=_TIMEOUT_S)
-        block = self._block
-        tls = Tls(ca_file=block.ca_file, insecure_skip_verify=block.insecure_skip_verify)
-        context = make_context(tls)
-        return http.client.HTTPSConnection(*url.address, timeout=_TIMEOUT_S, context=context)
-
-    def _parse(self, answer: http.client.HTTPResponse) -> ApiserverCounts:
+    def _parse(self, answer: HTTPResponse) -> ApiserverCounts:
         events: float | None = None
         errors: dict[str, float] = {}
         left = _MAX_BYTES
@@ -173,14 +163,12 @@ class ApiserverReader:
 
 
 def _refusal(status: int) -> str:
-    if status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return f"it answers {status}; see token_file, and the right to get /metrics"
     return f"it answers {status}; see url"
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason}; see ca_file"
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    return str(error) or type(error).__name__
+    return str(error).replace("tls::", "") or type(error).__name__

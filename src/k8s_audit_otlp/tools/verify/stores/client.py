@@ -8,35 +8,28 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
+from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import msgspec
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as NoAnswerError
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
-from k8s_audit_otlp.transport.connection import reason_of
+from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import USER_AGENT
 from k8s_audit_otlp.transport.tls import make_context
 from k8s_audit_otlp.transport.url import Url
 
-_CONNECT_S: Final = 10.0
 _READ_S: Final = 120.0  # a store may search for long before the first byte
 _STEP: Final = 256 * 1024
 _LONGEST: Final = 256 * 1024 * 1024  # bytes of a line or a page
 _WAITS: Final = (1.0, 5.0, 20.0)  # seconds before a query is sent once more
 _TRY_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+_NO_ANSWER: Final = (ConnectError, HTTPException, OSError, ValueError)
 _HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
 
@@ -89,21 +82,13 @@ class StoreClient:
         self._secrets = [v for n, v in self._headers.items() if n != "User-Agent"]
         self._sleep = sleep
         context = make_context(tls) if self._url.scheme == "https" else None
-        self._pool: urllib3.PoolManager = urllib3.PoolManager(ssl_context=context)
-        if through := proxy_for(url, env):
-            proxy = Url.parse(through)
-            self._pool = urllib3.ProxyManager(
-                f"{proxy.scheme}://{proxy.authority}",
-                ssl_context=context,
-                proxy_headers={"Proxy-Authorization": proxy.authorization}
-                if proxy.authorization
-                else None,
-            )
-
-    @property
-    def where(self) -> str:
-        """The store, for people: host and port."""
-        return f"{self._url.host}:{self._url.port}"
+        through = proxy_for(url, env)
+        self._connections = Connections(
+            self._url,
+            context=lambda: context or make_context(tls),
+            proxy=Url.parse(through) if through else None,
+        )
+        self.where = self._connections.where  # for people: host and port, and those of a proxy
 
     def lines(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """Yield the JSON objects of an answer of one a line.
@@ -137,11 +122,8 @@ class StoreClient:
         Raise PassingError where there was none within *patience_s*, or the store failed; StoreError
         where it cannot be asked, or what it says is no JSON.
         """
-        answer = self._sent("GET", f"{path}?{urlencode(query)}", None, "", patience_s)
-        try:
+        with self._sent("GET", f"{path}?{urlencode(query)}", None, "", patience_s) as answer:
             data = b"".join(self._chunks(answer))
-        finally:
-            answer.release_conn()
         return self._json(data), len(data)
 
     # -- one exchange --------------------------------------------------------------------------
@@ -149,7 +131,7 @@ class StoreClient:
     @contextlib.contextmanager
     def _opened(
         self, method: str, target: str, body: bytes | None, content: str
-    ) -> Iterator[urllib3.BaseHTTPResponse]:
+    ) -> Iterator[HTTPResponse]:
         """Send a query, again where that may help, and give its answer as it comes."""
         for wait in (*_WAITS, None):
             try:
@@ -159,11 +141,8 @@ class StoreClient:
                 if wait is None:
                     raise
                 self._sleep(wait)
-        try:
+        with answer:
             yield answer
-            answer.drain_conn()
-        finally:
-            answer.release_conn()
 
     def _sent(
         self,
@@ -172,25 +151,18 @@ class StoreClient:
         body: bytes | None,
         content: str,
         patience_s: float = _READ_S,
-    ) -> urllib3.BaseHTTPResponse:
-        before, url = self._url.target.partition("?")[0].rstrip("/"), self._url
+    ) -> HTTPResponse:
+        before = self._url.target.partition("?")[0].rstrip("/")
         headers = {**self._headers, **({"Content-Type": content} if body is not None else {})}
         try:
-            answer = self._pool.request(
-                method,
-                f"{url.scheme}://{url.authority}{before}{target}",
-                body=body,
-                headers=headers,
-                preload_content=False,
-                timeout=urllib3.Timeout(connect=_CONNECT_S, read=patience_s),
-                redirect=False,
-                retries=False,
-            )
-        except (HTTPError, OSError, ValueError) as error:
+            where = f"{before}{target}"
+            answer = ask(self._connections, method, where, headers, patience_s, body)
+        except _NO_ANSWER as error:
             raise self._failure(error) from None
-        if answer.status == 200:
+        if answer.status == HTTPStatus.OK:
             return answer
-        with contextlib.suppress(HTTPError, OSError):
+        said = ""
+        with contextlib.suppress(HTTPException, OSError):
             said = self._masked(read_status(answer.read(MAX_READ), _content_type(answer)))
         answer.close()
         kind = PassingError if answer.status in _TRY_AGAIN else StoreError
@@ -199,16 +171,18 @@ class StoreClient:
             text += "; a redirect is not followed: give the URL that it leads to"
         raise kind(text)
 
-    def _chunks(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    def _chunks(self, answer: HTTPResponse) -> Iterator[bytes]:
         size = 0
         try:
-            for chunk in answer.stream(_STEP, decode_content=True):
+            while chunk := answer.read(_STEP):
                 size = len(chunk) if b"\n" in chunk else size + len(chunk)
                 if size > _LONGEST:
                     raise StoreError(f"{self.where}: a line or page is over {_LONGEST} bytes")
                 yield chunk
-        except (HTTPError, OSError) as error:
+        except _NO_ANSWER as error:
             raise self._failure(error) from None
+        if answer.length:
+            raise PassingError(f"{self.where}: the answer broke off")
 
     def _object(self, line: bytes) -> dict[str, Any]:
         value = self._json(line)
@@ -227,18 +201,13 @@ class StoreClient:
         return StoreError(f"{self.where} answers what is no record: {said}")
 
     def _failure(self, error: Exception) -> StoreError:
-        why, cause = "the connection broke", _cause_of(error)
-        if isinstance(error, SSLError):
-            why = reason_of(cause, connected=True).replace("tls::ca_file", "--ca")
-            return StoreError(f"{self.where}: {why.partition('; tls::')[0]}")
-        if isinstance(error, ProxyError):
-            why = f"no connection through the proxy: {cause.strerror or cause}"
-        elif isinstance(error, NewConnectionError | ConnectTimeoutError):
-            why = reason_of(cause, connected=False)
-        elif isinstance(error, NoAnswerError):
-            why = "no answer in time"
-        elif isinstance(error, ValueError):
+        if isinstance(error, ConnectError):
+            why = str(error).replace("tls::ca_file", "--ca").partition("; tls::")[0]
+            kind = StoreError if error.misconfigured else PassingError
+            return kind(f"{self.where}: {why}")
+        if isinstance(error, ValueError):
             return StoreError(f"{self.where}: a header or the URL cannot be sent")
+        why = "no answer in time" if isinstance(error, TimeoutError) else "the connection broke"
         return PassingError(f"{self.where}: {why}")
 
     def _masked(self, text: str) -> str:
@@ -262,13 +231,5 @@ def time_text(ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
-def _cause_of(error: BaseException | None) -> OSError:
-    """Return what the system or TLS said that urllib3 wraps; a timeout says nothing."""
-    while error is not None and not isinstance(error, OSError):
-        inner = error.args[-1] if error.args else None
-        error = error.__cause__ or (inner if isinstance(inner, Exception) else None)
-    return error or TimeoutError()
-
-
-def _content_type(answer: urllib3.BaseHTTPResponse) -> str:
-    return str(answer.headers.get("content-type", ""))
+def _content_type(answer: HTTPResponse) -> str:
+    return str(answer.getheader("content-type", ""))
