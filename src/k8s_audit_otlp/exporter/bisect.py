@@ -102,7 +102,7 @@ class Bisect:
         count = self._count
         del self.left[self._at : self._at + count]
         self.others_accepted, self._singles_refused = True, 0
-        if self._together and not self._at:
+        if self._together:  # and the part is at the front
             self._together -= count
             if not self._together:
                 self._most = count

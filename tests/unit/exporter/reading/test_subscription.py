@@ -9,7 +9,9 @@ import pytest
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.start_at import EVERYTHING
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
+from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import Notice, Outbox
 from k8s_audit_otlp.state.positions import PositionFile, read_positions
 from tests.kit.agent import NobodyListens
@@ -157,3 +159,12 @@ def test_it_says_how_it_is(tmp_path: Path) -> None:
     assert repr(subscription) == (
         f"<Subscription siem of k8s_audit:{tmp_path}/audit.log <Ledger 1:0+1> 1 notices>"
     )
+
+
+def test_what_start_at_leaves_out_has_no_receipt(tmp_path: Path) -> None:
+    """A receipt promises records of the whole segment."""
+    subscription = subscription_to(tmp_path / "audit.log")
+    for seq, settled in ((1, 10), (2, EVERYTHING), (3, 9)):
+        subscription.ledger.begin(seq, settled)
+    states = [SegmentState(seq, "id", "", 0, size=10, complete=True) for seq in (1, 2, 3)]
+    assert [subscription.needs_receipt(state) for state in states] == [True, False, False]

@@ -16,3 +16,9 @@ def test_a_wait_is_never_shorter_than_asked_and_never_without_bound(
     delay = Backoff(5, 30, 1.5, 0.5).delay_s(attempt, jitter, after_s)
     assert delay >= (after_s or 0)
     assert 2.5 <= delay <= max(45, (after_s or 0) * 1.1)
+
+
+def test_the_jitter_lies_on_both_sides_of_the_wait() -> None:
+    """Else a fleet waits longer than it is told to, on the average."""
+    backoff = Backoff(10, 30, 2, 0.5)
+    assert [backoff.delay_s(0, jitter) for jitter in (0.0, 0.5, 1.0)] == [5.0, 10.0, 15.0]

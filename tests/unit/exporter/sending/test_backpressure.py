@@ -31,6 +31,18 @@ def test_each_who_stalls_must_take_it_back() -> None:
     assert gate.open
 
 
+def test_the_end_of_a_stall_opens_for_nobody_while_a_request_backs_off() -> None:
+    """What is new would go past the request that is to be repeated."""
+    opened = []
+    gate = Gate(lambda: opened.append(1))
+    gate.stall("dead letter", "full")
+    gate.enter_backoff("503", 1)
+    gate.stall("dead letter", "")
+    assert opened == []
+    gate.leave_backoff()
+    assert opened == [1]
+
+
 def test_taking_back_what_was_never_said_wakes_nobody() -> None:
     """It is said once a second."""
     opened = []

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.model import Batch, Span
+
 
 def test_a_batch_in_flight_settles_once_all_its_records_are_decided(harness: Any) -> None:
     """Delivered, refused, dead-lettered: in any order, once."""
@@ -45,3 +48,25 @@ def test_a_batch_in_flight_whose_budget_nobody_takes_back_keeps_its_size(harness
     flight.set_aside(b"678")
     flight.decided(delivered=1)
     assert flight.size == 8
+
+
+def test_a_batch_of_which_some_are_refused_has_no_hashes() -> None:
+    """Nobody knows which of them are there: a hash over all would call the back end a forger."""
+    records = [b"a", b"b", b"c"]
+    digests = [(place, bytes(32)) for place in range(3)]
+    batch = Batch("r", Span(1, 0, 3), records, digests=digests)
+    one, other = (InFlight(batch, lambda _in_flight, _tally: None, 3) for _ in range(2))
+    one.not_delivered(records, 1)
+    assert one.digests() is None
+    other.not_delivered(records[:1], 1)
+    assert other.digests() == digests[1:]
+
+
+def test_a_batch_that_is_decided_has_nothing_to_give_back(harness: Any) -> None:
+    """Its settling has given its bytes back: twice would let others use more than there is."""
+    b = harness(lambda _: None)
+    flight = b.flight([b"12345", b"678"])
+    flight.decided(delivered=2)
+    assert flight.abandon() == 0
+    left = b.flight([b"12345"])
+    assert [left.abandon(), left.abandon()] == [5, 0]

@@ -56,6 +56,10 @@ def test_a_request_that_began_before_proves_nothing() -> None:
     quarantine.accepted(number)
     assert not record.others_accepted
     assert quarantine.refused_in_a_row == 1
+    number = quarantine.begin()
+    quarantine.keep(record, 300.0, 10.0)  # it has failed once more, after that one had begun
+    quarantine.accepted(number)
+    assert not record.others_accepted
 
 
 def test_two_refusals_of_its_own_with_proof_end_it() -> None:
