@@ -150,7 +150,7 @@ class Consumer:
                 if (in_flight := self._queue.get_nowait()) is not None:
                     self._abandon(in_flight)
                     self._request_done()
-        for in_flight in self.delivery.forget_quarantined():
+        for in_flight in self.delivery.quarantine.clear():
             self._abandon(in_flight)
         for reader in self.readers:
             reader.ledger.rewind()
@@ -196,17 +196,14 @@ class Consumer:
         while not self.budget.admit(self.name, size):
             if self.stop.wait(0.01):
                 return
-        if not in_flight.settle_if_empty():
-            self._prepare(in_flight)
-            self._put(in_flight)
-
-    def _prepare(self, in_flight: InFlight) -> None:
-        """Prepare the request in the reading thread: senders would compete for the interpreter."""
-        try:
+        if in_flight.settle_if_empty():
+            return
+        try:  # in this thread: senders would compete for the interpreter
             self.delivery.prepare(in_flight)
         except Exception:
             self._abandon(in_flight)
             raise
+        self._put(in_flight)
 
     def _put(self, in_flight: InFlight) -> None:
         with self._lock:

@@ -233,10 +233,6 @@ class Delivery:
         full = f"{MAX_QUARANTINED} records are refused and wait for their end"
         self.gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
-    def forget_quarantined(self) -> list[InFlight]:
-        """Empty the quarantine, as its records are read again; return the batches they came in."""
-        return self.quarantine.clear()
-
     def _retry(self, quarantined: Quarantined) -> bool:
         """Send one quarantined record again; say whether it is decided now."""
         in_flight = quarantined.in_flight

@@ -40,6 +40,7 @@ class Subscription:
     unplaced: dict[str, Place] = field(default_factory=dict)  # positions, by segment identity
     _states: dict[int, SegmentState] = field(default_factory=dict)  # of the log's segments
     _file: PositionFile | None = None
+    _key: bytes = b""  # of its records there
     _settled: dict[int, int] = field(default_factory=dict)  # that the checkpoint holds
     _turn: int = 0  # of the newest record of `_file` whose place it holds
     _unstored: deque[tuple[Ticket, Tally]] = field(default_factory=deque)
@@ -103,13 +104,9 @@ class Subscription:
     def name(self) -> str:
         return f"{self.exporter} of {self.log.key}"
 
-    @property
-    def _key(self) -> bytes:
-        return key_of(str(self.log.key), self.exporter)
-
     def write_to(self, file: PositionFile) -> None:
         """Write every place to *file* as soon as it has moved."""
-        self._file = file
+        self._file, self._key = file, key_of(str(self.log.key), self.exporter)
         self.ledger.listen(lambda _, segment: self.write_place(segment))
 
     def write_place(self, segment: int) -> None:

@@ -120,9 +120,13 @@ class Connections:
             raise UnusableError("a header holds a sign that HTTP cannot carry") from None
 
     def _exchange(self, sock: Any, data: bytes, due: float) -> Answer:
-        kept = False
+        kept, broken = False, None
         try:
-            broken = self._send(sock, data, due)
+            sock.settimeout(self._left(due))
+            try:
+                sock.sendall(data)
+            except ConnectionError as error:
+                broken = error
             try:
                 answer = read_answer(lambda: self._receive(sock, due))
             except NoAnswerError as error:
@@ -135,14 +139,6 @@ class Connections:
                 self._give_back(sock)
             else:
                 sock.close()
-
-    def _send(self, sock: Any, data: bytes, due: float) -> ConnectionError | None:
-        sock.settimeout(self._left(due))
-        try:
-            sock.sendall(data)
-        except ConnectionError as error:
-            return error
-        return None
 
     def _receive(self, sock: Any, due: float) -> bytes:
         sock.settimeout(self._left(due))

@@ -64,6 +64,7 @@ class HttpSender:
         *env*: where the proxy variables are looked up.
         """
         self._exporter = exporter
+        self._url = exporter.url
         self._credentials = credentials
         self._env = env
         self._resource_scopes = resource_scopes
@@ -84,25 +85,27 @@ class HttpSender:
     def send(self, request: ExportRequest) -> Outcome:
         """Post *request* and say what became of it. Never raises for what the world may do."""
         timeout = self._exporter.timeout_s
-        where, tls = "", False
         try:
             connections = self._connect()
-            where, tls = f"{connections.where}: ", connections.url.scheme == "https"
             headers = self._headers(connections.url)
-            answer = connections.post(headers, request.body, timeout)
         except NoCredentialsError as error:
             return error.outcome
-        except (UnreadableSettingError, UnusableError, TlsError) as error:
+        except (UnreadableSettingError, UnusableError) as error:
+            return Misconfigured(str(error))
+        url = connections.url
+        try:
+            answer = connections.post(headers, request.body, timeout)
+        except (UnusableError, TlsError) as error:
             return Misconfigured(str(error))
         except (ConnectError, NoAnswerError, OSError) as error:
-            outcome = read_failure(error, timeout, tls=tls)
-            return outcome._replace(why=where + outcome.why)
-        if answer.status == 401 and self._credentials:
-            self._credentials.refused()
-        judged = _without_secrets(self._outcome(answer), headers, connections.url)
-        if isinstance(judged, Delivered):
-            return judged
-        return judged._replace(why=where + judged.why)
+            outcome: Outcome = read_failure(error, timeout, tls=url.scheme == "https")
+        else:
+            if answer.status == 401 and self._credentials:
+                self._credentials.refused()
+            outcome = _without_secrets(self._outcome(answer), headers, url)
+        if isinstance(outcome, Delivered):
+            return outcome
+        return outcome._replace(why=f"{connections.where}: {outcome.why}")
 
     def _outcome(self, answer: Answer) -> Outcome:
         status, headers, body = answer.status, answer.headers, answer.body
@@ -136,7 +139,7 @@ class HttpSender:
     def _connect(self) -> Connections:
         """Return the connections; new ones when the address or a certificate file has changed."""
         exporter = self._exporter
-        url = read_setting(exporter.url.resolve, "the endpoint")
+        url = read_setting(self._url.resolve, "the endpoint")
         proxy = None
         if exporter.proxy_url is not None:
             proxy = read_setting(exporter.proxy_url.resolve, "the proxy_url")
@@ -195,6 +198,8 @@ def _unpack(body: bytes, encoding: str) -> bytes:
 
 def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> Outcome:
     """Mask what this exporter sent as a credential where the back end quotes it."""
+    if isinstance(outcome, Delivered) and not outcome.message:
+        return outcome
     path, _, query = url.target.partition("?")
     sent = [value for name, value in headers.items() if name not in _PUBLIC_HEADERS]
     sent += [value for _, value in parse_qsl(query)]

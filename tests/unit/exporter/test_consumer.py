@@ -47,6 +47,7 @@ class FailingDelivery:
         self.failures = failures
         self.unprepared = unprepared
         self.taken: Counter[bytes] = Counter()
+        self.quarantine = Quarantine()
         self._lock = Lock()
 
     def prepare(self, _flight: InFlight) -> None:
@@ -65,17 +66,12 @@ class FailingDelivery:
     def look_after_quarantined(self) -> None:
         """Set nothing aside."""
 
-    def forget_quarantined(self) -> list[InFlight]:
-        """Return nothing: nothing is set aside."""
-        return []
-
 
 class SettingAside(FailingDelivery):
     """Sets the first record aside, and then fails once."""
 
     def __init__(self) -> None:
         super().__init__(1)
-        self.quarantine = Quarantine()
 
     def deliver(self, flight: InFlight) -> None:
         with self._lock:
@@ -90,9 +86,6 @@ class SettingAside(FailingDelivery):
         flight.decided(delivered=len(flight.batch.records) - 1)
         self.quarantine.add(Quarantined(flight, record, "no", True, 0.0, 0.0))
         raise UnforeseenError(SECRET)
-
-    def forget_quarantined(self) -> list[InFlight]:
-        return self.quarantine.clear()
 
 
 class Running:
