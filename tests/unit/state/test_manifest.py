@@ -6,6 +6,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, SegmentState
 
 
@@ -74,3 +75,20 @@ def test_a_size_is_an_estimate_only_while_a_gz_promises_more() -> None:
         for promised, complete in ((4, False), (5, False), (6, False), (6, True))
     ]
     assert found == [False, False, True, False]
+
+
+def test_what_may_come_next_may_not_once_another_came() -> None:
+    """Else a later segment would get the number of an earlier one, and no gap between them."""
+    manifest = Manifest(next_seq=2, following={2: "b", 3: "c.2"})
+    assert [manifest.in_positions(name) for name in "abc"] == [0, 2, 3]
+    assert manifest.add("a", "head", 4, now_ns=1).seq == 2
+    assert [manifest.in_positions(name) for name in "abc"] == [0, 0, 0]
+
+
+def test_the_lines_are_those_before_the_farthest_place() -> None:
+    """A file that was cut is searched for them there."""
+    segment = SegmentState(1, "a", "head", 4)
+    for offset in (20, 10, 30):
+        segment.read(Place(offset, f"{offset}", lines=b"%d" % offset))
+        assert segment.lines == b"%d" % max(20, offset)
+    assert segment.marks == [(30, "30"), (20, "20"), (10, "10")]

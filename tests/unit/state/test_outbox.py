@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import msgspec
+
 from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, GAP, MAX_PENDING, Notice, Outbox
 
 
@@ -132,3 +134,12 @@ def test_a_notice_that_was_acknowledged_and_comes_again_waits_for_its_checkpoint
     outbox.add(notice("a", "k8s.audit.gap"))
     assert outbox.take(10) == []
     assert [n.uid for n in sent(outbox)] == ["a"]
+
+
+def test_what_others_are_linked_to_is_never_merged() -> None:
+    """A chain without one of its links looks as if somebody had taken it out."""
+    outbox = Outbox()
+    outbox.add(msgspec.structs.replace(refused("a", "siem"), kept=True))
+    outbox.add(refused("b", "siem"))
+    outbox.add(msgspec.structs.replace(refused("c", "siem"), kept=True))
+    assert [uid for uid, *_ in told(outbox)] == ["a", "b", "c"]
