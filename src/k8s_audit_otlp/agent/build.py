@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk.resources import Resource
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.config.blocks import Auth, RetryBlock
+from k8s_audit_otlp.config.blocks import RetryBlock
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import (
     Exporter,
@@ -20,7 +20,6 @@ from k8s_audit_otlp.config.exporters import (
     OtlpHttp,
     Sdk,
 )
-from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
@@ -28,8 +27,7 @@ from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.hourly_scopes import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
-from k8s_audit_otlp.transport import credentials
-from k8s_audit_otlp.transport.credentials import Credentials
+from k8s_audit_otlp.transport.credentials import credentials_of
 from k8s_audit_otlp.transport.http import HttpSender
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -91,12 +89,12 @@ def sender_of(
         resource_scopes = HourlyScopes(resources_of(config, env), _scope(), attribute)
     match exporter:
         case OtlpHttp():
-            own = credentials_of(exporter.auth, config, env)
+            own = credentials_of(exporter.auth, config.extensions, env)
             return HttpSender(exporter, resource_scopes, credentials=own, env=env)
         case OtlpGrpc():
             from k8s_audit_otlp.transport.grpc import GrpcSender  # noqa: PLC0415 - 20 MiB
 
-            own = credentials_of(exporter.auth, config, env)
+            own = credentials_of(exporter.auth, config.extensions, env)
             return GrpcSender(exporter, resource_scopes, credentials=own)
         case OtlpFile():
             from k8s_audit_otlp.transport.file import FileSender  # noqa: PLC0415
@@ -124,26 +122,6 @@ def request_form(exporter: Exporter) -> tuple[object, ...] | None:
             return "none", None, *alike
         case _:
             return None
-
-
-def credentials_of(
-    auth: Auth | None, config: Config, env: Mapping[str, str] = os.environ
-) -> Credentials | None:
-    """Return what authenticates the requests of an exporter."""
-    if auth is None:
-        return None
-    match config.extensions[auth.authenticator]:
-        case BearerToken() as bearer:
-            return credentials.BearerCredentials(
-                bearer.secret.resolve, bearer.scheme, bearer.header
-            )
-        case BasicAuth() as pair:
-            name, password = pair.client_auth.secrets()
-            return credentials.BasicCredentials(name.resolve, password.resolve)
-        case OAuth2Client() as client:
-            return credentials.OAuth2Credentials(client, env)
-        case _ as never:
-            assert_never(never)
 
 
 def delivery_options(exporter: Exporter) -> DeliveryOptions:

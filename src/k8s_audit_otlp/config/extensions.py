@@ -1,5 +1,6 @@
 """The extensions that authenticate requests, in the Collector's words. Values only."""
 
+from collections.abc import Mapping
 from typing import ClassVar, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
@@ -17,6 +18,7 @@ from k8s_audit_otlp.config.types import (
     SecretTexts,
     mistake,
 )
+from k8s_audit_otlp.transport.url import basic
 
 _Block = TypeVar("_Block", bound=ConfigBlock)
 
@@ -57,6 +59,10 @@ class BearerToken(ConfigBlock):
     def secret(self) -> Secret:
         return _file_or_value(self.filename, self.token)
 
+    def headers(self) -> Mapping[str, str]:
+        """Return what shows the token. Raise OSError where its file cannot be read."""
+        return {self.header: f"{self.scheme} {self.secret.resolve()}".strip()}
+
 
 class ClientAuth(ConfigBlock):
     """Name and password that a client shows."""
@@ -84,6 +90,11 @@ class BasicAuth(ConfigBlock):
     type: ClassVar[str] = "basicauth"
 
     client_auth: ClientAuth = Field(description="Name and password to show.")
+
+    def headers(self) -> Mapping[str, str]:
+        """Return what shows them. Raise OSError where the file of one cannot be read."""
+        name, password = self.client_auth.secrets()
+        return {"Authorization": basic(name.resolve(), password.resolve())}
 
 
 class OAuth2Client(ConfigBlock):

@@ -1,7 +1,4 @@
-"""Makes request headers from tokens, passwords and OAuth 2 clients; never shows their text.
-
-What is a function is read anew for every request, so a token renewed on disk is used at once.
-"""
+"""Makes request headers from tokens, passwords and OAuth 2 clients; never shows their text."""
 
 import json
 import time
@@ -11,7 +8,8 @@ from threading import Lock
 from typing import Protocol
 from urllib.parse import quote_plus, urlencode
 
-from k8s_audit_otlp.config.extensions import OAuth2Client
+from k8s_audit_otlp.config.blocks import Auth
+from k8s_audit_otlp.config.extensions import Extension, OAuth2Client
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
@@ -20,8 +18,6 @@ from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import read_setting
 from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError
 from k8s_audit_otlp.transport.url import UnusableError, Url, basic
-
-Text = Callable[[], str]
 
 
 class Credentials(Protocol):
@@ -43,28 +39,25 @@ class NoCredentialsError(Exception):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class BearerCredentials:
-    token: Text
-    scheme: str = "Bearer"
-    header: str = "Authorization"
+class FreshCredentials:
+    """What is read anew for every request, so that a token renewed on disk is used at once."""
 
-    def headers(self) -> Mapping[str, str]:
-        return {self.header: f"{self.scheme} {self.token()}".strip()}
+    headers: Callable[[], Mapping[str, str]]
 
     def refused(self) -> None:
-        """Nothing is kept: the next request reads the token again."""
+        """Nothing is kept."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class BasicCredentials:
-    username: Text
-    password: Text
-
-    def headers(self) -> Mapping[str, str]:
-        return {"Authorization": basic(self.username(), self.password())}
-
-    def refused(self) -> None:
-        """Nothing is kept: the next request reads name and password again."""
+def credentials_of(
+    auth: Auth | None, extensions: Mapping[str, Extension], env: Mapping[str, str]
+) -> Credentials | None:
+    """Return what authenticates requests. *env*: where the proxy variables are looked up."""
+    if auth is None:
+        return None
+    extension = extensions[auth.authenticator]
+    if isinstance(extension, OAuth2Client):
+        return OAuth2Credentials(extension, env)
+    return FreshCredentials(extension.headers)
 
 
 def own_headers(headers: Mapping[str, Secret], credentials: Credentials | None) -> dict[str, str]:

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.config.blocks import Tls
-from k8s_audit_otlp.config.extensions import OAuth2Client
+from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, OAuth2Client
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.credentials import (
-    BasicCredentials,
-    BearerCredentials,
+    FreshCredentials,
     NoCredentialsError,
     OAuth2Credentials,
 )
@@ -37,7 +36,7 @@ def test_a_bearer_token_is_read_anew_each_time(tmp_path: Path) -> None:
     """Kubernetes renews projected tokens on disk."""
     file = tmp_path / "token"
     file.write_text("one")
-    token = BearerCredentials(file.read_text)
+    token = FreshCredentials(BearerToken(filename=str(file)).headers)
     assert token.headers() == {"Authorization": "Bearer one"}
     file.write_text("two")
     assert token.headers() == {"Authorization": "Bearer two"}
@@ -45,13 +44,14 @@ def test_a_bearer_token_is_read_anew_each_time(tmp_path: Path) -> None:
 
 def test_a_token_may_have_another_scheme_and_header() -> None:
     """`scheme: ""` leaves the bare token."""
-    assert BearerCredentials(lambda: "t", "", "X-Api-Key").headers() == {"X-Api-Key": "t"}
+    block = {"token": "t", "scheme": "", "header": "X-Api-Key"}
+    assert BearerToken.model_validate(block).headers() == {"X-Api-Key": "t"}
 
 
 def test_basic_auth_is_utf_8_in_base64() -> None:
     """RFC 7617."""
-    made = BasicCredentials(lambda: "jürgen", lambda: "a:b").headers()
-    assert made == {"Authorization": "Basic asO8cmdlbjphOmI="}
+    pair = BasicAuth.model_validate({"client_auth": {"username": "jürgen", "password": "a:b"}})
+    assert pair.headers() == {"Authorization": "Basic asO8cmdlbjphOmI="}
 
 
 def test_a_token_is_fetched_once_and_kept_until_shortly_before_it_expires(
@@ -222,8 +222,7 @@ def test_no_credential_shows_in_a_repr(client: Callable[..., Any]) -> None:
     """Not even in a traceback with locals."""
     secret = {"client_secret": "s3cret"}
     made = [
-        BearerCredentials(lambda: "s3cret"),
-        BasicCredentials(lambda: "s3cret", lambda: "s3cret"),
+        FreshCredentials(lambda: {"Authorization": "s3cret"}),
         client("http://h/s3cret", **secret),
         client("http://h/?s3cret", **secret)._client,
     ]

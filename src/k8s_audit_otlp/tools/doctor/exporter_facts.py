@@ -14,14 +14,14 @@ from functools import cached_property
 from http.client import HTTPException, HTTPResponse
 from typing import Any
 
-from k8s_audit_otlp.agent.build import credentials_of, resource_scopes_of, sender_of
+from k8s_audit_otlp.agent.build import resource_scopes_of, sender_of
 from k8s_audit_otlp.config.blocks import Auth, Tls
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, KafkaExporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.transport.connection import ConnectError, tunnel
-from k8s_audit_otlp.transport.credentials import Credentials
+from k8s_audit_otlp.transport.credentials import Credentials, credentials_of
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
@@ -207,7 +207,8 @@ class ExporterFacts:
     @property
     def credentials(self) -> Credentials | None:
         auth = getattr(self.exporter, "auth", None)
-        return credentials_of(auth if isinstance(auth, Auth) else None, self.config, self.env)
+        named = auth if isinstance(auth, Auth) else None
+        return credentials_of(named, self.config.extensions, self.env)
 
     @cached_property
     def answer(self) -> Outcome:

@@ -9,8 +9,9 @@ import grpc
 import pytest
 
 from k8s_audit_otlp.config.exporters import OtlpGrpc
+from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.credentials import BearerCredentials
+from k8s_audit_otlp.transport.credentials import FreshCredentials
 from k8s_audit_otlp.transport.grpc import address_of, channel_settings, retry_info_s
 from tests.kit.grpc_backend import GrpcBackend
 from tests.kit.senders import read_from
@@ -171,7 +172,8 @@ def test_headers_become_metadata_in_lower_case(
     """Read anew for every call; credentials as well."""
     token = tmp_path / "token"
     token.write_text("one")
-    s = sender(headers={"X-Scope-OrgID": "tenant"}, credentials=BearerCredentials(token.read_text))
+    shows = FreshCredentials(BearerToken(filename=str(token)).headers)
+    s = sender(headers={"X-Scope-OrgID": "tenant"}, credentials=shows)
     post(s, record)
     token.write_text("two")
     post(s, record)

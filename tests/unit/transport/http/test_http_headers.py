@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry
-from k8s_audit_otlp.transport.credentials import BearerCredentials
+from k8s_audit_otlp.transport.credentials import FreshCredentials
 from tests.kit.backend import Backend
 from tests.kit.senders import read_from
 from tests.kit.steps import (
@@ -83,7 +83,7 @@ def test_nothing_secret_reaches_an_outcome(
     url = f"{base}/v1/logs?token={secret}"
     options = {
         "headers": {"X-Key": secret},
-        "credentials": BearerCredentials(lambda: secret),
+        "credentials": FreshCredentials(lambda: {"Authorization": f"Bearer {secret}"}),
         "timeout": "0.5s",
     }
     told = []
