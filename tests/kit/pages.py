@@ -126,7 +126,7 @@ def _collector_keys() -> str:
     for kind, rules in KEYS.items():
         for rule in rules:
             why = f"{rule.why}; {rule.hint}" if rule.hint else rule.why
-            blocks.setdefault((rule.key, rule.use, why), []).append(f"`{kind}`")
+            blocks.setdefault((rule.key, rule.remark or "refused", why), []).append(f"`{kind}`")
     return "\n".join(
         (
             "### Keys of a pasted Collector block",

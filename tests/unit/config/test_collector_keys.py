@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
-from k8s_audit_otlp.config.reading.collector_keys import KEYS, Use, always, is_set
+from k8s_audit_otlp.config.reading.collector_keys import KEYS, always, is_set
 from k8s_audit_otlp.config.reading.model_errors import block_at, has_key
 from k8s_audit_otlp.config.service import Service
 from tests.unit.config.collector_structs import COLLECTOR
@@ -48,7 +48,7 @@ def test_every_rule_says_why_and_a_refusal_the_way_out() -> None:
     for rules in KEYS.values():
         for rule in rules:
             assert rule.why, rule
-            assert bool(rule.hint) == (rule.use is Use.REFUSED), rule
+            assert bool(rule.hint) == (rule.remark is None), rule
 
 
 # blocks as vendors print them -> what is remarked upon, in the order of the table

@@ -10,13 +10,13 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
+from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.build import EXPORTERS, EXTENSIONS, RECEIVERS
 from k8s_audit_otlp.config.reading.collector_keys import (
     ALIASES,
     IDLE_EXTENSIONS,
     IDLE_PROCESSORS,
     KEYS,
-    Use,
     is_set,
 )
 from k8s_audit_otlp.config.reading.model_errors import block_at, model_in
@@ -130,11 +130,11 @@ def _add_collector_keys(definitions: Json, kind: str, model: type[BaseModel]) ->
             continue
         properties = definitions[block.__name__]["properties"]
         name = rule.path[-1]
-        if rule.use is Use.REFUSED and rule.when is is_set and name not in properties:
+        if rule.remark is None and rule.when is is_set and name not in properties:
             properties[name] = {"description": f"Refused unless it is off: {rule.why}."}
-        elif rule.use is Use.NO_EFFECT and name not in properties:
+        elif rule.remark is Kind.NO_EFFECT and name not in properties:
             properties[name] = {"description": f"No effect: {rule.why}."}
-        elif rule.use is Use.DIFFERENT and name in properties:
+        elif rule.remark is Kind.DIFFERENT and name in properties:
             line = f" Differs from the Collector: {rule.why}."
             if not properties[name]["description"].endswith(line):
                 properties[name]["description"] += line

@@ -25,7 +25,6 @@ from k8s_audit_otlp.config.reading.collector_keys import (
     FOREIGN_EXPORTERS,
     FOREIGN_RECEIVERS,
     IDLE_EXTENSIONS,
-    Use,
     rules_met,
     table_of,
 )
@@ -205,11 +204,11 @@ def _sort_out(
     """Leave in *block* what has a meaning here; say what becomes of the rest."""
     for rule in rules_met(kind, block):
         place = (*path, *rule.path)
-        if rule.use is Use.REFUSED:
+        if rule.remark is None:
             found.mistake(place, rule.why, rule.hint)
             block = without(block, rule.path)
             continue
-        found.remark(place, Kind(rule.use.value), rule.why)
+        found.remark(place, rule.remark, rule.why)
         if not has_key(model, rule.path):
             block = without(block, rule.path)
     return block

@@ -5,19 +5,14 @@ The rules are rows of `collector_keys.yaml`, which says what they mean.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from k8s_audit_otlp.config.durations import duration_ns
+from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.document import packaged_yaml
 
-
-class Use(StrEnum):
-    """What can become of a key beside being honoured."""
-
-    NO_EFFECT = "no effect"
-    DIFFERENT = "different"
-    REFUSED = "refused"
+# How a row says what becomes of a key beside being honoured: a remark, or None for a mistake.
+_WORDS: Final = {"no_effect": Kind.NO_EFFECT, "different": Kind.DIFFERENT, "refused": None}
 
 
 def always(_: Any) -> bool:
@@ -40,10 +35,10 @@ def _is_positive(value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """One key of a block; `key` joins nested keys with `::`."""
+    """One key of a block; `key` joins nested keys with `::`. One without a remark is refused."""
 
     key: str
-    use: Use
+    remark: Kind | None
     why: str = ""
     hint: str = ""
     when: Callable[[Any], bool] = always
@@ -64,13 +59,13 @@ def _rules(rows: _Rows, shared: Mapping[str, _Rows]) -> Iterator[KeyRule]:
                 below = f"{row['below']}::" if "below" in row else ""
                 yield replace(rule, key=below + rule.key)
             continue
-        use = next(use for use in Use if use.name.lower() in row)
-        keys = row[use.name.lower()]
+        word, remark = next(pair for pair in _WORDS.items() if pair[0] in row)
+        keys = row[word]
         for key in keys if isinstance(keys, list) else [keys]:
-            yield KeyRule(key, use, row["why"], row.get("hint", ""), _condition(row, use))
+            yield KeyRule(key, remark, row["why"], row.get("hint", ""), _condition(row))
 
 
-def _condition(row: Mapping[str, Any], use: Use) -> Callable[[Any], bool]:
+def _condition(row: Mapping[str, Any]) -> Callable[[Any], bool]:
     if row.get("when") == "positive":
         return _is_positive
     values = row.get("values") or ([row["when"]] if "when" in row else [])
@@ -78,7 +73,7 @@ def _condition(row: Mapping[str, Any], use: Use) -> Callable[[Any], bool]:
         return lambda value: str(value).lower() in values
     if "unless" in row:
         return lambda value: str(value) != row["unless"]
-    return is_set if use is Use.REFUSED else always
+    return is_set if "refused" in row else always
 
 
 def _by_name(hints: Mapping[str, list[str]]) -> dict[str, str]:
@@ -122,7 +117,7 @@ def rules_met(kind: str, block: Mapping[str, Any]) -> Iterator[KeyRule]:
         if not rule.when(value):
             if rule.when is not is_set:
                 continue
-            rule = replace(rule, use=Use.NO_EFFECT, why="it is off")  # noqa: PLW2901
+            rule = replace(rule, remark=Kind.NO_EFFECT, why="it is off")  # noqa: PLW2901
         decided.add(rule.key)
         yield rule
 
