@@ -49,6 +49,16 @@ def test_a_block_ends_behind_the_line_that_reaches_its_bound(source_of: Open) ->
     assert found_at(source, end, longest=64 * MIB, last=False)[1] == 525_000
 
 
+def test_nuls_end_where_the_next_segment_of_the_file_begins(source_of: Open) -> None:
+    """What follows there is of another one: nothing comes any more that would take their place."""
+    source = source_of(_line(10) + bytes(500) + _line(10))
+    found = find_block(source, 10, longest=MIB, last=False, upto=510)
+    assert (found.data, found.end, found.hole) == (b"", 510, True)
+    source = source_of(_line(10) + bytes(500))
+    assert find_block(source, 10, longest=MIB, last=False).end == 10  # it may still come
+    assert find_block(source, 10, longest=MIB, last=True).end == 510
+
+
 def test_the_last_whole_line_is_found_however_far_back_it_ends(source_of: Open) -> None:
     """And nothing before where the segment begins is looked at."""
     source = source_of(_line(10) + _line(10) + b"y" * 3 * MIB)
