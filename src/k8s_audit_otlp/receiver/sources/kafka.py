@@ -25,7 +25,7 @@ from k8s_audit_otlp.transport.kafka import Settings, settings_now
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-BATCH_MESSAGES = 500
+_MOST_MESSAGES, _MOST_BYTES = 500, 8 << 20  # that are taken at once
 _POLL_S = 0.5
 _ASK_FIRST_S = 20.0  # what reading cannot begin without
 _PROMISED = {
@@ -33,6 +33,9 @@ _PROMISED = {
     "enable.auto.commit": False,
     "enable.auto.offset.store": False,
     "enable.partition.eof": True,
+    # The client fetches ahead: what it holds then is beside what is taken.
+    "fetch.max.bytes": _MOST_BYTES,
+    "queued.max.messages.kbytes": _MOST_BYTES >> 10,
 }
 _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 _ANEW = "it was made anew"
@@ -149,8 +152,8 @@ class KafkaSource(FetchingSource[Consumer]):
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
         gone: list[Message] = []
-        unread = ""
-        for message in connection.consume(BATCH_MESSAGES, _POLL_S):
+        unread, size = "", 0
+        for message in _next_of(connection):
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
                     gone.append(message)
@@ -160,10 +163,14 @@ class KafkaSource(FetchingSource[Consumer]):
                     self._on_error(error)
                 continue
             try:
-                lines += self._take_message(message)
+                found = self._take_message(message)
             except UnreadableRequestError:
                 unread = _UNREAD.format(topic=message.topic())
                 break  # what lies before it is taken, and committed
+            lines += found
+            size += len(message) + sum(map(len, found))
+            if size >= _MOST_BYTES:
+                break
         taken = self.put(lines + self._torn(gone), lambda: self._waits.measure(connection))
         if taken and self.losses_are_on_record():
             self._commit_positions(connection)
@@ -196,10 +203,11 @@ class KafkaSource(FetchingSource[Consumer]):
         lines = partition.take(message.offset() or 0, key, value)
         while partition.gaps:
             self.lose(f"{message.topic()}: told where it was written: {partition.gaps.pop()}", 0)
-        self._clusters |= partition.clusters
+        if not partition.clusters <= self._clusters:
+            self._clusters |= partition.clusters
+            if len(self._clusters) > 1:
+                logger.warning(_MIXED, self.name, ", ".join(sorted(self._clusters)[:_NAMED]))
         partition.clusters.clear()
-        if len(self._clusters) > 1:
-            logger.warning(_MIXED, self.name, ", ".join(sorted(self._clusters)[:_NAMED]))
         return lines
 
     def _partition_of(self, message: Message) -> Partition:
@@ -267,6 +275,14 @@ class KafkaSource(FetchingSource[Consumer]):
         if error.fatal():
             raise KafkaException(error)
         self._broker_said = (error.str(), time.monotonic())
+
+
+def _next_of(consumer: Consumer) -> Iterator[Message]:
+    """Yield what has come, after a wait at most; one by one, as long ones may be too many."""
+    for number in range(_MOST_MESSAGES):
+        if (message := consumer.poll(0.0 if number else _POLL_S)) is None:
+            return
+        yield message
 
 
 def _place_of(message: Message) -> tuple[str, int]:

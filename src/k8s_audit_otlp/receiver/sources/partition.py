@@ -41,8 +41,9 @@ class Partition:
 
         Raise UnreadableRequestError where it is a request of OTLP that nobody can read.
         """
-        request = read_request(value)
-        texts = map(Framed, request.bodies) if request else _texts_in(value)
+        message = inflated(value).removeprefix(b"\xef\xbb\xbf")
+        request = read_request(message)
+        texts = map(Framed, request.bodies) if request else _texts_in(message.strip())
         found: list[list[Piece]] = []
         for one in texts:
             found += self._pieces.add(offset, one._replace(stream=one.stream + b"|" + key))
@@ -93,7 +94,6 @@ def _texts_in(message: bytes) -> Iterator[Framed]:
 
     Of what nothing can be taken out is given as it stands.
     """
-    message = inflated(message).removeprefix(b"\xef\xbb\xbf").strip()
     for text in _members(message) if message.startswith(b"[") else _lines_of(message):
         yield from unwrap(text, detect(text)) or [Framed(text)]
 

@@ -1,5 +1,6 @@
 """What an exporter has written as requests is read back as the lines of its events."""
 
+import gzip
 import json
 from typing import Any
 
@@ -50,7 +51,8 @@ def test_events_come_back_as_the_lines_they_were(events: list[dict[str, Any]]) -
         times = 1 + (message == request + request)
         assert is_request(message)
         assert read_request(message).gaps == ["9 bytes are missing"] * times
-        assert lines_in(message) == ([text + b"\n" for text in texts] * times, times)
+        for packed in (message, gzip.compress(message), b"\xef\xbb\xbf" + message):
+            assert lines_in(packed) == ([text + b"\n" for text in texts] * times, times)
 
 
 def test_whose_events_they_are_is_known() -> None:

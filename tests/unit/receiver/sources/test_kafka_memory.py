@@ -1,0 +1,48 @@
+"""What is read from a topic at once has a bound, whatever its messages hold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.receiver.spool.spool import Appended, Spool
+
+pytest.importorskip("confluent_kafka")
+
+from confluent_kafka import Producer
+
+from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+from tests.kit.kafka import mock_brokers
+from tests.kit.spools import until
+from tests.unit.receiver.sources.conftest import ROOMY
+
+EVENT = b'{"kind":"Event","auditID":"id-%d","requestURI":"%b"}'
+MESSAGES, PARTITIONS = 20, 4  # the broker here keeps 5 MiB of a partition
+
+
+class Counting(Spool):
+    """Knows how many bytes were appended at once, at most."""
+
+    most = 0
+
+    def append(self, lines: Sequence[bytes]) -> Appended:
+        self.most = max(self.most, sum(map(len, lines)))
+        return super().append(lines)
+
+
+def test_of_long_messages_few_are_held_at_once(tmp_path: Path) -> None:
+    """Hundreds of a megabyte would not fit into the memory of a pod, however often it starts."""
+    spool = Counting(tmp_path, ROOMY)
+    spool.open()
+    with mock_brokers("audit") as address:
+        producer = Producer({"bootstrap.servers": address})
+        for number in range(MESSAGES):
+            message = EVENT % (number, b"x" * 900_000)
+            producer.produce("audit", message, partition=number % PARTITIONS)
+        producer.flush(60)
+        settings = {"bootstrap.servers": address, "group.id": "g", "auto.offset.reset": "earliest"}
+        source = KafkaSource("kafka", lambda: settings, ["audit"], spool, ask_ids=lambda *_: {})
+        source.start()
+        until(lambda: spool.written == MESSAGES)
+        source.stop(15.0)
+    assert spool.most < 6_000_000
