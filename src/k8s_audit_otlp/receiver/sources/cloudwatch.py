@@ -2,16 +2,18 @@
 
 A position is CloudWatch's token and the time of the last event. It is written when the events are
 on disk. A token lives for a day; where it has expired, reading goes on from the time, and the spool
-knows what comes twice. Of an event that CloudWatch has cut (at 1 MB) who and what is kept.
+knows what comes twice. A stream that is gone or was made anew is told, unless it was over: nothing
+says that all of it had been read. Of an event that CloudWatch has cut (at 1 MB) who and what is
+kept.
 """
 
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -47,6 +49,13 @@ def completed(message: bytes, time_ms: int) -> bytes:
     return next((whole for head in heads(message) if is_json(whole := head + tail)), b"")
 
 
+class _Stream(NamedTuple):
+    """What CloudWatch says of a stream, in ms; 0 where it had no event yet."""
+
+    newest: int
+    created: int
+
+
 def _now_ms() -> int:
     return round(time.time() * 1000)
 
@@ -72,14 +81,16 @@ class CloudWatchSource(FetchingSource[Any]):
         self.cut = 0  # events, since the start
 
     def where(self) -> str:
+        group = self._options.log_group
         if self._path.exists():
             try:
-                self._positions = json.loads(self._path.read_bytes())
+                found = json.loads(self._path.read_bytes())
             except ValueError as error:
                 raise OSError(
                     f"{self._path}: {error}; remove it to read the streams anew"
                 ) from None
-        return f"{self._options.log_group}:{self._options.stream_prefix}*"
+            self._positions = {s: at for s, at in found.items() if at.get("group", group) == group}
+        return f"{group}:{self._options.stream_prefix}*"
 
     def connect(self) -> AbstractContextManager[Any]:
         options = self._options
@@ -97,12 +108,13 @@ class CloudWatchSource(FetchingSource[Any]):
         streams = dict(self._streams(connection))
         if not self._positions:  # a stream that comes later is read from its beginning
             start = max(0, _now_ms() - round(self._options.start_age_s * 1000))
-            self._keep({stream: {"time": start} for stream in streams})
-        for stream, newest in streams.items():
-            if self._is_over(stream, newest):
+            self._keep({name: self._at(one, time=start) for name, one in streams.items()})
+        self._tell_of_streams(streams)
+        for name, one in streams.items():
+            if self._is_over(name, one.newest):
                 continue
-            self._tell_of_retention(connection, stream, newest)
-            while not self._stop.is_set() and self._take(connection, stream):
+            self._tell_of_retention(connection, name, one.newest)
+            while not self._stop.is_set() and self._take(connection, name, one):
                 pass
         if streams and not self._stop.is_set():
             self.lag.has_all_of(begin)
@@ -111,8 +123,27 @@ class CloudWatchSource(FetchingSource[Any]):
 
     def _keep(self, positions: dict[str, dict[str, Any]]) -> None:
         data = json.dumps(positions).encode()
-        replace_file(self._path, lambda file: file.write(data), durable=False)
+        replace_file(self._path, lambda file: file.write(data))
         self._positions = positions
+
+    def _at(self, stream: _Stream, **position: Any) -> dict[str, Any]:
+        """Return a position, with whose it is."""
+        return {**position, "group": self._options.log_group, "created": stream.created}
+
+    def _tell_of_streams(self, streams: Mapping[str, _Stream]) -> None:
+        """Tell which streams are gone, or were made anew, before they were over."""
+        found = dict(self._positions)
+        for name, position in self._positions.items():
+            now = streams.get(name)
+            as_it_was = now is not None and position.get("created", now.created) == now.created
+            if as_it_was or not name.startswith(self._options.stream_prefix):
+                continue
+            if not position.get("over"):
+                became = "made anew" if now else "deleted"
+                self.lose(f"{name}: it was {became}: what was not read of it before is gone", 0)
+            found[name] = self._at(now) if now else {**position, "over": True}
+        if found != self._positions and self.losses_are_on_record():
+            self._keep(found)
 
     def _is_over(self, stream: str, newest: int) -> bool:
         """Say whether all of a stream is read and nothing came for a day.
@@ -120,18 +151,21 @@ class CloudWatchSource(FetchingSource[Any]):
         EKS begins others now and then, and a group may keep the old ones for ever. That of its
         *newest* event (ms) CloudWatch hears within hours.
         """
-        read = int(self._positions.get(stream, {}).get("time", 0))
-        return 0 < newest <= read and newest < _now_ms() - _DAY_MS
+        position = self._positions.get(stream, {})
+        over = 0 < newest <= int(position.get("time", 0)) and newest < _now_ms() - _DAY_MS
+        if over and not position.get("over"):
+            self._keep({**self._positions, stream: {**position, "over": True}})
+        return over
 
-    def _streams(self, client: Any) -> Iterator[tuple[str, int]]:
-        """Yield the names of the streams, and when the newest event of each was (ms), or 0."""
+    def _streams(self, client: Any) -> Iterator[tuple[str, _Stream]]:
         pages = client.get_paginator("describe_log_streams").paginate(
             logGroupName=self._options.log_group,
             logStreamNamePrefix=self._options.stream_prefix,
         )
         for page in pages:
             for stream in page["logStreams"]:
-                yield stream["logStreamName"], int(stream.get("lastEventTimestamp") or 0)
+                newest = int(stream.get("lastEventTimestamp") or 0)
+                yield stream["logStreamName"], _Stream(newest, int(stream["creationTime"]))
 
     def _tell_of_retention(self, client: Any, stream: str, newest: int) -> None:
         """Tell what may have been deleted of a stream while nobody read it; then go on behind it.
@@ -165,7 +199,7 @@ class CloudWatchSource(FetchingSource[Any]):
         kept = (one.get("retentionInDays", 0) for one in found if one["logGroupName"] == group)
         return int(next(kept, 0))
 
-    def _take(self, client: Any, stream: str) -> bool:
+    def _take(self, client: Any, stream: str, now: _Stream) -> bool:
         """Take what a stream has next, put it on disk, note the position; say if more may follow.
 
         A page may be empty and not the last: behind that one the token stays the same.
@@ -182,13 +216,13 @@ class CloudWatchSource(FetchingSource[Any]):
             found, left_out = lines_in(message)
             lines += found
             self.left_out += left_out
-            newest = max(newest, int(event["timestamp"]))
+            newest = max(newest, min(int(event["timestamp"]), _now_ms()))  # clocks differ
         if not self.put(lines):
             return False
         token = page["nextForwardToken"]
         if token == position.get("token"):
             return False
-        at = {"token": token, "since": since, "time": newest}
+        at = self._at(now, token=token, since=since, time=newest)
         self._keep({**self._positions, stream: at})
         return True
 

@@ -95,7 +95,7 @@ class TopicIds:
     def made_anew(self, found: Mapping[str, str]) -> set[str]:
         """Take ids as they are now; return the topics that had others when `keep` was called.
 
-        Raise OSError or ValueError where what was kept cannot be read.
+        Raise OSError where what was kept cannot be read.
         """
         known = self._kept()
         self._now = {**known, **found}
@@ -105,7 +105,7 @@ class TopicIds:
         """Keep what was found last: what became of a topic has been told."""
         if self._now != self._kept():
             data = json.dumps(self._now).encode()
-            replace_file(self._path, lambda file: file.write(data), durable=False)
+            replace_file(self._path, lambda file: file.write(data))
 
     @property
     def known(self) -> set[str]:
@@ -113,4 +113,10 @@ class TopicIds:
         return set(self._kept())
 
     def _kept(self) -> dict[str, str]:
-        return dict(json.loads(self._path.read_bytes())) if self._path.exists() else {}
+        if not self._path.exists():
+            return {}
+        try:
+            return dict(json.loads(self._path.read_bytes()))
+        except ValueError as error:
+            what = "remove it: a topic that was made anew meanwhile is not told then"
+            raise OSError(f"{self._path}: {error}; {what}") from None

@@ -128,8 +128,7 @@ class WebhookSource(HttpServer):
             strange = status in (401, 403)
             most = _READ_OF_STRANGERS if strange else self._accepts.max_request_body_size
             await pass_over(chunks, most, min(_PASS_OVER_S, self._accepts.read_timeout_s))
-        if status not in (401, 403):
-            self.warn(f"{status}", f"a request is refused with {status}: {why}")
+        self.warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in _CLOSING else {}
         if status in (429, 503):
             headers["Retry-After"] = str(RETRY_AFTER_S)
@@ -206,7 +205,12 @@ class WebhookSource(HttpServer):
         """
         if self._token is not None:
             shown = request.headers.get("authorization", "").encode()
-            if not hmac.compare_digest(shown, b"Bearer " + self._token().strip().encode()):
+            try:
+                token = self._token().strip().encode()
+            except OSError as error:
+                why = f"the bearer token cannot be read: {error.strerror or error}"
+                raise BodyError(503, why) from None
+            if not hmac.compare_digest(shown, b"Bearer " + token):
                 raise BodyError(401, "the bearer token is missing or wrong")
         names = self.names_of(request.client)
         if self._client_names and not self._client_names & names:

@@ -72,10 +72,15 @@ class SegmentFiles:
     def _take_up(self) -> None:
         """Make the directory where it is missing, count its backups and open the live file."""
         make_private_directory(self._directory)
-        backups = sorted(path for path in self._directory.iterdir() if _is_backup(path.name))
-        self.backup_bytes = sum(path.stat().st_size for path in backups)
-        self._last_backup = max(self._last_backup, backups[-1].name if backups else "")
+        self._last_backup = max(self._count_backups(), self._last_backup)
         self._open_live()
+
+    def _count_backups(self) -> str:
+        """Count the bytes of the backups; return the name of the newest, '' without one."""
+        with os.scandir(self._directory) as entries:
+            sizes = {e.name: e.stat().st_size for e in entries if _is_backup(e.name)}
+        self.backup_bytes = sum(sizes.values())
+        return max(sizes, default="")
 
     @property
     def removed(self) -> bool:
@@ -110,8 +115,10 @@ class SegmentFiles:
 
         Raise SpoolFullError where the bound of the spool or of the disk is reached.
         """
-        used = self.backup_bytes + self.live_bytes
-        if used + size > self._limits.max_bytes:
+        if self._would_overflow(size):
+            self._count_backups()  # somebody may have made room
+        if self._would_overflow(size):
+            used = self.backup_bytes + self.live_bytes
             raise SpoolFullError(
                 f"{used} bytes wait for the exporters, and the spool holds at most "
                 f"{self._limits.max_bytes}"
@@ -122,6 +129,9 @@ class SegmentFiles:
                 f"the disk has {free} bytes free, and min_free_disk is "
                 f"{self._limits.min_free_disk_bytes}"
             )
+
+    def _would_overflow(self, size: int) -> bool:
+        return self.backup_bytes + self.live_bytes + size > self._limits.max_bytes
 
     def wants_rotation(self, size: int) -> bool:
         full = self.live_bytes + size > self._limits.segment_bytes

@@ -1,65 +1,24 @@
 """Streams are read from their positions; what is on disk comes first. The service is moto's."""
 
 import json
-import os
-import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.config.sources import CloudWatch
-from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from tests.kit.spools import until
 from tests.unit.receiver.sources.between import Between
+from tests.unit.receiver.sources.moto_service import GROUP, ROOMY, ids, options_of, put, url
 
 boto3 = pytest.importorskip("boto3")
-server = pytest.importorskip("moto.server")
 
 from k8s_audit_otlp.receiver.sources.cloudwatch import (  # noqa: E402
     CloudWatchSource,
 )
 
+__all__ = ["url"]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the service's own making
-GROUP = "/aws/eks/prod/cluster"
-ROOMY = SpoolLimits(1 << 30, 1 << 20, 0)
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Run the service with made-up credentials."""
-    made_up = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up"}
-    os.environ.update(made_up)
-    running = server.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-    for name in made_up:
-        del os.environ[name]
-
-
-def options_of(group: str, url: str, poll: str, **keys: str) -> CloudWatch:
-    region = {"region": "eu-west-1", "endpoint_url": url}
-    return CloudWatch.model_validate({"log_group": group, "poll_interval": poll, **region, **keys})
-
-
-def put(
-    client: Any, stream: str, messages: list[str], group: str = GROUP, *, days_ago: float = 0.0
-) -> None:
-    now = round((time.time() - days_ago * 86_400) * 1000)
-    client.put_log_events(
-        logGroupName=group,
-        logStreamName=stream,
-        logEvents=[{"timestamp": now, "message": each} for each in messages],
-    )
-
-
-def ids(spool: Spool) -> list[str]:
-    return sorted(json.loads(line)["auditID"] for line in spool.path.read_bytes().splitlines())
 
 
 def test_refusals_and_streams_that_come_and_go_cost_no_event(url: str, tmp_path: Path) -> None:
@@ -89,6 +48,8 @@ def test_refusals_and_streams_that_come_and_go_cost_no_event(url: str, tmp_path:
         put_into(2, range(50, 80))
         until(lambda: spool.written == 80)
         client.delete_log_stream(logGroupName=group, logStreamName="kube-apiserver-audit-1")
+        until(lambda: source.lost)
+        source.on_record = 1
         put_into(3, range(80, 90))
         between.errors += ["ResourceNotFoundException", "InternalFailure", "AccessDeniedException"]
         until(lambda: spool.written == 90)
@@ -172,44 +133,6 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
     held = spool.path.read_text()
     assert "id-999" not in held
     assert held.splitlines().count('{"kind":"Event","auditID":"torn') == 1
-
-
-def test_what_retention_deleted_unread_is_a_gap(url: str, tmp_path: Path) -> None:
-    """It is told where newer events show that the stream went on, and once."""
-    group, stream, quiet = GROUP + "-4", "kube-apiserver-audit-1", "kube-apiserver-audit-0"
-    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
-    client.create_log_group(logGroupName=group)
-    event = '{"kind":"Event","auditID":"id-%d"}'
-    for number, name in enumerate((stream, quiet)):
-        client.create_log_stream(logGroupName=group, logStreamName=name)
-        put(client, name, [event % number], group, days_ago=5)
-    spool = Spool(tmp_path, ROOMY)
-    spool.open()
-    options = options_of(group, url, "0.05s", start_age="10d")
-
-    def begun() -> CloudWatchSource:
-        source = CloudWatchSource("aws_cloudwatch", options, spool)
-        source.start()
-        return source
-
-    def lost_until(written: int, source: CloudWatchSource) -> list[str]:
-        until(lambda: spool.written == written)
-        begin = source.lag.now()
-        until(lambda: source.lag.now() - source.lag.behind_s > begin)  # all was looked at again
-        source.stop(15.0)
-        return [lost.what for lost in source.lost]
-
-    assert lost_until(2, begun()) == []
-    client.put_retention_policy(logGroupName=group, retentionInDays=3)
-    put(client, stream, [event % 2], group)
-    source = begun()
-    until(lambda: source.lost)
-    assert spool.written == 2
-    source.on_record = 1
-    (told,) = lost_until(3, source)
-    assert told.startswith(stream)
-    assert "the log group keeps 3 days" in told
-    assert lost_until(3, begun()) == []
 
 
 def test_each_stream_is_read_whole_and_not_asked_when_it_is_over(url: str, tmp_path: Path) -> None:

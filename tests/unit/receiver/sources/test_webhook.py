@@ -85,15 +85,6 @@ def test_a_full_spool_is_answered_with_503_and_when_to_come_again(
     assert served.held() == [line(1)]
 
 
-def test_a_token_is_asked_for(serve: Serve) -> None:
-    """Without it nothing of the request is even read."""
-    served = serve(token=lambda: "made-up\n")
-    for shown in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic bWFkZS11cA=="}):
-        assert served.post(body(1), headers=shown)[0] == 401
-    assert served.held() == []
-    assert served.post(body(1), headers={"Authorization": "Bearer made-up"})[0] == 200
-
-
 def test_a_cluster_is_told_by_its_path(serve: Serve) -> None:
     """Each has a log of its own; an unknown one is refused."""
     served = serve({"clusters": {"a": {}, "b": {}}})

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.receiver.spool.event_list import lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError, SpoolLimits
+from k8s_audit_otlp.receiver.spool.spool import Spool
 from tests.kit.spools import SMALL, files_of, held, line, opened
 
 SMALL_SEGMENTS = SpoolLimits(1 << 30, 300, 0)
@@ -64,6 +65,21 @@ def test_a_full_spool_refuses_before_it_takes_anything(tmp_path: Path) -> None:
     assert not spool.trouble
     spool.delete("audit.log")
     assert spool.path.exists()
+
+
+def fill(spool: Spool) -> None:
+    for number in range(1000):
+        spool.append([line(number)])
+
+
+def test_room_that_somebody_made_is_found(tmp_path: Path) -> None:
+    """Who removes segments by hand, for the disk or to give them up, need not start the agent."""
+    spool = opened(tmp_path, SMALL)
+    with pytest.raises(SpoolFullError):
+        fill(spool)
+    for path in files_of(tmp_path)[:-1]:
+        path.unlink()
+    assert spool.append([line(1000)]) == (1, 0)
 
 
 def test_a_full_disk_refuses_before_it_takes_anything(tmp_path: Path) -> None:
