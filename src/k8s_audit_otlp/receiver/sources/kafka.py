@@ -41,7 +41,7 @@ _BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does
 _ANEW = "it was made anew"
 _FORGOTTEN = "the group has no offset any more"  # brokers keep it for a week
 _UNREAD = (
-    "{topic} holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
+    "%s/%d holds requests of OTLP whose bodies are no texts, and nothing of it is taken: let a "
     "Collector read it, or write encoding: raw where it is written"
 )
 _MIXED = (
@@ -81,6 +81,7 @@ class KafkaSource(FetchingSource[Consumer]):
         self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._committed: dict[tuple[str, int], int] = {}
+        self._unread: dict[tuple[str, int], float] = {}  # left as they are, and since when
         self._read_settings = settings or source.settings
         self._made_for: object = None  # what the client was made with
         self._ask_ids = ask_ids
@@ -105,6 +106,7 @@ class KafkaSource(FetchingSource[Consumer]):
         """Go on from what is committed; what had begun of a partition comes again."""
         self._partitions.clear()
         self._committed.clear()
+        self._unread.clear()
         self._waits.assigned(consumer, places)
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
         if error := next((place.error for place in found if place.error), None):
@@ -152,8 +154,10 @@ class KafkaSource(FetchingSource[Consumer]):
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
         gone: list[Message] = []
-        unread, size = "", 0
+        size = 0
         for message in _next_of(connection):
+            if (place := _place_of(message)) in self._unread:
+                continue
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
                     gone.append(message)
@@ -165,8 +169,9 @@ class KafkaSource(FetchingSource[Consumer]):
             try:
                 found = self._take_message(message)
             except UnreadableRequestError:
-                unread = _UNREAD.format(topic=message.topic())
-                break  # what lies before it is taken, and committed
+                connection.pause([TopicPartition(*place)])  # it stops no other partition
+                self._unread[place] = time.monotonic()
+                continue
             lines += found
             size += len(message) + sum(map(len, found))
             if size >= _MOST_BYTES:
@@ -175,11 +180,17 @@ class KafkaSource(FetchingSource[Consumer]):
         if taken and self.losses_are_on_record():
             self._commit_positions(connection)
         self._waits.measure(connection)
-        if unread:
-            raise ValueError(unread)
         if gone:
             self._begin_anew(connection, gone)
-        return self._trouble_of_client()
+        return self._trouble_of_unread() or self._trouble_of_client()
+
+    def _trouble_of_unread(self) -> str:
+        """Return what is left unread; raise ValueError where it is time to look at it again."""
+        for place, since in self._unread.items():
+            if time.monotonic() - since < _BELIEVED_S:
+                return _UNREAD % place
+            raise ValueError(_UNREAD % place)
+        return ""
 
     def _trouble_of_client(self) -> str:
         """Return what the client cannot do, '' as a rule.

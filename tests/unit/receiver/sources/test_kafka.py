@@ -157,9 +157,9 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     settings: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A gap is on record before its place is passed; what cannot be read stays where it is.
+    """A gap is on record before its place is passed.
 
-    That two clusters are read as one is told, too.
+    What cannot be read stays where it is and stops no other partition. Two clusters are told.
     """
     gap = {"eventName": "k8s.audit.gap", "body": {"stringValue": "9 bytes are missing"}}
     requests = (
@@ -169,6 +169,7 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     )
     for request in requests:
         producer.produce(TOPIC, request, partition=0)
+    producer.produce(TOPIC, requests[-1], partition=1)
     producer.flush(10)
     spool = spool_in(tmp_path)
     source = reads(settings, spool)
@@ -179,8 +180,11 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     assert committed({**settings, "group.id": "g"}) == 0
     source.on_record = 1
     until(lambda: "encoding: raw" in source.trouble)
+    producer.produce(TOPIC, event(4), partition=1)
+    producer.produce(TOPIC, event(5), partition=2)
+    until(lambda: len(held(spool)) == 4)
     source.stop(15.0)
-    assert committed(settings) == 10
+    assert committed(settings) == 11
     assert source.left_out == 0
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.receiver.spool.spool import Appended, Spool
 
 pytest.importorskip("confluent_kafka")
@@ -40,8 +41,8 @@ def test_of_long_messages_few_are_held_at_once(tmp_path: Path) -> None:
             message = EVENT % (number, b"x" * 900_000)
             producer.produce("audit", message, partition=number % PARTITIONS)
         producer.flush(60)
-        settings = {"bootstrap.servers": address, "group.id": "g", "auto.offset.reset": "earliest"}
-        source = KafkaSource("kafka", lambda: settings, ["audit"], spool, ask_ids=lambda *_: {})
+        block = Kafka.model_validate({"brokers": [address], "topics": "audit"})
+        source = KafkaSource("kafka", block, spool, ask_ids=lambda *_: {})
         source.start()
         until(lambda: spool.written == MESSAGES)
         source.stop(15.0)
