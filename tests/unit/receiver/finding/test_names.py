@@ -119,6 +119,7 @@ def test_a_backup_of_another_log_looks_like_none_of_ours(name: str, ours: bool) 
         ("audit.log", "node1-audit.log", False),
         ("current", "@400000006a1b2c3d12345678.s", True),
         ("audit.log", "@400000006a1b2c3d12345678.s", False),
+        ("0.log", "0.log.20260102-030405.gz.tmp", False),  # kubelet packs into it
     ],
 )
 def test_a_backup_with_its_time_in_front_is_named(live: str, name: str, named: bool) -> None:
