@@ -42,7 +42,7 @@ def apiserver(programs: Path, tmp_path: Path) -> Iterator[ApiServer]:
 
 
 def configure(folder: Path, port: int, endpoint: str) -> Path:
-    make_certificates(folder / "pki", "127.0.0.1", "kube-apiserver")
+    make_certificates(folder / "pki", "127.0.0.1")
     pki = str(folder / "pki")
     webhook = {
         "endpoint": f"127.0.0.1:{port}",

@@ -147,7 +147,7 @@ _LIMITS = (
 )
 
 
-def make_certificates(directory: Path, host: str, client: str) -> None:
+def make_certificates(directory: Path, host: str) -> None:
     """Make an authority, and certificates of the server and of a client, for a trial.
 
     Raise RefusalError where there is no openssl, or the directory is not empty.
@@ -159,7 +159,9 @@ def make_certificates(directory: Path, host: str, client: str) -> None:
     signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE")
     _openssl(directory, "ca", "k8s-audit-otlp trial", "-addext", "keyUsage=critical,keyCertSign")
     _openssl(directory, "server", host, *signed, "-addext", f"subjectAltName={kind}:{host}")
-    _openssl(directory, "client", client, *signed, "-addext", "extendedKeyUsage=clientAuth")
+    _openssl(
+        directory, "client", "kube-apiserver", *signed, "-addext", "extendedKeyUsage=clientAuth"
+    )
 
 
 def _openssl(directory: Path, name: str, common_name: str, *more: str) -> None:

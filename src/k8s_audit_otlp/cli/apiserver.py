@@ -135,7 +135,7 @@ def print_webhook(  # noqa: PLR0913 - one for each option
     found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
     kubeconfig = webhook.kubeconfig(url, found)  # refused before anything is made
     if directory is not None:
-        webhook.make_certificates(directory, urlsplit(url).hostname or "", "kube-apiserver")
+        webhook.make_certificates(directory, urlsplit(url).hostname or "")
         echo(f"{directory}: certificates for 30 days; for a trial only", err=True)
         click.echo(webhook.receiver(url, directory), nl=False, err=True)
     click.echo(kubeconfig, nl=False)

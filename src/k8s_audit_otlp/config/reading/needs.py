@@ -1,6 +1,6 @@
 """Checks which packages a Config needs, and whether what it says of TLS has an effect."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,13 +23,11 @@ _PACKAGES = {  # by extra: the module, and the package that brings it
 _OF_TLS = frozenset(Tls.model_fields) - {"insecure"}
 
 
-def check_packages(
-    config: Config, found: Findings, find: Callable[[str], object] = find_spec
-) -> None:
+def check_packages(config: Config, found: Findings) -> None:
     """Refuse what needs a package that comes with an extra and is not installed."""
     for path, extra in _extras(config, found):
         module, package = _PACKAGES[extra]
-        if find(module) is None:
+        if find_spec(module) is None:
             hint = f"install it with pip install '.[{extra}]' from the repository's root"
             found.mistake(path, f"{package} is not installed", hint)
 
