@@ -165,16 +165,16 @@ def config_path(
         return default  # which says so when it is read
 
 
-def load_config(path: Path) -> "Loaded":
+def load_config(path: Path, state_dir: str | None = None) -> "Loaded":
     """Read a configuration from a file, or from standard input for `-`.
 
-    Raise ConfigError where it has mistakes.
+    *state_dir* takes the place of its own. Raise ConfigError where it has mistakes.
     """
     from k8s_audit_otlp.config.load import load, load_text  # noqa: PLC0415 - pydantic is slow
 
     if str(path) == STDIN:
-        return load_text(sys.stdin.read(), "standard input", os.environ)
-    return load(path, os.environ)
+        return load_text(sys.stdin.read(), "standard input", os.environ, state_dir=state_dir)
+    return load(path, os.environ, state_dir=state_dir)
 
 
 def config_with(exporter: str, config_file: Path | None, state_dir: Path | None) -> "Loaded":
@@ -185,11 +185,11 @@ def config_with(exporter: str, config_file: Path | None, state_dir: Path | None)
     path = config_path(config_file)
     if path is None:
         raise click.UsageError("give the --config FILE that has the exporter")
-    loaded = load_config(path)
+    loaded = load_config(path, str(state_dir) if state_dir else None)
     known = loaded.config.exporters
     if exporter not in known:
         die(f"{path}: no exporter {exporter}; {suggest(exporter, known)}")
-    return loaded.with_state_dir(str(state_dir)) if state_dir else loaded
+    return loaded
 
 
 def checkpoint_in(directory: Path, *, runs: bool = False) -> tuple[Checkpoint, str]:

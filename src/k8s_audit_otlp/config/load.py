@@ -26,18 +26,18 @@ class Loaded:
     config: Config
     remarks: tuple[Remark, ...]
 
-    def with_state_dir(self, state_dir: str) -> "Loaded":
-        """Return the same with another `service::state_dir`."""
-        service = self.config.service.model_copy(update={"state_dir": state_dir})
-        return replace(self, config=replace(self.config, service=service))
+
+def load(path: str | Path, env: Mapping[str, str], *, state_dir: str | None = None) -> Loaded:
+    """Read the file at *path*. Raise ConfigError with everything that is wrong with it.
+
+    *state_dir* takes the place of its `service::state_dir`.
+    """
+    return load_text(_read(Path(path)), str(path), env, state_dir=state_dir)
 
 
-def load(path: str | Path, env: Mapping[str, str]) -> Loaded:
-    """Read the file at *path*. Raise ConfigError with everything that is wrong with it."""
-    return load_text(_read(Path(path)), str(path), env)
-
-
-def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
+def load_text(
+    text: str, source: str, env: Mapping[str, str], *, state_dir: str | None = None
+) -> Loaded:
     """Read a configuration that is already text; *source* is its name in messages."""
     document = read_document(text)
     if document.mistakes and not document.lines and text.lstrip().startswith('{"kind":"Event"'):
@@ -46,23 +46,25 @@ def load_text(text: str, source: str, env: Mapping[str, str]) -> Loaded:
     if document.mistakes and not document.lines:
         raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
     try:
-        loaded = load_tree(document.tree, source, env)
+        loaded = load_tree(document.tree, source, env, state_dir=state_dir)
     except ConfigError as error:
         found = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
         mistakes, json_logs = [*document.mistakes, *found], error.json_logs
-        state_dir = error.state_dir
+        known_state_dir = error.state_dir
     else:
         if not document.mistakes:
             return loaded
         mistakes, service = [*document.mistakes], loaded.config.service
-        json_logs, state_dir = service.telemetry.logs.encoding == "json", service.state_dir
-    raise ConfigError(source, mistakes, json_logs=json_logs, state_dir=state_dir)
+        json_logs, known_state_dir = service.telemetry.logs.encoding == "json", service.state_dir
+    raise ConfigError(source, mistakes, json_logs=json_logs, state_dir=known_state_dir)
 
 
-def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
+def load_tree(
+    tree: Any, source: str, env: Mapping[str, str], *, state_dir: str | None = None
+) -> Loaded:
     """Turn plain values into a configuration; the way of a file and of the environment."""
     expansion = expand(tree, env)
-    found = build(expansion.tree)
+    found = build(_with_state_dir(expansion.tree, state_dir))
     unresolved = [mistake.where for mistake in expansion.mistakes]
     found.mistakes = [one for one in found.mistakes if not _follows(one.where, unresolved)]
     found.mistakes[:0] = expansion.mistakes
@@ -93,6 +95,13 @@ def _state_dir(tree: Any, mistakes: Iterable[Mistake]) -> str | None:
     default = Service.model_fields["state_dir"].default
     found = _value(tree, "service", "state_dir") or default
     return found if isinstance(found, str) else None
+
+
+def _with_state_dir(tree: Any, state_dir: str | None) -> Any:
+    service = tree.get("service") if isinstance(tree, Mapping) else ""
+    if state_dir is None or not isinstance(service, Mapping | None):
+        return tree
+    return {**tree, "service": {**(service or {}), "state_dir": state_dir}}
 
 
 def _follows(place: str, unresolved: list[str]) -> bool:

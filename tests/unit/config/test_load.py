@@ -242,12 +242,15 @@ def test_no_secret_is_in_the_repr_of_a_configuration() -> None:
     assert "sesame" not in str(config.exporters["otlp_http/siem"])
 
 
-def test_another_state_directory_changes_nothing_else() -> None:
-    """The command line may name one."""
-    loaded = load_text(SMALLEST, "agent.yaml", {})
-    other = loaded.with_state_dir("/other")
-    assert other.config.service.state_dir == "/other"
-    assert other.with_state_dir("/var/lib/k8s-audit-otlp") == loaded
+def test_the_command_line_may_name_another_state_directory() -> None:
+    """Nothing else changes, and the spools of a source lie in it."""
+    given = load_text(SMALLEST, "agent.yaml", {}, state_dir="/other")
+    assert given.config.service.state_dir == "/other"
+    assert given == load_text(f"{SMALLEST}service: {{state_dir: /other}}\n", "agent.yaml", {})
+    text = "receivers: {k8s_audit_webhook: }\nexporters: {otlp_http: {endpoint: http://h:4318}}"
+    config = load_text(text, "agent.yaml", {}, state_dir="/other").config
+    spool = "/other/spool/k8s_audit_webhook/all/audit.log"
+    assert config.receivers["k8s_audit_webhook"].include == (spool,)
 
 
 @pytest.mark.parametrize(

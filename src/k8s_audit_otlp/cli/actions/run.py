@@ -218,8 +218,7 @@ def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None
     if config_file is None:
         assert log_path is not None  # noqa: S101 - seen above
         return from_environment(str(Path(log_path).absolute()), state, os.environ)
-    loaded = load_config(config_file)
-    return loaded.with_state_dir(state) if state else loaded
+    return load_config(config_file, state)
 
 
 class _Signals:
