@@ -134,6 +134,7 @@ def _limits(config: Config, receiver_id: str, *, once: bool) -> LogLimits:
         config.receivers[receiver_id].max_line_bytes,
         _useful_line_bytes(config, receiver_id),
         descriptors_for(descriptor_limit()),
+        collected=any(log == receiver_id for _, _, log in config.spools()),
         **settle,
     )
 

@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.succession import Missing, Succession, missing_proof
 from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
@@ -40,12 +41,14 @@ class Continuity:
     def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
         self._known = known
         self._on_new = on_new
+        self.succession = Succession()
         self.unnamed: dict[Key, Unnamed] = {}
         self.unnamed_size = -1  # of the live one when it was looked at
 
     def begin(self, entries: list[Entry], found: ScanResult) -> Segment | None:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
+        self.succession = Succession(entries, before, before.name if before else None)
         if before is None:
             found.follows = self._nothing_before(entries)
         else:
@@ -214,8 +217,15 @@ class Continuity:
         *entry*: of its file, if that has a name. *cut*: it begins in the midst of a file that held
         another one.
         """
-        following = self._known.manifest.in_positions(identity.name)
-        if found.follows or following or self._is_older(identity):
+        if self._known.manifest.in_positions(identity.name) or self._is_older(identity):
+            return
+        missing = None if entry is None or cut else self._missing_before(entry, identity)
+        if missing is not None:
+            before, since_ns, why = self.succession.newest, missing.since_ns, missing.why
+            when_ns = identity.when_ns
+            self._add_gap(name, before, identity.name, until_ns=when_ns, why=why, since_ns=since_ns)
+            return
+        if found.follows:
             return
         before = self._known.predecessor()
         if before is not None and before.seq in found.candidates:
@@ -224,8 +234,17 @@ class Continuity:
             return
         unread = self._unread_before(entry, identity) if entry else ""
         why = f"{unread} was replaced or cut before it could be read" if unread else ""
-        why = why or self._missing_proof(name, before, cut=cut)
+        why = why or missing_proof(
+            name, before, was_empty=bool(self._known.manifest.unnamed), cut=cut
+        )
         self._add_gap(name, before, identity.name, until_ns=identity.when_ns, why=why)
+
+    def _missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
+        """Return what is missing before a new file by the names, unless that is told already."""
+        newest = self.succession.newest
+        told = newest and any(s.state.lost and s.seq > newest.seq for s in self._known)
+        skip = told or self._known.limits.collected
+        return None if skip else self.succession.missing_before(entry, identity)
 
     def _is_older(self, identity: Identity) -> bool:
         """Say whether the log was there before our first look at it, which showed another place.
@@ -247,43 +266,25 @@ class Continuity:
             manifest.doubted = (0, 0)
         elif before.seq not in found.candidates:
             manifest.doubted = (0, 0)
-            state, why = after.state, self._missing_proof(after.state.name, before)
+            state, why = after.state, missing_proof(after.state.name, before)
             self._add_gap(state.name, before, state.identity, until_ns=state.first_ns, why=why)
 
     def _add_gap(
-        self, name: str, before: Segment | None, after: str, *, until_ns: int, why: str
+        self,
+        name: str,
+        before: Segment | None,
+        after: str,
+        *,
+        until_ns: int,
+        why: str,
+        since_ns: int | None = None,
     ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
-        since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
+        if since_ns is None:
+            since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
         if until_ns <= since_ns:  # a log that was cut begins with what was read of it
             until_ns = 0
         self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
-
-    def _missing_proof(self, name: str, before: Segment | None, *, cut: bool = False) -> str:
-        """Return which proof is missing that *name*, which is in the text, follows what was known.
-
-        Whoever verifies the notice looks for the name of its file in its text.
-        """
-        if before is None:
-            first = f"nothing proves that {name} is the first file: at the last look the log was"
-            if self._known.manifest.unnamed:
-                return f"{first} an empty file that is gone"
-            return f"{first} not there, and other backups may have come and gone before it"
-        known = before.state.name
-        if cut or (before.state.truncated and before.source is None):
-            return (
-                f"{known} was cut or overwritten: what came since the last look and before what is "
-                f"now {name} may be gone"
-            )
-        if before.unlinked:
-            return (
-                f"{known} is read to its end but deleted or replaced: other files may have come "
-                f"and gone before what is now {name}"
-            )
-        return (
-            f"{known}, the last file that the state knows, is gone: more may have been written to "
-            f"it, and other files may have come and gone before what is now {name}"
-        )
 
 
 def _still_there(segment: Segment) -> bool:

@@ -188,7 +188,9 @@ class Discovery:
     def _any_follows(self, new: list[Entry], before: Segment | None, found: ScanResult) -> bool:
         """Say whether *new* files follow what was known: one of them may be what is *before*."""
         if before is not None and not found.follows:
-            found.follows = any(self._is_file_of(entry, before, found) for entry in new)
+            own = next((entry for entry in new if self._is_file_of(entry, before, found)), None)
+            found.follows = own is not None
+            self.continuity.succession.newest_name = own.name if own else None
         return found.follows
 
     def _is_file_of(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
@@ -267,6 +269,7 @@ class Discovery:
         segment = self._known.add(identity, begin=begin, after=after)
         segment.name = entry.name if entry else None
         segment.state.seen_as(name)
+        self.continuity.succession.note(segment)
         return segment
 
     @staticmethod

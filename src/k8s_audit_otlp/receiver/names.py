@@ -20,6 +20,8 @@ from pathlib import PurePosixPath
 GZIP = ".gz"
 GLOB = frozenset("*?[")  # any of them makes a path a pattern
 DATED = 0  # age of a backup whose name is its own for good; others shift at each rotation
+NUMBERED = 1
+_HIGHEST = 999_999
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
 _DAY = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -27,6 +29,7 @@ _TIME = r"(?:[01]\d|2[0-3])(?:[0-5]\d){0,2}"
 _DATE = rf"{_DAY}(?:-1\d{{9}}|[-_T]?{_TIME})?|1\d{{9}}"
 _HYPHENS = rf"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[-_T]?{_TIME})?"
 _LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
+_LUMBERJACK_IN = re.compile(r"-(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d\.\d{3})")
 _BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
 _NUMBERED = re.compile(r"\.(\d{1,6})$")
 _DATED = re.compile(rf"[-.]({_DATE})$")
@@ -60,6 +63,17 @@ class LogName:
     live: bool
     age: tuple[int, str]
 
+    @property
+    def rotated(self) -> str:
+        """Return when lumberjack made it a backup, in RFC 3339, to the millisecond; or nothing."""
+        found = _LUMBERJACK_IN.search(self.base) if self.age[0] == DATED else None
+        return f"{found[1]}T{found[2].replace('-', ':')}Z" if found else ""
+
+    @property
+    def number(self) -> int:
+        """Return the number that logrotate gave it, which rises; 0 where it has none."""
+        return _HIGHEST - int(self.age[1]) if self.age[0] == NUMBERED else 0
+
 
 def parse(live: str, name: str) -> LogName | None:
     """Say what *name* is to the log with the live file *live*; None if it is no part of it."""
@@ -76,7 +90,7 @@ def _age(live: str, base: str) -> tuple[int, str] | None:
     if base.startswith(live):
         rest = base[len(live) :]
         if found := _NUMBERED.fullmatch(rest):
-            return 1, _falling(found[1])  # audit.log.2 is older than audit.log.1
+            return NUMBERED, _falling(found[1])  # audit.log.2 is older than audit.log.1
         if found := _DATED.fullmatch(rest) or _DATED_WITH_HYPHENS.fullmatch(rest):
             return 0, _time(found[1])
     if when := _dated(live, base):
@@ -98,7 +112,7 @@ def _dated(live: str, base: str) -> str | None:
 
 
 def _falling(number: str) -> str:
-    return f"{999_999 - int(number):06}"
+    return f"{_HIGHEST - int(number):06}"
 
 
 def _time(text: str) -> str:

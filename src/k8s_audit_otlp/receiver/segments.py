@@ -30,6 +30,7 @@ class LogLimits:
     max_open: int = 256  # descriptors kept for segments that somebody still needs
     settle_s: float = 5.0  # an unterminated last line of a closed file is a line after so long
     torn_s: float = 60.0  # a .gz without an end that does not change any more is torn
+    collected: bool = False  # its events come from elsewhere, some time after they happened
 
 
 class KnownSegments:
@@ -75,9 +76,7 @@ class KnownSegments:
         if empty and not self.manifest.segments:
             self.manifest.empty_ns = self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
-        live = next(
-            (s for s in reversed(self._segments.values()) if s.live and s.seq in bound), None
-        )
+        live = next((s for s in reversed(list(self)) if s.live and s.seq in bound), None)
         newest = live or (found[-1] if found else None)
         if newest is not None:
             self.manifest.newest = newest.seq

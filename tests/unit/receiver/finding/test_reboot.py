@@ -87,7 +87,7 @@ def test_no_uid_names_two_events(
     if stands != "unwritten":
         append(live, *new)
     if stands in ("rotated", "packed"):
-        backup = rotate(live, 1)
+        backup = rotate(live, UP // 1000)
         append(live, event(UP + 9))
         if stands == "packed":
             compress_in_place(backup)

@@ -117,7 +117,7 @@ def test_a_rotation_is_no_absence(
     live.write_bytes(event(0))
     watch(receiver.log, away_s=5.0)
     for number in range(20):
-        live.rename(log_dir / f"audit-2026-01-02T00-00-{number:02}.000.log")
+        live.rename(log_dir / f"audit-2026-01-02T03-04-05.{number:03}.log")
         time.sleep(0.01)
         live.write_bytes(event(number + 1))
     eventually(lambda: len(receiver.log.segments()) == 21)
