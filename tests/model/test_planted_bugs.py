@@ -10,11 +10,11 @@ from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
 pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long

@@ -12,9 +12,10 @@ from threading import Lock
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.discovery import Discovery
+from k8s_audit_otlp.receiver.finding.discovery import Discovery
+from k8s_audit_otlp.receiver.finding.links import linked_before
+from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
-from k8s_audit_otlp.receiver.links import linked_before
 from k8s_audit_otlp.receiver.listing import (
     Entry,
     list_log,
@@ -25,7 +26,6 @@ from k8s_audit_otlp.receiver.listing import (
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles, explain
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 

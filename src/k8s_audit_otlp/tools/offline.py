@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.receiver.finding.same_segment import same_content
 from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Stretch, find_block
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
 from k8s_audit_otlp.receiver.names import GZIP, LogName
-from k8s_audit_otlp.receiver.same_segment import same_content
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
 from k8s_audit_otlp.receiver.source import Source, open_source
 

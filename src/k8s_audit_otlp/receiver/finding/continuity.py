@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from k8s_audit_otlp.receiver.finding.succession import Missing, Succession, missing_proof
+from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
@@ -17,8 +19,6 @@ from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.receiver.succession import Missing, Succession, missing_proof
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode

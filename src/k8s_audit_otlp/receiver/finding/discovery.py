@@ -10,17 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
-from k8s_audit_otlp.receiver.continuity import Continuity, Key, Unnamed
+from k8s_audit_otlp.receiver.finding.continuity import Continuity, Key, Unnamed
+from k8s_audit_otlp.receiver.finding.same_segment import SegmentMatch, match, shared_place
+from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult, UnreadableFiles
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
-from k8s_audit_otlp.receiver.same_segment import SegmentMatch, match, shared_place
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
-from k8s_audit_otlp.receiver.unreadable_files import ScanResult, UnreadableFiles
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
 
