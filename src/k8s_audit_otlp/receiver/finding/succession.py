@@ -56,7 +56,7 @@ class Succession:
             return None
         numbers = {name.number for name in names}
         rotated_ns = unix_ns(before.rotated) or 0
-        if newest.state.first_ns > rotated_ns:  # another clock than that of its events
+        if not 0 < newest.state.first_ns <= rotated_ns:  # not the clock of its events
             rotated_ns = 0
         return missing_between(before, rotated_ns, entry.name, identity.when_ns, numbers)
 
