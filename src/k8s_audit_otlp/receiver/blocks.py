@@ -126,7 +126,7 @@ class BlockReader:
 
     def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
         found = self._find(source, segment, offset)
-        if segment.live and not segment.is_in(source):
+        if not segment.is_still_in(source):
             return None  # cut and written anew: these may be bytes of another segment
         self._note_end(source, segment)
         if found.end == offset:
@@ -212,9 +212,13 @@ class BlockReader:
             return self._torn(source, segment, offset, offset + half, "the file has no end")
         if segment.live or not state.complete or offset >= state.size:
             return None
-        if source.compressed or source.stat().st_size <= offset:
-            return self._gap(segment, offset, "truncated")
-        return None
+        if not source.compressed:  # the rest of a copy may be under way
+            limits = self._log.limits
+            if source.stat().st_size > offset or not self._log.unchanged_for(
+                segment, limits.settle_s
+            ):
+                return None
+        return self._gap(segment, offset, "truncated")
 
     def _missing(self, segment: Segment, offset: int) -> Gap | None:
         state = segment.state

@@ -279,7 +279,7 @@ class AuditLog:
     def _unchanged(self, segment: Segment) -> bool:
         """Say whether a file still is what it was, as far as it can be read."""
         try:
-            return segment.source is not None and segment.is_in(segment.source)
+            return segment.source is not None and segment.is_still_in(segment.source)
         except OSError as error:
             self.failed(segment, error)
             return True

@@ -68,9 +68,20 @@ class Segment:
 
         A file that was written anew or cut and written on does not.
         """
+        return self._begins(source) and verified(source, self.state.marks[:1])[1]
+
+    def is_still_in(self, source: Source) -> bool:
+        """Say whether *source*, which holds it, was not written anew since; of a `.gz` nobody asks.
+
+        A backup may lack what was read of it: it is read as far as it goes.
+        """
+        if source.compressed:
+            return True
+        return self.is_in(source) if self.live else self._begins(source)
+
+    def _begins(self, source: Source) -> bool:
         state = self.state
-        head = source.read_at(state.head_start, state.head_length)
-        return fingerprint(head) == state.head and verified(source, state.marks[:1])[1]
+        return fingerprint(source.read_at(state.head_start, state.head_length)) == state.head
 
     def is_listed_as(self, entry: Entry) -> bool:
         """Say whether a listed file is this one: by its date, or as nobody wrote to it since.

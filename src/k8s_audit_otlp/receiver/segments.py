@@ -295,5 +295,5 @@ class KnownSegments:
                 continue
             if source is None or source.compressed or segment.state.cut:
                 continue
-            if size < least or (segment.live and not unchanged(segment)):
+            if size < least or not unchanged(segment):
                 self.let_rewritten_go(segment)

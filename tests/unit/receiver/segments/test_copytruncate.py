@@ -6,6 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from tests.conftest import ManualClock
 from tests.kit.log_files import FIRST, append, copytruncate, rotate
 from tests.kit.lumberjack import backup_name
 
@@ -66,7 +69,7 @@ def test_bytes_that_were_cut_and_are_in_no_copy_are_a_gap(
 
 
 def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], clock: ManualClock
 ) -> None:
     """The copy is read; the bytes that it lacks are told."""
     append(live, event(0))
@@ -77,8 +80,65 @@ def test_what_was_written_between_the_copy_and_the_cut_is_a_gap(
     receiver.log.scan()
     live.write_bytes(b"")
     append(live, event(2))
-    assert receiver.drain() == [event(0), event(2)]
+    assert receiver.drain() == [event(0)]
+    assert receiver.gaps == []  # the rest of the copy may be under way
+    clock.advance(6)
+    assert receiver.drain() == [event(2)]
     assert receiver.gaps == [("truncated", len(event(0)), size)]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_copy_that_is_under_way_is_waited_for(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    *,
+    whole: bool,
+) -> None:
+    """A backup that is restored, as far as it is there; told is only what does not come."""
+    lines = [event(n) for n in range(10)]
+    append(live, *lines[:4])
+    receiver = receive()
+    receiver.drain()
+    append(live, *lines[4:])
+    receiver.log.scan()
+    backup = rotate(live, 0)
+    append(live, event(11))
+    backup.unlink()
+    backup.write_bytes(b"".join(lines[:6]))
+    receiver = receive(receiver)
+    assert receiver.drain() == lines[4:6]
+    clock.advance(1)
+    append(backup, lines[6])
+    assert receiver.drain() == [lines[6]]
+    assert receiver.gaps == []
+    if whole:
+        append(backup, *lines[7:])
+        assert receiver.drain() == [*lines[7:], event(11)]
+        assert receiver.gaps == []
+    else:
+        clock.advance(6)
+        assert receiver.drain() == [event(11)]
+        assert receiver.gaps == [("truncated", 7 * len(lines[0]), 10 * len(lines[0]))]
+
+
+def test_a_backup_that_is_written_over_is_not_read_for_what_it_was(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """No uid of its events names others, and who lacked them is told."""
+    append(live, event(10), event(11))
+    receiver = receive()
+    receiver.log.scan()
+    backup = rotate(live, 0)
+    append(live, event(12))
+    receiver.log.scan()
+    size = backup.stat().st_size
+    with backup.open("r+b") as file:
+        file.write(event(20) + event(21))
+    assert receiver.read_on() == []
+    assert sorted(receiver.drain()) == [event(12), event(20), event(21)]
+    assert receiver.gaps == [("truncated", 0, size)]
 
 
 def test_a_log_that_was_cut_and_grew_beyond_its_old_size_is_noticed(
