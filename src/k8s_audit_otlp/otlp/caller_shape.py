@@ -1,6 +1,6 @@
 """Encodes who asked by the shape of what is said of it: all but what is a token's or a pod's own.
 
-`_quick_line.c` has the same function.
+`quick_line/caller.c` is the same in C.
 """
 
 import re

@@ -127,18 +127,21 @@ class Encoder:
             return out.encoded(block, 1)
         fast = self._fast
         run = self._begin_run(fast, block, out) if fast else None
-        at = 0
+        at = lines = 0
         while at < len(data):
             if run:
+                lines -= len(out.ends)
                 at = self.lines.run(run, at, place.frame(start + at))
+                lines += len(out.ends)
                 if at >= len(data):
                     break
             begin, at = at, (data.find(b"\n", at) + 1) or len(data) + 1
             line = data[begin : at - 1].removesuffix(b"\r")
             self._line(line, start + begin, start + at, place, out)
+            lines += 1
         if fast:
             fast.body = b""  # a long one would be held until the next
-        return out.encoded(block, data.count(b"\n") + (at > len(data)))
+        return out.encoded(block, lines)
 
     def _begin_run(self, fast: FastEncoder, block: Block, out: _Output) -> Run:
         fast.redacted = out.redacted

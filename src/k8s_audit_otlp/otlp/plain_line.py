@@ -5,7 +5,7 @@ repeats from event to event (who asked, how it ended, why it was allowed) is a k
 wire bytes are kept, with the verdict whether redaction has anything to do there. A member that is
 not known makes the part in which it stands unreadable, so nothing leaves that nobody has judged.
 
-`_quick_line.c` has the same functions, to the same results; it is built where a compiler is.
+`quick_line/` has the same functions in C, to the same results; built where a compiler is.
 """
 
 import re

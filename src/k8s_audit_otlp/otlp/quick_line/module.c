@@ -1,0 +1,36 @@
+/* The compiled twin of plain_line.py: the same bytes for a line that is plain, None for any other.
+ * Optional: built where there is a compiler when the package is installed, and held equal to its
+ * twin by tests.
+ *
+ * read(line) -> the parts of plain_line.PlainLine, or None
+ * encode(line, body, around, tables) -> the record, or None; `tables` is plain_line.Tables
+ * caller(key, templates) -> the attributes of who asked, or None
+ * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
+ * paths(data) -> the paths of the lines, as a set
+ * all_begin_so(data) -> whether each line of a block begins as an event does
+ */
+
+#include "quick.h"
+
+static PyMethodDef methods[] = {
+    {"read", quick_read, METH_O, "Return the parts of a line, or None."},
+    {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
+    {"caller", quick_caller, METH_VARARGS, "Return the attributes of who asked, or None."},
+    {"run", quick_run, METH_VARARGS, "Encode lines as long as they are plain."},
+    {"paths", quick_paths, METH_O, "Return the paths of lines."},
+    {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_quick_line", NULL, 0, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC
+PyInit__quick_line(void)
+{
+    PyObject *made = PyModule_Create(&module);
+    if (made && PyModule_AddIntConstant(made, "VERSION", 4) < 0)
+        Py_CLEAR(made);
+    return made;
+}

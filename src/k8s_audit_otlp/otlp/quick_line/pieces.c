@@ -1,0 +1,147 @@
+/* What a record is put together from: bytes where they stand, and objects that hold them. */
+
+#include "quick.h"
+
+int
+add(Pieces *out, const char *start, size_t size)
+{
+    if (out->count == MOST_PIECES)
+        return 0;
+    out->pieces[out->count++] = (Part){start, start + size};
+    out->size += size;
+    return 1;
+}
+
+int
+add_parts(Pieces *out, const Part *parts, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!add(out, parts[i].start, parts[i].end - parts[i].start))
+            return 0;
+    return 1;
+}
+
+int
+part_of(PyObject *bytes, Part *part)
+{
+    char *start;
+    Py_ssize_t size;
+    if (!bytes || PyBytes_AsStringAndSize(bytes, &start, &size) < 0)
+        return 0;
+    *part = (Part){start, start + size};
+    return 1;
+}
+
+int
+add_bytes(Pieces *out, PyObject *bytes)
+{
+    Part part;
+    return part_of(bytes, &part) && add_parts(out, &part, 1);
+}
+
+/* Look up a key, which is given away, and hold what is found until the record is made. A table
+ * builds what it does not know; NULL, with an error, where it cannot. */
+PyObject *
+look_up(Pieces *out, PyObject *table, PyObject *key)
+{
+    PyObject *value = key && out->holds < MOST_HELD ? PyObject_GetItem(table, key) : NULL;
+    Py_XDECREF(key);
+    if (value)
+        out->held[out->holds++] = value;
+    return value;
+}
+
+PyObject *
+look_up_many(Pieces *out, PyObject *table, int count, PyObject **items)
+{
+    PyObject *key = PyTuple_New(count);
+    for (int i = 0; i < count; i++) {
+        if (!items[i])
+            Py_CLEAR(key);
+        if (key)
+            PyTuple_SetItem(key, i, items[i]);
+        else
+            Py_XDECREF(items[i]);
+    }
+    return look_up(out, table, key);
+}
+
+int
+is_clean(Pieces *out, PyObject *verdicts, Part part)
+{
+    return look_up(out, verdicts, bytes_of(part)) == Py_True;
+}
+
+/* Add the attributes that have *value*, in a frame made for its length. */
+int
+add_in_frame(Pieces *out, PyObject *frame, Part value)
+{
+    size_t size = value.end - value.start;
+    Py_ssize_t count = frame ? PyTuple_Size(frame) : -1;
+    for (Py_ssize_t i = 0; i < count; i++)
+        if ((i && !add(out, value.start, size)) || !add_bytes(out, PyTuple_GetItem(frame, i)))
+            return 0;
+    return count >= 0;
+}
+
+int
+add_framed(Pieces *out, PyObject *frames, Part value)
+{
+    return add_in_frame(out, look_up(out, frames, PyLong_FromSize_t(value.end - value.start)), value);
+}
+
+/* Add a template: bytes, and between each two the number of a value and its frames. */
+int
+fill(Pieces *out, PyObject *template, const Part *values, long count)
+{
+    Py_ssize_t size = PyTuple_Size(template);
+    for (Py_ssize_t i = 0; i + 2 < size; i += 3) {
+        long value = PyLong_AsLong(PyTuple_GetItem(template, i + 1));
+        if (value < 0 || value >= count || !add_bytes(out, PyTuple_GetItem(template, i))
+            || !add_framed(out, PyTuple_GetItem(template, i + 2), values[value]))
+            return 0;
+    }
+    return add_bytes(out, PyTuple_GetItem(template, size - 1));
+}
+
+int
+is_of_uids(Part part)
+{
+    for (const char *at = part.start; at < part.end; at++)
+        if (!((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f') || *at == '-'))
+            return 0;
+    return 1;
+}
+
+size_t
+varint(char *out, uint64_t number)
+{
+    size_t size = 0;
+    for (; number > 127; number >>= 7)
+        out[size++] = (char)((number & 127) | 128);
+    out[size++] = (char)number;
+    return size;
+}
+
+/* Write the pieces and return where they end. */
+char *
+put(const Pieces *pieces, char *to)
+{
+    for (int i = 0; i < pieces->count; i++) {
+        size_t each = pieces->pieces[i].end - pieces->pieces[i].start;
+        memcpy(to, pieces->pieces[i].start, each);
+        to += each;
+    }
+    return to;
+}
+
+/* Let go of what the pieces held and return what was made, or None. */
+PyObject *
+end_of(Pieces *pieces, PyObject *made)
+{
+    while (pieces->holds)
+        Py_DECREF(pieces->held[--pieces->holds]);
+    if (!made && !PyErr_Occurred())
+        Py_RETURN_NONE;
+    return made;
+}

@@ -1,0 +1,100 @@
+/* What the files of the compiled part share; each says what it is for. */
+
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    const char *start; /* NULL, as is the end, where the line has no such part */
+    const char *end;
+} Part;
+
+/* Places of plain_line.PlainLine. */
+enum {
+    LEVEL, AUDIT_ID, STAGE, PATH, QUERY, VERB, CALLER, FRONT, NAMESPACE, NAME, UID, BACK,
+    VERSION, SUBRESOURCE, STATUS, REQUEST, RESPONSE, RECEIVED, RECEIVED_US, STAGED, STAGED_US,
+    NOTES, PARTS
+};
+
+/* Places of plain_line.Tables. */
+enum {
+    SECONDS, CALLERS, OBJECTS, REQUESTS, NOTES_OF, NAMES, OBJECT_UIDS, VERSIONS, AUDIT_IDS, PATHS,
+    QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, TABLES
+};
+
+enum { MOST_PIECES = 64, MOST_HELD = 24 };
+
+/* What a record is put together from, and the objects that hold it. */
+typedef struct {
+    Part pieces[MOST_PIECES];
+    PyObject *held[MOST_HELD];
+    int count, holds;
+    size_t size;
+} Pieces;
+
+/* What of a record is written by who asks for it: where its event stands, and its body. */
+typedef struct {
+    const Part *around;
+    int count;
+    Part body;
+} Given;
+
+#define AFTER(at, end, text) after(at, end, text, sizeof(text) - 1)
+#define FIND(at, end, text) find(at, end, text, sizeof(text) - 1)
+
+static inline const char *
+after(const char *at, const char *end, const char *text, size_t size)
+{
+    return at && (size_t)(end - at) >= size && !memcmp(at, text, size) ? at + size : NULL;
+}
+
+static inline const char *
+find(const char *at, const char *end, const char *text, size_t size)
+{
+    return memmem(at, end - at, text, size);
+}
+
+/* read.c */
+
+const char *text(const char *at, const char *end, Part *part);
+int is(Part part, const char *word);
+int read_parts(const char *line, Py_ssize_t size, Part *parts);
+PyObject *bytes_of(Part part);
+PyObject *quick_read(PyObject *module, PyObject *line);
+const char *line_end(const char *at, const char *end);
+PyObject *quick_paths(PyObject *module, PyObject *data);
+PyObject *quick_all_begin_so(PyObject *module, PyObject *data);
+
+/* pieces.c */
+
+int add(Pieces *out, const char *start, size_t size);
+int add_parts(Pieces *out, const Part *parts, int count);
+int part_of(PyObject *bytes, Part *part);
+int add_bytes(Pieces *out, PyObject *bytes);
+PyObject *look_up(Pieces *out, PyObject *table, PyObject *key);
+PyObject *look_up_many(Pieces *out, PyObject *table, int count, PyObject **items);
+int is_clean(Pieces *out, PyObject *verdicts, Part part);
+int add_in_frame(Pieces *out, PyObject *frame, Part value);
+int add_framed(Pieces *out, PyObject *frames, Part value);
+int fill(Pieces *out, PyObject *template, const Part *values, long count);
+int is_of_uids(Part part);
+size_t varint(char *out, uint64_t number);
+char *put(const Pieces *pieces, char *to);
+PyObject *end_of(Pieces *pieces, PyObject *made);
+
+/* record.c */
+
+PyObject *record_of(Part *parts, const Given *given, PyObject *tables);
+int has_bodies(const Part *parts);
+PyObject *quick_encode(PyObject *module, PyObject *args);
+
+/* run.c */
+
+PyObject *quick_run(PyObject *module, PyObject *args);
+
+/* caller.c */
+
+PyObject *quick_caller(PyObject *module, PyObject *args);

@@ -1,0 +1,221 @@
+/* Encodes a line as a LogRecord: record_of. */
+
+#include "quick.h"
+
+#define MAX_AUDIT_ID 128
+#define MAX_TIME ((INT64_C(1) << 32) * 1000000)
+#define DAY INT64_C(86400000000)
+#define NS_OF_US 1000
+
+/* Write `&` for each `\u0026` of a query; 0 where there is another escape. */
+static int
+unescape(Pieces *out, Part *plain)
+{
+    Part query = *plain;
+    if (!query.start || !memchr(query.start, '\\', query.end - query.start))
+        return 1;
+    PyObject *space = PyBytes_FromStringAndSize(NULL, query.end - query.start);
+    if (!space)
+        return 0;
+    out->held[out->holds++] = space;
+    char *to = PyBytes_AsString(space);
+    plain->start = to;
+    for (const char *at = query.start; at < query.end;) {
+        if (*at != '\\') {
+            *to++ = *at++;
+        } else if (AFTER(at, query.end, "\\u0026")) {
+            *to++ = '&';
+            at += sizeof("\\u0026") - 1;
+        } else {
+            return 0;
+        }
+    }
+    plain->end = to;
+    return 1;
+}
+
+/* Read a time as microseconds since the epoch; -1 where it is none. */
+static int64_t
+micros(Pieces *out, PyObject *seconds, Part second, Part micros)
+{
+    PyObject *base = look_up(out, seconds, bytes_of(second));
+    int64_t number = 0;
+    for (const char *at = micros.start; at < micros.end; at++)
+        number = number * 10 + (*at - '0');
+    return base ? PyLong_AsLongLong(base) + number : -1;
+}
+
+static void
+little_endian(char *out, uint64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        out[i] = (char)(number >> (8 * i));
+}
+
+#define TABLE(name) PyTuple_GetItem(tables, name)
+
+/* Add time and duration, which are written to *space*. */
+static int
+add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
+{
+    int64_t time = micros(out, TABLE(SECONDS), parts[STAGED], parts[STAGED_US]);
+    if (time <= 0 || time >= MAX_TIME)
+        return 0;
+    int64_t start = micros(out, TABLE(SECONDS), parts[RECEIVED], parts[RECEIVED_US]);
+    if (time < start || time - start >= DAY || PyErr_Occurred())
+        return 0;
+    space[0] = 0x09;
+    little_endian(space + 1, (uint64_t)time * NS_OF_US);
+    if (!add(out, space, 9))
+        return 0;
+    PyObject *head = TABLE(DURATION_HEAD);
+    if (!PyBytes_Size(head) || is(parts[STAGE], "RequestReceived"))
+        return 1;
+    double took = (double)(time - start) / 1000;
+    uint64_t bits;
+    memcpy(&bits, &took, sizeof bits);
+    little_endian(space + 9, bits);
+    return add_bytes(out, head) && add(out, space + 9, sizeof bits);
+}
+
+static int
+is_empty(Part part)
+{
+    return part.end == part.start;
+}
+
+static int
+is_step(Part path, Part name)
+{
+    size_t size = name.end - name.start;
+    for (const char *at = path.start; (at = find(at, path.end, name.start, size)); at++)
+        if (at > path.start && at[-1] == '/' && (at + size == path.end || at[size] == '/'))
+            return 1;
+    return 0;
+}
+
+/* Judge what clients write freely, as plain_line does. Most names are a step of the path. */
+static int
+may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
+{
+    static const int names[] = {NAMESPACE, NAME}, uids[] = {UID, VERSION};
+    Part path = parts[PATH];
+    PyObject *references = TABLE(CLEAN_REFERENCES);
+    if (references == Py_None)
+        return 1;
+    if (!is_of_uids(parts[AUDIT_ID]) || !is_clean(out, TABLE(CLEAN_PATHS), path)
+        || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        Part name = parts[names[i]], uid = parts[uids[i]];
+        if (!is_empty(name) && !is_step(path, name) && !is_clean(out, references, name))
+            return 0;
+        if (!is_of_uids(uid) && !is_clean(out, references, uid))
+            return 0;
+    }
+    return 1;
+}
+
+/* Look up one of the parts that repeat: its bytes, other values, and whether it may leave. */
+static PyObject *
+clean_part(PyObject *found)
+{
+    return found && PyTuple_GetItem(found, 1) == Py_True ? PyTuple_GetItem(found, 0) : NULL;
+}
+
+/* Gather the pieces of a record in their order, up to its body. */
+static int
+gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *given, char *space)
+{
+    PyObject *caller = look_up(out, TABLE(CALLERS), bytes_of(parts[CALLER])), *object = NULL;
+    if (!clean_part(caller))
+        return 0;
+    if (parts[FRONT].start) {
+        object = look_up_many(out, TABLE(OBJECTS), 4, (PyObject *[]){
+            bytes_of(parts[FRONT]), bytes_of(parts[BACK]), bytes_of(parts[SUBRESOURCE]),
+            PyLong_FromSsize_t(parts[NAMESPACE].end - parts[NAMESPACE].start)});
+        if (!clean_part(object))
+            return 0;
+    }
+    PyObject *notes = look_up(out, TABLE(NOTES_OF), bytes_of(parts[NOTES]));
+    if (!clean_part(notes))
+        return 0;
+    PyObject *request = look_up_many(out, TABLE(REQUESTS), 6, (PyObject *[]){
+        bytes_of(parts[LEVEL]), bytes_of(parts[STAGE]), bytes_of(parts[VERB]),
+        bytes_of(parts[STATUS]),
+        object ? Py_NewRef(PyTuple_GetItem(object, 2)) : PyLong_FromLong(0),
+        Py_NewRef(PyTuple_GetItem(notes, 2))});
+    return clean_part(request) && may_leave(out, tables, parts, query)
+           && add_times(out, tables, parts, space) && add_parts(out, given->around, given->count)
+           && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
+           && (!object || add_in_frame(out, clean_part(object), parts[NAMESPACE]))
+           && add_framed(out, TABLE(OBJECT_UIDS), parts[UID])
+           && add_framed(out, TABLE(VERSIONS), parts[VERSION])
+           && add_framed(out, TABLE(NAMES), parts[NAME]) && add_bytes(out, clean_part(notes))
+           && add_framed(out, TABLE(AUDIT_IDS), parts[AUDIT_ID])
+           && add_framed(out, TABLE(PATHS), parts[PATH])
+           && add_framed(out, TABLE(QUERIES), query);
+}
+
+/* Put a field of ScopeLogs together: tag, length, the pieces, the body. */
+static PyObject *
+joined(Pieces *pieces, Part body)
+{
+    char inner[12] = {0x0a}, head[24] = {0x2a}, start[12] = {0x12};
+    size_t size = body.end - body.start;
+    size_t of_inner = 1 + varint(inner + 1, size);
+    size_t of_head = 1 + varint(head + 1, of_inner + size);
+    memcpy(head + of_head, inner, of_inner);
+    of_head += of_inner;
+    size_t of_record = pieces->size + of_head + size;
+    size_t of_start = 1 + varint(start + 1, of_record);
+    PyObject *record = PyBytes_FromStringAndSize(NULL, of_start + of_record);
+    if (!record)
+        return NULL;
+    char *to = PyBytes_AsString(record);
+    memcpy(to, start, of_start);
+    to = put(pieces, to + of_start);
+    memcpy(to, head, of_head);
+    memcpy(to + of_head, body.start, size);
+    return record;
+}
+
+/* Encode a line; None where it must take the general way, NULL with an error of a table. */
+PyObject *
+record_of(Part *parts, const Given *given, PyObject *tables)
+{
+    Pieces pieces;
+    char space[17];
+    Part query = parts[QUERY];
+    PyObject *record = NULL;
+    pieces.count = pieces.holds = 0;
+    pieces.size = 0;
+    if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
+        && gather(&pieces, tables, parts, query, given, space))
+        record = joined(&pieces, given->body);
+    return end_of(&pieces, record);
+}
+
+int
+has_bodies(const Part *parts)
+{
+    return parts[REQUEST].start || parts[RESPONSE].start;
+}
+
+PyObject *
+quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *line, *body, *bytes_around, *tables;
+    Part parts[PARTS], whole, around;
+    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyBytes_Type, &line, &body, &PyBytes_Type,
+                          &bytes_around, &PyTuple_Type, &tables)
+        || !part_of(line, &whole) || !part_of(bytes_around, &around))
+        return NULL;
+    Given given = {&around, 1, whole};
+    if (body != Py_None && !part_of(body, &given.body))
+        return NULL;
+    if (!read_parts(whole.start, whole.end - whole.start, parts)
+        || (body == Py_None && has_bodies(parts)))
+        Py_RETURN_NONE;
+    return record_of(parts, &given, tables);
+}
