@@ -9,8 +9,9 @@ everything is read.
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -155,7 +156,7 @@ class KafkaSource(FetchingSource[Consumer]):
         lines: list[bytes] = []
         gone: list[Message] = []
         size = 0
-        for message in _next_of(connection):
+        for message in arriving(connection):
             if (place := _place_of(message)) in self._unread:
                 continue
             if (error := message.error()) is not None:
@@ -288,12 +289,11 @@ class KafkaSource(FetchingSource[Consumer]):
         self._broker_said = (error.str(), time.monotonic())
 
 
-def _next_of(consumer: Consumer) -> Iterator[Message]:
-    """Yield what has come, after a wait at most; one by one, as long ones may be too many."""
-    for number in range(_MOST_MESSAGES):
-        if (message := consumer.poll(0.0 if number else _POLL_S)) is None:
-            return
-        yield message
+def arriving(consumer: Consumer, now: Callable[[], float] = time.monotonic) -> Iterator[Message]:
+    """Yield what comes within half a second, one by one, as long ones may be too many together."""
+    end = now() + _POLL_S
+    polls = iter(lambda: consumer.poll(max(0.0, end - now())), None)
+    return islice(polls, _MOST_MESSAGES)
 
 
 def _place_of(message: Message) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,8 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Producer
 
-from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+from k8s_audit_otlp.receiver.sources.kafka import KafkaSource, arriving
+from tests.conftest import ManualClock
 from tests.kit.kafka import mock_brokers
 from tests.kit.spools import until
 from tests.unit.receiver.sources.conftest import ROOMY
@@ -47,3 +49,19 @@ def test_of_long_messages_few_are_held_at_once(tmp_path: Path) -> None:
         until(lambda: spool.written == MESSAGES)
         source.stop(15.0)
     assert spool.most < 6_000_000
+
+
+def test_what_trickles_in_is_taken_together() -> None:
+    """Each message alone would be a sync of the disk and a commit of its own."""
+    clock = ManualClock()
+    waits: list[float] = []
+
+    class Trickle:
+        def poll(self, wait: float) -> str | None:
+            waits.append(wait)
+            clock.advance(0.2)
+            return "message" if len(waits) < 6 else None
+
+    consumer: Any = Trickle()
+    assert len(list(arriving(consumer, clock))) == 5
+    assert waits == pytest.approx([0.5, 0.3, 0.1, 0, 0, 0])
