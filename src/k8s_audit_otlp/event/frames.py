@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.gke import event_of_proto_payload
 from k8s_audit_otlp.event.lenient_json import REFUSED, list_of, object_of, text_of
 
 MOST_INFLATED = 64 << 20  # bytes of one compressed frame
-_MOST_MEMBERS = 1_000  # of it
+_MOST_MEMBERS = 10_000  # of it
 _GZIP = b"\x1f\x8b"
 _PACKED = (b"H4sI", b"eyJ")  # it and an object, in base64
 
@@ -239,16 +239,24 @@ def data_of(record: bytes) -> bytes:
 
 
 def inflated(data: bytes) -> bytes:
-    """Return what a gzip of one or many members holds; as it is what is none, or broken."""
-    found, rest = b"", data
+    """Return what a gzip of one or many members holds; as it is what is none, or broken.
+
+    A member that is broken, or too many, is left behind the others: it must not go in silence.
+    """
+    found: list[bytes] = []
+    size, rest = 0, data
     with suppress(zlib.error):
-        for _ in range(_MOST_MEMBERS):
-            if not rest.startswith(_GZIP) or len(found) >= MOST_INFLATED:
-                break
+        while rest.startswith(_GZIP) and size < MOST_INFLATED and len(found) < _MOST_MEMBERS:
             member = zlib.decompressobj(wbits=31)
-            found += member.decompress(rest, MOST_INFLATED - len(found))
+            piece = member.decompress(rest, MOST_INFLATED - size)
+            if not (piece or member.eof):
+                break
+            found.append(piece)
+            size += len(piece)
             rest = member.unused_data
-    return found or data
+    if size and rest.startswith(_GZIP):
+        found += [b"\n", rest]
+    return b"".join(found) if size else data
 
 
 def places_in(line: bytes, members: Iterable[msgspec.Raw]) -> list[Framed]:

@@ -104,4 +104,6 @@ def test_a_packed_message_is_opened() -> None:
     packed = gzip.compress(ITEM) + gzip.compress(b"\n" + ITEM)
     line = lines_in(ITEM)[0][0]
     assert lines_in(packed) == ([line, line], 0)
+    assert lines_in(packed * 600) == ([line] * 1200, 0)
+    assert lines_in(packed + b"\x1f\x8b\xff") == ([line, line], 1)
     assert lines_in(gzip.compress(ITEM, mtime=0)[:10] + b"\xff\xff") == ([], 1)
