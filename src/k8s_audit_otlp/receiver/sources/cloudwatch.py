@@ -165,7 +165,7 @@ class CloudWatchSource(FetchingSource[Any]):
         for page in pages:
             for stream in page["logStreams"]:
                 newest = int(stream.get("lastEventTimestamp") or 0)
-                yield stream["logStreamName"], _Stream(newest, int(stream["creationTime"]))
+                yield stream["logStreamName"], _Stream(newest, int(stream.get("creationTime") or 0))
 
     def _tell_of_retention(self, client: Any, stream: str, newest: int) -> None:
         """Tell what may have been deleted of a stream while nobody read it; then go on behind it.
