@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import MISSING, UNPROVEN, die, say
+from k8s_audit_otlp.cli import CHANGED, MISSING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
@@ -65,8 +65,9 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """Compare the log on disk with what arrived at a back end.
 
     Every segment on disk is compared with the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, with its receipt. Exit code 5: something is missing;
-    7: nothing is, but a file on disk, or an export without a log, could not be read whole.
+    foreign; what is not on disk any more, with its receipt. Exit code 6: an event is
+    there that is not in the segment it names, or under no uid of the agent's; 5: something is
+    missing; 7: neither, but a file on disk, or an export without a log, could not be read whole.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -100,6 +101,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
+    if report.changed:
+        sys.exit(CHANGED)
     sys.exit(MISSING if report.lacks else UNPROVEN if report.unjudged else 0)
 
 
@@ -170,6 +173,7 @@ def _compare(
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
     return {
         "complete": report.complete,
+        "changed": report.changed,
         **{column: report.total(column) for column in _COLUMNS},
         "foreign": report.foreign,
         "gaps": report.total("gaps"),
@@ -197,7 +201,7 @@ def _segment_value(segment: SegmentReport) -> dict[str, Any]:
 def _print(report: VerifyReport, unread: int) -> None:
     if report.segments:
         console().print(_table(report))
-    for segment in [s for s in report.segments if s.remarks or s.unaccounted or s.gaps][:_PROBLEMS]:
+    for segment in [s for s in report.segments if s.is_remarkable][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:
         echo(
@@ -224,7 +228,7 @@ def _table(report: VerifyReport) -> "FittingTable":
 
     shown = report.segments
     if len(shown) > _MOST_ROWS:
-        shown = [s for s in shown if s.unaccounted or s.foreign or s.remarks][:_MOST_ROWS]
+        shown = [s for s in shown if s.is_remarkable][:_MOST_ROWS]
     titles = [c for c in _COLUMNS if c in _ALWAYS or report.total(c)]
     table = FittingTable(("segment", "bytes", *titles, "receipt"))
     for segment in shown:
@@ -259,6 +263,9 @@ def _tell(segment: SegmentReport) -> None:
         echo(f"{name}: {remark}")
     if segment.told:
         echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
+    if segment.foreign_uids:
+        more = " …" if segment.foreign > len(segment.foreign_uids) else ""
+        echo(f"{name}: put in {', '.join(segment.foreign_uids)}{more}")
     if segment.missing_uids:
         more = " …" if segment.missing > len(segment.missing_uids) else ""
         echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")
@@ -279,5 +286,8 @@ def _verdict(report: VerifyReport) -> str:
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     if report.elsewhere:
         parts.append(f"{report.elsewhere:,} cannot be judged: no log and no receipt")
+    if report.strays:
+        parts.append(f"{counted(report.strays, 'audit event')} under no uid that an agent gives")
     said = "NOT COMPLETE" if report.lacks else "complete" if report.complete else "NOT PROVEN"
+    said = "CHANGED" if report.changed and not report.lacks else said
     return f"{said}: {events}, {', '.join(parts)}"

@@ -12,7 +12,13 @@ from types import MappingProxyType
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.disk import DiskSegment
-from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, ExportRecord, Receipt, field_of
+from k8s_audit_otlp.tools.verify.exports.record import (
+    CHAIN_ID,
+    ExportRecord,
+    Receipt,
+    field_of,
+    is_event,
+)
 from k8s_audit_otlp.tools.verify.exports.uids import (
     ToldGap,
     is_notice,
@@ -21,9 +27,7 @@ from k8s_audit_otlp.tools.verify.exports.uids import (
     read_uid,
     uid_of,
 )
-from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
-
-EXAMPLES = 5  # uids that are named for each segment
+from k8s_audit_otlp.tools.verify.report import EXAMPLES, SegmentReport, VerifyReport
 
 
 class Comparison:
@@ -76,6 +80,7 @@ class Comparison:
                 self._numbers.setdefault(of, set()).add(receipt.number)
         elif not is_notice(uid):
             report.unknown += 1
+            report.strays += own is not None and is_event(own)
             return
         report.notices += 1
 
@@ -103,7 +108,8 @@ class Comparison:
                 continue
             index = bisect_left(places, place)
             if index == len(places) or places[index] != place:
-                found.foreign += 1
+                if index < len(places) or not segment.damage:  # else it is of what was not read
+                    found.add_foreign(place)
             elif seen[index]:
                 found.repeated += 1
             else:

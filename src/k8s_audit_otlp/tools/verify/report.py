@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
+from k8s_audit_otlp.tools.verify.exports.uids import uid_of
+
+EXAMPLES = 5  # uids that are named for each segment
 
 
 @dataclass(slots=True)
@@ -23,6 +26,13 @@ class SegmentReport:
     receipt: Receipt | None = None
     remarks: list[str] = field(default_factory=list)
     missing_uids: list[str] = field(default_factory=list)
+    foreign_uids: list[str] = field(default_factory=list)
+
+    def add_foreign(self, place: int) -> None:
+        """Count a record of this segment at a place where no event begins."""
+        self.foreign += 1
+        if len(self.foreign_uids) < EXAMPLES:
+            self.foreign_uids.append(uid_of(self.identity, place))
 
     @property
     def dropped(self) -> int:
@@ -30,6 +40,10 @@ class SegmentReport:
         if self.receipt is None or self.events < 0:
             return 0
         return min(self.missing, self.receipt.dropped)
+
+    @property
+    def is_remarkable(self) -> bool:
+        return bool(self.remarks or self.unaccounted or self.gaps or self.foreign)
 
     @property
     def unaccounted(self) -> int:
@@ -45,6 +59,7 @@ class VerifyReport:
     records: int = 0  # of the export, notices and repeats included
     notices: int = 0
     unknown: int = 0  # uids that this program never makes
+    strays: int = 0  # of them, those of audit events
     elsewhere: int = 0  # records of segments that are neither on disk nor receipted
     elsewhere_segments: int = 0
     missing_receipts: list[str] = field(default_factory=list)
@@ -56,6 +71,11 @@ class VerifyReport:
     @property
     def foreign(self) -> int:
         return self.unknown + self.total("foreign")
+
+    @property
+    def changed(self) -> bool:
+        """Something is there that kube-apiserver did not write."""
+        return bool(self.total("foreign") or self.strays)
 
     @property
     def lacks(self) -> bool:
