@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from types import MappingProxyType
 
 from k8s_audit_otlp.tools.text import counted
-from k8s_audit_otlp.tools.verify.disk import DiskSegment
+from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
 from k8s_audit_otlp.tools.verify.exports.record import (
     CHAIN_ID,
     ExportRecord,
@@ -96,26 +96,19 @@ class Comparison:
         self._settle_gaps()
         identity, places = segment.identity, segment.places
         arrived = self._arrived.pop(identity, array("Q"))
-        self._join_parts(identity, places, arrived)
+        unknown_from = self._join_parts(identity, places, arrived)
+        if segment.live or segment.damage:
+            unknown_from = min(unknown_from, places[-1] if places else 0)
         if not segment.wanted:
             self._receipts.pop(identity, None)
             self._gaps.pop(identity, None)
             return
         found = SegmentReport(identity, segment.name, segment.size, len(places))
-        seen = bytearray(len(places))
-        for place in arrived:
-            if place < segment.begin:
-                continue
-            index = bisect_left(places, place)
-            if index == len(places) or places[index] != place:
-                if index < len(places) or not segment.damage:  # else it is of what was not read
-                    found.add_foreign(place)
-            elif seen[index]:
-                found.repeated += 1
-            else:
-                seen[index] = 1
-                found.arrived += 1
-        found.missing = len(places) - found.arrived
+        wanted = (place for place in arrived if place >= segment.begin)
+        seen, others = _count(found, places, wanted)
+        for place in (place for place in others if place < unknown_from):
+            found.add_foreign(place)
+        gone = len(others) - found.foreign
         told_of = bool(self._gaps.get(identity))
         self._explain(found, segment, seen)
         if segment.begin == 0:
@@ -123,23 +116,31 @@ class Comparison:
         self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
         if segment.damage and not (told_of or found.receipt):
             self._report.unjudged.append(f"{segment.name} {segment.damage}")
+        elif gone and not segment.damage:
+            why = f"{counted(gone, 'record')} of it from where it was cut, or behind its end"
+            self._report.unjudged.append(f"{segment.name}: {why}")
         self._report.segments.append(found)
 
-    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> None:
+    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> int:
         """Add what arrived as `<identity>.2` and so on, where that is a part of this file.
+
+        Return where the first of them begins: what arrived before the cut may be gone from there.
 
         A log that was cut and written on is one file here and several segments to the agent. Their
         records lie behind the beginning of the file; those of another segment that happens to
         begin with the same event do not.
         """
+        begin = NOTHING
         for name in [n for n in self._arrived if n.rpartition(".")[0] == identity]:
             part = self._arrived[name]
             if places and min(part) > places[0] and all(_holds(places, p) for p in part):
+                begin = min(begin, *part)
                 arrived.extend(self._arrived.pop(name))
                 self._gaps.setdefault(identity, []).extend(self._gaps.pop(name, []))
                 own, other = self._receipts.get(identity), self._receipts.pop(name, None)
                 if own is not None and other is not None:
                     self._receipts[identity] = own.with_part(other)
+        return begin
 
     def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
         gaps = self._gaps.pop(found.identity, [])
@@ -227,6 +228,24 @@ class Comparison:
             told = counted(found.gaps, "gap")
             found.remarks.append(f"{told} told by the agent: events of it are lost")
         return found
+
+
+def _count(
+    found: SegmentReport, places: "array[int]", arrived: Iterable[int]
+) -> tuple[bytearray, "array[int]"]:
+    """Count what arrived; return which of *places* were seen, and what is at none of them."""
+    seen, others = bytearray(len(places)), array("Q")
+    for place in arrived:
+        index = bisect_left(places, place)
+        if index == len(places) or places[index] != place:
+            others.append(place)
+        elif seen[index]:
+            found.repeated += 1
+        else:
+            seen[index] = 1
+            found.arrived += 1
+    found.missing = len(places) - found.arrived
+    return seen, others
 
 
 def _ascends(places: "array[int]") -> bool:
