@@ -25,6 +25,7 @@ from k8s_audit_otlp.transport.sender import ExportRequest
 STDOUT = "-"
 _TAIL = 64 * 1024
 _HINTS = {
+    errno.ENXIO: "a pipe that nobody reads; start its reader",
     errno.ELOOP: "a symbolic link is not followed; write the path it leads to",
     errno.ENOENT: "its directory is not there; make it, or write create_directory: true",
 }

@@ -261,7 +261,9 @@ def test_a_pipe_waits_for_its_reader(
     """What nobody reads is lost when the pipe is closed, so it is not delivered."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    assert isinstance(write(sender(pipe), record, "a"), Retry)
+    outcome = write(sender(pipe), record, "a")
+    assert isinstance(outcome, Retry)
+    assert outcome.why == f"{pipe}: a pipe that nobody reads; start its reader"
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     assert write(sender(pipe), record, "a") == Delivered()
     assert json.loads(os.read(reader, 1 << 16))["resourceLogs"]

@@ -19,7 +19,7 @@ from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
-from k8s_audit_otlp.tools.text import about, duration, size
+from k8s_audit_otlp.tools.text import about, counted, duration, size
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -88,7 +88,8 @@ def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
             f"refused {one.refused - other.refused:,}, left {size(left)}"
         )
         if again := runtime.journal.counts.retries["retryable"]:  # not where nothing was reached
-            line += f"; {again:,} requests had no clear answer: what they hold may be there twice"
+            asked = counted(again, "request")
+            line += f"; {asked} had no clear answer: what went with it may be there twice"
         yield line
 
 
