@@ -72,6 +72,6 @@ def marks_of_shrinking(
     """Say in attributes that something was removed, what, and how large the whole was."""
     return {
         prefix + "truncated": True,
-        prefix + "truncated.removed": removed,
-        prefix + "truncated.original_bytes": original_bytes,
+        prefix + "truncation.removed": removed,
+        prefix + "truncation.original_bytes": original_bytes,
     }

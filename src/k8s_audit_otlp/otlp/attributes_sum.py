@@ -29,7 +29,7 @@ CHOSEN = frozenset(
         "url.path",
     }
 )
-_MARKS = ("redacted", "truncated", "truncated.removed", "truncated.original_bytes")
+_MARKS = ("redacted", "truncated", "truncation.removed", "truncation.original_bytes")
 _NUMBER = 25  # a number as text, at most
 _ESCAPED = 6  # bytes of a character of a list in the back end's JSON, at most: \u003c
 _LEAST = 16  # bytes of a value; with less left, the attribute goes
@@ -55,7 +55,7 @@ class SumLimiter:
         self._last = {name(row.key_with(prefix)) for row in fixed}
         self._last |= {name(prefix + mark) for mark in _MARKS}
         lists = [row.key_with(prefix) for row in TABLE if row.type == "string[]"]
-        lists += [f"{prefix}redacted", f"{prefix}truncated.removed"]
+        lists += [f"{prefix}redacted", f"{prefix}truncation.removed"]
         as_json = lists if limits.lists_as_json else []
         self._json = tuple(name(key.removesuffix("<key>")) for key in as_json)
 

@@ -30,7 +30,7 @@ class RecordSplitter:
         self._sum = SumLimiter(options)
         self._limiter = limiter_of(options) or AttributeLimiter(options.limits, prefix)
         self._removed, self._original = self._limiter.names(
-            [f"{prefix}truncated.removed", f"{prefix}truncated.original_bytes"]
+            [f"{prefix}truncation.removed", f"{prefix}truncation.original_bytes"]
         )
 
     def __call__(self, record: bytes) -> bytes | None:

@@ -62,8 +62,8 @@ def test_an_event_whose_bodies_were_not_read_says_so(block: Callable[..., Any]) 
     [record] = read(encoded)
     assert (list(encoded.ends), encoded.lines) == ([start + 9_000_000], 1)
     assert record["attributes"]["k8s.audit.truncated"] is True
-    assert record["attributes"]["k8s.audit.truncated.original_bytes"] == 9_000_000
-    assert "requestObject" in record["attributes"]["k8s.audit.truncated.removed"]
+    assert record["attributes"]["k8s.audit.truncation.original_bytes"] == 9_000_000
+    assert "requestObject" in record["attributes"]["k8s.audit.truncation.removed"]
 
 
 def test_the_first_and_the_last_time_of_a_block_are_told() -> None:
@@ -165,7 +165,7 @@ def test_the_original_size_is_that_of_the_event_however_often_it_is_tried() -> N
     encoded = encoder.encode_block(blocks_of([line]))
     [record] = read(encoded)
     assert len(encoded.records[0]) <= 5000
-    assert record["attributes"]["k8s.audit.truncated.original_bytes"] == len(line)
+    assert record["attributes"]["k8s.audit.truncation.original_bytes"] == len(line)
     assert json.loads(record["body"])["user"]["username"]
 
 

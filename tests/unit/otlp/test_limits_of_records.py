@@ -64,7 +64,7 @@ def test_a_record_has_no_more_attributes_than_the_back_end_takes(
     limits = AttributeLimits(count=count)
     options = MappingOptions(user_extra=("*",), limits=limits)
     marks: dict[str, Any] = {"k8s.audit.redacted": ["a"], "k8s.audit.truncated": True}
-    marks |= {"k8s.audit.truncated.removed": ["b"], "k8s.audit.truncated.original_bytes": 1}
+    marks |= {"k8s.audit.truncation.removed": ["b"], "k8s.audit.truncation.original_bytes": 1}
     [found] = attributes_of(
         [json.dumps(event).encode()],
         options,

@@ -1,3 +1,4 @@
+from k8s_audit_otlp.event.stages import marks_of_shrinking
 from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions
 from tests.kit.pages import attributes_page
 
@@ -14,6 +15,13 @@ def test_no_key_is_there_twice() -> None:
     """Profiles can be combined because no name of one is a name of the other."""
     keys = [row.key for row in TABLE]
     assert len(keys) == len(set(keys))
+
+
+def test_no_name_is_the_namespace_of_another() -> None:
+    """A store that makes objects of dotted names can keep only one of the two."""
+    marks = marks_of_shrinking("k8s.audit.", (), 0)
+    names = {row.key_with("k8s.audit.") for row in TABLE} | marks.keys()
+    assert not [name for name in names if any(one.startswith(name + ".") for one in names)]
 
 
 def test_the_page_has_a_line_for_each_row_of_the_profile() -> None:

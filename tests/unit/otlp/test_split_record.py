@@ -46,10 +46,10 @@ def test_the_body_goes_and_the_rest_stays() -> None:
     assert len(smaller) <= len(record) // 2
     before, after = parsed(record), parsed(smaller)
     assert json.loads(after["body"])["verb"] == "update"
-    marks = {k: after["attributes"].pop(k) for k in list(after["attributes"]) if "truncated" in k}
+    marks = {k: after["attributes"].pop(k) for k in list(after["attributes"]) if "truncat" in k}
     assert marks["k8s.audit.truncated"] is True
-    assert marks["k8s.audit.truncated.original_bytes"] == len(line)
-    assert marks["k8s.audit.truncated.removed"] == ["responseObject"]
+    assert marks["k8s.audit.truncation.original_bytes"] == len(line)
+    assert marks["k8s.audit.truncation.removed"] == ["responseObject"]
     assert after["attributes"] == before["attributes"]
     assert (uid_of(smaller), time_of(smaller)) == (uid_of(record), time_of(record))
 
@@ -87,8 +87,8 @@ def test_a_record_that_was_shrunk_before_keeps_its_first_size() -> None:
     line = strategies.line_of(responseObject=body).replace(b": ", b":")
     record = record_of(line, shrink=Shrinker(), max_record_bytes=30_000)
     after = parsed(RecordSplitter(OPTIONS)(record) or b"")["attributes"]
-    assert after["k8s.audit.truncated.original_bytes"] == len(line)
-    assert after["k8s.audit.truncated.removed"] == ["managedFields", "responseObject"]
+    assert after["k8s.audit.truncation.original_bytes"] == len(line)
+    assert after["k8s.audit.truncation.removed"] == ["managedFields", "responseObject"]
 
 
 def test_a_halved_record_keeps_the_names_of_its_back_end() -> None:
@@ -97,7 +97,7 @@ def test_a_halved_record_keeps_the_names_of_its_back_end() -> None:
     attributes = parsed(RecordSplitter(options)(record_of(large(50_000), options)) or b"")[
         "attributes"
     ]
-    assert attributes["k8s_audit_truncated_removed"] == '["responseObject"]'
+    assert attributes["k8s_audit_truncation_removed"] == '["responseObject"]'
     assert not [key for key in attributes if "." in key and key != UID]
 
 

@@ -110,7 +110,7 @@ class Explainer:
         self._encoder, self._safe_encoder = mapping.encoder(), safe.encoder()
         self._redact = Redactor(safe.rules)
         limiter = limiter_of(mapping.options)
-        names = [mapping.options.prefix + name for name in ("redacted", "truncated.removed")]
+        names = [mapping.options.prefix + name for name in ("redacted", "truncation.removed")]
         self._redacted, self._removed = [limiter.name(n) if limiter else n for n in names]
 
     def explain(self, line: bytes) -> list[Explained]:

@@ -39,6 +39,7 @@ NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
 _MARKS: Final = (
     "redacted",
     "truncated",
+    "truncation",
 )  # what was done to the event before it was sent
 _TIMES: Final = ("timeunixnano", "time", "timestamp")
 _NUMBERS: Final = ("severitynumber", "severity.number")
