@@ -21,9 +21,11 @@ from k8s_audit_otlp.cli.options import (
     EXPORTER,
     JSON,
     STATE_DIR,
+    checkpoint_in,
     directory_of,
 )
 from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.tap import MAX_READERS, connect, frames, left_out
 from k8s_audit_otlp.tools.table import FittingTable
@@ -84,6 +86,7 @@ def tap(
     match = _match(wishes, exporter)
     directory = directory_of(config_file, state_dir)
     stream = _connect(directory)
+    _say_unknown(exporter, directory)
     for record in _records(stream, directory, seconds):
         if record is None or not match(record):
             continue
@@ -109,6 +112,7 @@ def top(
     match, volume, screen = _match(wishes, exporter), Volume(), console()
     directory = directory_of(config_file, state_dir)
     stream = _connect(directory)
+    _say_unknown(exporter, directory)
     shown = 0.0
     try:
         with Live(console=screen, auto_refresh=False, transient=True) as live:
@@ -127,6 +131,14 @@ def _match(wishes: tuple[str, ...], exporter: str | None) -> Match:
         return Match([*wishes, *([f"exporter={exporter}"] if exporter else [])])
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--match") from None
+
+
+def _say_unknown(exporter: str | None, directory: Path) -> None:
+    """Say which exporters there are where this one has sent nothing: its name may be wrong."""
+    positions = checkpoint_in(directory)[0].positions.values()
+    known = {name for exporters in positions for name in exporters}
+    if exporter and known and exporter not in known:
+        say(f"{exporter} has sent nothing so far; {suggest(exporter, known)}")
 
 
 def _connect(directory: Path) -> socket.socket:

@@ -14,9 +14,15 @@ from k8s_audit_otlp.event.partial_lines import Pieces, joined
 LOOKED_AT: Final = 20  # lines that are enough to tell
 _KEYS: Final = 5  # of an unknown object that are named
 
-_TEXTS: Final = (
+# at the beginning of a file
+_HEADS: Final = (
     (re.compile(rb"\x1f\x8b|\x28\xb5\x2f\xfd|PK\x03\x04"), "a packed file that is not called .gz"),
     (re.compile(rb"\xff\xfe|\xfe\xff"), "a file in UTF-16: it is read in UTF-8 only"),
+    (re.compile(rb"[\[{]\s*$"), "JSON over several lines, where an event has one"),
+    (re.compile(rb"apiVersion:|kind:|---"), "YAML, such as a policy"),
+)
+# each line of a file
+_TEXTS: Final = (
     (re.compile(rb"(?:node=\S+ )?type=[A-Z_]+ msg=audit\("), "the log of auditd, the host's own"),
     (re.compile(rb"\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP] "), "a container's log (CRI)"),
     (re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d"), "the messages of a Kubernetes program (klog)"),
@@ -49,10 +55,8 @@ def seems(lines: Sequence[bytes]) -> str:
         return found[0]
     if not lines or any(map(_is_read, lines)):
         return ""
-    if lines[0].strip() == b"{":
-        return "JSON over several lines, where an event has one"
-    if lines[0].startswith((b"apiVersion:", b"kind:", b"---")):
-        return "YAML, such as a policy"
+    if head := next((what for form, what in _HEADS if form.match(lines[0])), ""):
+        return head
     return "text of another kind" if any(map(_is_text, lines)) else "binary data"
 
 
@@ -78,8 +82,9 @@ def _unframed(lines: Sequence[bytes]) -> Iterator[bytes]:
 
 def _is_read(line: bytes) -> bool:
     """Say whether there is an event in *line*, or a list that may be empty."""
-    return line.lstrip().startswith((b"[", b'{"kind":"EventList"')) or any(
-        not item.is_unread for item in read_line(line)
+    return line.strip() != b"[" and (
+        line.lstrip().startswith((b"[", b'{"kind":"EventList"'))
+        or any(not item.is_unread for item in read_line(line))
     )
 
 

@@ -90,6 +90,14 @@ def test_top_counts_what_leaves(state: Path, log: Path) -> None:
     assert "200 events" in out
 
 
+@pytest.mark.parametrize("command", ["tap", "top"])
+def test_an_exporter_that_is_not_there_is_named(state: Path, command: str) -> None:
+    """Else a mistyped name would look like a quiet cluster."""
+    line = [*COMMAND, command, "--state-dir", str(state), "--exporter", "otlp_htp", "--for", "0s"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60)
+    assert "otlp_htp has sent nothing so far; did you mean otlp_http?" in done.stderr
+
+
 def test_ctrl_c_ends_it_at_once_without_a_word(state: Path) -> None:
     """As it should a tool that somebody watches."""
     process = watch(state, "tap")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,9 +36,24 @@ def test_it_is_named(what: str, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (zstandard.compress(EVENT * 99), "packed"),
+        ("".join([EVENT.decode()] * 3).encode("utf-16"), "UTF-16"),
+        (json.dumps([json.loads(EVENT)] * 2, indent=1).encode(), "JSON over several lines"),
+        (b"apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n- level: None\n", "YAML"),
+    ],
+)
+def test_a_whole_file_is_named_by_how_it_begins(data: bytes, what: str) -> None:
+    """Its other lines look like nothing."""
+    assert what in seems(data.split(b"\n"))
+
+
+@pytest.mark.parametrize(
     "lines",
     [
         [],
+        [b"[", EVENT, b"]"],
         [b"", b"\0\0"],
         [EVENT] * 3,
         [EVENT[:100], EVENT],  # torn by a crash
