@@ -211,7 +211,7 @@ def record(
         "time": time_ns(event),
         "observed": observed,
         "severity": severity,
-        "severity_text": {9: "INFO", 13: "WARN", 17: "ERROR", 18: "ERROR2"}[severity],
+        "severity_text": {9: "INFO", 13: "WARN", 17: "ERROR", 18: "ERROR"}[severity],
         "event_name": "k8s.audit.event",
         "body": body,
         "attributes": attributes,

@@ -12,7 +12,8 @@ REASON = "authorization.k8s.io/reason"
 
 # opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber, with the short names
 INFO, WARN, ERROR, ERROR2 = 9, 13, 17, 18
-SEVERITY_TEXT = {INFO: "INFO", WARN: "WARN", ERROR: "ERROR", ERROR2: "ERROR2"}
+# Stores tell a level by its plain word: ERROR2 would be none to them.
+SEVERITY_TEXT = {INFO: "INFO", WARN: "WARN", ERROR: "ERROR", ERROR2: "ERROR"}
 
 DENIED_CODES = frozenset({401, 403, 429})
 

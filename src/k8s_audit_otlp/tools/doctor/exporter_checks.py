@@ -252,7 +252,7 @@ def _wrong(facts: ExporterFacts, why: str) -> str:
     if code == "404" and _is_datakit(facts):
         return (
             "DataKit's OTLP input is off by default: enable `opentelemetry` "
-            "(ENV_DEFAULT_ENABLED_INPUTS, or conf.d/opentelemetry/opentelemetry.conf)"
+            "(ENV_DEFAULT_ENABLED_INPUTS, or conf.d/opentelemetry.conf)"
         )
     if code in {"401", "403", "UNAUTHENTICATED", "PERMISSION_DENIED"}:
         return "a wrong or expired key: renew it, and give it the right to write logs"

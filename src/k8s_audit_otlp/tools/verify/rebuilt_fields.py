@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-from k8s_audit_otlp.event.severity import SEVERITY_TEXT
+from k8s_audit_otlp.event.severity import ERROR, ERROR2, INFO, SEVERITY_TEXT, WARN
 from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp import wire
@@ -32,7 +32,8 @@ _SHORTEST_CUT: Final = 48
 _REMEMBERED: Final = 256  # bytes of an attribute that is remembered
 _UID: Final = "log.record.uid"
 _OFFSET: Final = words("log.file.record_offset")
-_SEVERITY: Final = {text: number for number, text in SEVERITY_TEXT.items()}
+_SEVERITY: Final = {SEVERITY_TEXT[number]: number for number in (INFO, WARN, ERROR)}
+_NAMES_OF_SEVERITY: Final = {ERROR2: "error2"}  # in OTLP; versions before 0.2 sent it as a text
 _PLAIN: Final = frozenset(words(row.key) for row in TABLE if row.profile == P)
 _PLAIN_SIGN: Final = "auditid"
 NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
@@ -162,7 +163,10 @@ def _derived(record: bytes, place: UidPlace) -> Derived:
         elif tag == wire.SEVERITY_TEXT:
             severity = pair.decode()
     attributes[_OFFSET] = (offset_of(place.place),)
-    return Derived(attributes, wire.time_of(record), _SEVERITY[severity], severity)
+    number = _SEVERITY[severity]
+    if number == ERROR and attributes.get("stage") == ("Panic",):
+        number = ERROR2  # which has the same text
+    return Derived(attributes, wire.time_of(record), number, severity)
 
 
 def _attribute(pair: bytes) -> tuple[str, tuple[Any]]:
@@ -261,8 +265,9 @@ def record_says(name: str, value: Any, derived: Derived) -> bool | None:
         return _says_time(value, derived.time_ns) if derived.time_ns else None
     if name.endswith(_EVENTS):
         return str(value) == EVENT_NAME
-    text = str(value).lower().removeprefix("severity_number_")
-    return text in (str(derived.severity), derived.severity_text.lower())
+    number, text = str(derived.severity), derived.severity_text.lower()
+    said = str(value).lower().removeprefix("severity_number_")
+    return said in (number, text, _NAMES_OF_SEVERITY.get(derived.severity, text))
 
 
 def _says_time(value: Any, wanted_ns: int) -> bool | None:

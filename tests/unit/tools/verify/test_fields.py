@@ -256,6 +256,17 @@ def changed(value: Any) -> Any:
     return ["system:masters", *value] if isinstance(value, list) else value + "x"
 
 
+@pytest.mark.parametrize("text", ["ERROR", "ERROR2"])
+def test_the_text_of_a_panic_may_be_that_of_an_older_version(text: str) -> None:
+    """Its number tells it from an error."""
+    (row,) = encoded(MAPPINGS["default"], [strategies.line_of(stage="Panic")])
+    assert (row["number"], row["text"]) == (18, "ERROR")
+    row["text"] = text
+    assert judged(otlp([row])).changed == []
+    row["number"], row["text"] = 17, "ERROR"
+    assert judged(otlp([row])).changed
+
+
 def test_a_name_that_the_store_uses_itself_is_said_to_be_so() -> None:
     rows = encoded(MAPPINGS["default"], PLAIN)
     for row in rows:
