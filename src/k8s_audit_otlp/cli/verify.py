@@ -65,9 +65,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """Compare the log on disk with what arrived at a back end.
 
     Every segment on disk is compared with the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, with its receipt. Exit code 6: an event is
-    there that is not in the segment it names, or under no uid of the agent's; 5: something is
-    missing; 7: neither, but a file on disk, or an export without a log, could not be read whole.
+    foreign; what is not on disk any more, with its receipt. Exit code 6: an event was put
+    in; 5: something is missing; 7: neither, but a file, or an export without a log, is in parts.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -101,9 +100,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
+    sys.exit(_code(report))
+
+
+def _code(report: VerifyReport) -> int:
     if report.changed:
-        sys.exit(CHANGED)
-    sys.exit(MISSING if report.lacks else UNPROVEN if report.unjudged else 0)
+        return CHANGED
+    return MISSING if report.lacks else UNPROVEN if report.unjudged else 0
 
 
 def _log_asked_for(
