@@ -27,7 +27,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
-from tests.model.world import START_S, World
+from tests.model.world import World
 
 CONSUMERS = ("one", "two")
 CACHE_BYTES = 600_000
@@ -92,7 +92,7 @@ class Gaps:
 
 def number_at(time_ns: Any) -> Any:
     """Return the number of the line with this time: it is its microseconds."""
-    return max(0, time_ns // 1000 - START_S * 1_000_000)
+    return time_ns // 1000 % 1_000_000
 
 
 class Reading:
@@ -241,14 +241,24 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.world.finish()
         if away:
             self.commit()
-        read = max(
-            (s.state.marks[0][0] for s in self.log.segments() if s.live and s.state.marks),
-            default=0,
-        )
-        self.world.cut(max(1, len(self.world.live.lines) - lost), read)
+        self.world.cut(max(1, len(self.world.live.lines) - lost), self.read_of_live())
         for _ in range(lines):
             self.world.write(0)
         if away:
+            self.crash_and_restart()
+
+    def read_of_live(self) -> int:
+        """Return how far anyone has read the live file."""
+        live = (s.state.marks for s in self.log.segments() if s.live)
+        return max((marks[0][0] for marks in live if marks), default=0)
+
+    @precondition(lambda self: len(self.world.live.lines) > 1 and not self.world.live.muddled)
+    @rule(lines=st.integers(1, 3), restart=st.booleans())
+    def zero(self, lines: int, restart: bool) -> None:
+        """Let NULs stand where the live log had lines that nobody has read yet."""
+        self.world.zero(self.read_of_live(), lines)
+        if restart:
+            self.commit()
             self.crash_and_restart()
 
     @rule(times=st.integers(2, 5), kept=st.integers(1, 2), away=st.booleans())

@@ -9,12 +9,14 @@ from hypothesis import Phase, seed, settings
 from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
+from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 
 pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
@@ -184,6 +186,19 @@ def test_a_gap_that_is_not_told_is_caught(receiver_machine: Any) -> None:
 
     class Faulty(receiver_machine):
         gaps_class = Silent
+
+    _fails(Faulty, LOST)
+
+
+def test_nuls_that_are_passed_over_are_caught(receiver_machine: Any) -> None:
+    """A stretch of them is taken for blanks, as where a log was copied and cut."""
+
+    class Blank(BlockReader):
+        def _zeroed(self, source: Source, segment: Segment, span: Span) -> Any:  # noqa: ARG002 - not to look is the fault
+            return Block(span, segment.state.identity, "", b"", 0)
+
+    class Faulty(receiver_machine):
+        reader_class = Blank
 
     _fails(Faulty, LOST)
 

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,7 @@ class World:
         return self.files["audit.log"]
 
     def _open(self) -> None:
+        self._opened_s = self.clock_s
         self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         self.files["audit.log"] = self._new()
 
@@ -141,7 +143,11 @@ class World:
 
     def _line(self, size: int, start: int) -> Line:
         self._number += 1
-        stamp = f"2026-01-02T03:04:05.{self._number:06}Z"
+        # An event that makes the log rotate is the first one in the next file.
+        when_s = self.clock_s if self.live.lines else self._opened_s
+        stamp = datetime.fromtimestamp(when_s, UTC).strftime(
+            f"%Y-%m-%dT%H:%M:%S.{self._number:06}Z"
+        )
         # The number stands first, so that half a line has it too.
         text = (
             f'{{"n":"{self._number:06}","auditID":"{self._number}","stageTimestamp":"{stamp}",'
@@ -214,6 +220,13 @@ class World:
         before.lost_from, before.held = end, False
         self.excuse(before)
         self.files["audit.log"] = after
+
+    def zero(self, behind: int, lines: int) -> None:
+        """Let NULs stand for some lines of the live file, as after a power cut; none before."""
+        live, self.harmed = self.live, True
+        taken = [line for line in live.lines[1:] if line.start >= behind][:lines]
+        for line in taken:
+            os.pwrite(self._fd, bytes(len(line.text)), line.start)
 
     def delete(self, name: str) -> None:
         self.harmed = True

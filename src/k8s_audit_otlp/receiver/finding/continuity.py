@@ -84,15 +84,16 @@ class Continuity:
 
     def follows(self, entry: Entry, source: Source, identity: Identity, found: ScanResult) -> bool:
         """Say whether *source* follows what was known, now that its first line can be read."""
+        self.succession.seen_empty = False
         if self._unread_before(entry, identity):
             return False
-        unnamed = self.unnamed.pop(entry.key, None)
+        unnamed, seen = self.unnamed.pop(entry.key, None), self._is_remembered(source)
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
-            return same and (found.follows or unnamed.follows)
-        return (
-            found.follows or self._is_remembered(source) or self._was_listed_unread(entry, identity)
-        )
+            found.follows, seen = found.follows and same, unnamed.follows and same
+        self.succession.seen_empty = seen
+        listed = unnamed is None and self._was_listed_unread(entry, identity)
+        return found.follows or seen or listed
 
     def _was_listed_unread(self, entry: Entry, identity: Identity) -> bool:
         """Say whether this very file was listed behind what it follows, and could not be read.

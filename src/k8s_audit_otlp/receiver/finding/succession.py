@@ -39,6 +39,7 @@ class Succession:
     entries: Sequence[Entry] = ()
     newest: Segment | None = None
     newest_name: LogName | None = None  # that it has in the listing
+    seen_empty: bool = False  # the next new one was, right behind the one that it has to follow
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what is missing between the newest file and *entry*, if these are neighbours.
@@ -47,7 +48,7 @@ class Succession:
         log again, older than it, is no successor.
         """
         before, newest = self.newest_name, self.newest
-        if before is None or newest is None:
+        if before is None or newest is None or self.seen_empty:
             return None
         if not entry.name.live and 0 < identity.when_ns < newest.state.first_ns:
             return None
