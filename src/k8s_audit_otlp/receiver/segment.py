@@ -135,8 +135,7 @@ class Segment:
         self.state.gone = self.state.open_end = False
         self.trouble = ""
         self.state.truncated = not source.compressed and source.stat().st_size < self.state.size
-        if source.compressed:
-            self.state.promised = source.promised_size()
+        self.state.promised = max(1, source.promised_size()) if source.compressed else 0
         self.disk_size = -1
         self.look(now_ns)
 
@@ -150,7 +149,7 @@ class Segment:
         """Note that no file holds it any more; what came after the last look is not known."""
         state = self.state
         read = state.marks[0][0] if state.marks else state.begin
-        if not state.complete and state.name.endswith(GZIP) and state.size <= read:
+        if not state.complete and state.promised and state.size <= read:
             state.size = state.torn = read + 1  # nobody unpacked the rest: one byte stands for it
         state.open_end |= not state.complete or state.truncated
         state.gone = state.complete = True

@@ -183,7 +183,7 @@ class Continuity:
         name, when_ns = segment.state.name, first_time_after(source, begin, 0)
         again = "the machine came up again and nobody had stopped the agent before"
         why = f"{again}: the end of {name} that had not reached the disk may be gone"
-        self._add_gap(name, segment, identity.name, until_ns=when_ns, why=why)
+        self._add_gap(name, segment, identity.name, when_ns, Missing(why))
         later = self._known.add(replace(identity, when_ns=when_ns), begin=begin, after=segment.seq)
         later.name = entry.name if entry else None
         later.state.seen_as(name)
@@ -222,9 +222,8 @@ class Continuity:
             return
         missing = None if entry is None or cut else self._missing_before(entry, identity)
         if missing is not None:
-            before, since_ns, why = self.succession.newest, missing.since_ns, missing.why
-            when_ns = identity.when_ns
-            self._add_gap(name, before, identity.name, until_ns=when_ns, why=why, since_ns=since_ns)
+            before = self.succession.newest
+            self._add_gap(name, before, identity.name, identity.when_ns, missing)
             return
         if found.follows:
             return
@@ -238,7 +237,7 @@ class Continuity:
         why = why or missing_proof(
             name, before, was_empty=bool(self._known.manifest.unnamed), cut=cut
         )
-        self._add_gap(name, before, identity.name, until_ns=identity.when_ns, why=why)
+        self._add_gap(name, before, identity.name, identity.when_ns, Missing(why))
 
     def _missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what is missing before a new file by the names, unless that is told already."""
@@ -268,24 +267,19 @@ class Continuity:
         elif before.seq not in found.candidates:
             manifest.doubted = (0, 0)
             state, why = after.state, missing_proof(after.state.name, before)
-            self._add_gap(state.name, before, state.identity, until_ns=state.first_ns, why=why)
+            self._add_gap(state.name, before, state.identity, state.first_ns, Missing(why))
 
     def _add_gap(
-        self,
-        name: str,
-        before: Segment | None,
-        after: str,
-        *,
-        until_ns: int,
-        why: str,
-        since_ns: int | None = None,
+        self, name: str, before: Segment | None, after: str, until_ns: int, missing: Missing
     ) -> None:
         key = f"{before.state.identity if before else ''} {after}".encode()
+        since_ns = missing.since_ns
         if since_ns is None:
             since_ns = before.state.since_ns if before else self._known.manifest.empty_ns
         if until_ns <= since_ns:  # a log that was cut begins with what was read of it
             until_ns = 0
-        self._on_new(self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why))
+        between_ns = since_ns, until_ns
+        self._on_new(self._known.add_lost("unseen", name, key, between_ns, detail=missing.why))
 
 
 def _still_there(segment: Segment) -> bool:

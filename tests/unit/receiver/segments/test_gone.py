@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.receiver.listing import list_log
 from tests.conftest import ManualClock
 from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.lumberjack import backup_name
+from tests.kit.lumberjack import backup_name, compress_in_place
 
 
 def test_an_empty_file_is_no_segment_until_it_has_a_line(
@@ -136,3 +137,20 @@ def test_a_settled_segment_that_is_gone_can_be_forgotten_after_a_while(
     (done,) = receiver.log.finished()
     receiver.log.forget([done.seq])
     assert [name for name, _ in receiver.segments()] == ["audit.log"]
+
+
+def test_a_gz_that_was_listed_as_the_plain_file_is_missed_all_the_same(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """It was packed between the listing and the opening, and nobody had unpacked it."""
+    append(live, event(0))
+    backup = rotate(live, 0)
+    append(live, event(1))
+    listed = list_log(live)
+    packed = compress_in_place(backup)
+    receiver = receive(listing=lambda _: listed)
+    receiver.log.scan()
+    packed.unlink()
+    receiver = receive(receiver)
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == [("deleted", 0, 1)]

@@ -100,7 +100,7 @@ def test_what_is_gone_has_an_open_end_if_it_could_have_grown(
 
 def test_a_packed_file_that_nobody_unpacked_is_gone_with_a_byte_that_stands_for_it() -> None:
     """Else a reader at its known end would find nothing missing. What came was no whole line."""
-    state = SegmentState(1, "a" * 16, "head", 0, names=["audit.log.1.gz"], size=7)
+    state = SegmentState(1, "a" * 16, "head", 0, names=["audit.log.1"], size=7, promised=1)
     state.marks = [(9, "mark")]
     Segment(state).gone()
     assert (state.size, state.torn, state.open_end) == (10, 10, True)
