@@ -230,9 +230,10 @@ class BlockReader:
         """Tell of NULs that stand where lines were."""
         until_ns = first_time_after(source, span.end, 0) or self._first_after(segment)
         since_ns = segment.state.first_ns
-        if segment.begins_at(span.start):
+        if segment.begins_at(span.start) or 0 < until_ns <= since_ns:  # none of it before
             before = self._before(segment)
             since_ns = before.since_ns if before else 0
+        since_ns = 0 if since_ns > until_ns > 0 else since_ns  # it was found behind newer ones
         return Gap(span, "zeroed", "", since_ns=since_ns, until_ns=until_ns)
 
     def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:

@@ -46,6 +46,7 @@ class Receiver:
     reader: BlockReader
     ledger: Ledger
     gaps: list[Any] = field(default_factory=list)
+    between: list[Any] = field(default_factory=list)  # the times around each gap
 
     def drain(self) -> list[Any]:
         """Scan, read whatever is there and settle it; return the lines in the order they came."""
@@ -64,6 +65,7 @@ class Receiver:
                 return lines
             if isinstance(found, Gap):
                 self.gaps.append((found.reason, found.span.start, found.span.end))
+                self.between.append((found.since_ns, found.until_ns))
             else:
                 lines += found.data.splitlines(keepends=True)
             mark = mark_of(getattr(found, "data", b""))

@@ -140,3 +140,21 @@ def test_a_few_nuls_in_a_line_are_part_of_it(receive: Any, live: Path, event: An
     receiver = receive()
     assert receiver.drain() == [line, event(1)]
     assert receiver.gaps == []
+
+
+def test_nuls_over_what_was_sent_and_what_was_not_lie_between_two_events(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """The place from which the log is another one is in the midst of them."""
+    append(live, *[event(n) for n in range(100)])
+    receiver = receive()
+    receiver.drain()
+    append(live, *[event(n) for n in range(100, 120)])
+    start = sum(len(event(n)) for n in range(70))
+    overwrite(live, start, bytes(live.stat().st_size - start))
+    append(live, event(200))
+    receiver = receive(receiver)
+    assert receiver.drain()[-1] == event(200)
+    assert {reason for reason, *_ in receiver.gaps} == {"unseen", "zeroed"}
+    for since_ns, until_ns in receiver.between:
+        assert 0 < since_ns < until_ns
