@@ -73,6 +73,17 @@ class StateLock:
         finally:
             os.close(fd)
 
+    def is_open_in(self, process: str, proc: Path = Path("/proc")) -> bool:
+        """Say whether *process* has the file open, holding the lock or not, as far as is shown."""
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is not ours to see
+            wanted = self._path.stat()
+            for link in (proc / process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    named = link.readlink().name == self._path.name
+                    if named and os.path.samestat(link.stat(), wanted):
+                        return True
+        return False
+
     @staticmethod
     def _holder(fd: int) -> str:
         return os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"

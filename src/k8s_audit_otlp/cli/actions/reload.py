@@ -45,30 +45,16 @@ def _agent_of(directory: Path) -> int | None:
 
     The number may be one of another container: then nobody is asked.
     """
+    lock = StateLock(directory)
     try:
-        holder = StateLock(directory).holder()
-        lock = (directory / "lock").stat() if holder else None
+        holder = lock.holder()
     except OSError as error:
         die(f"{directory}: {error.strerror}", STATE)
-    if holder is None or lock is None:
+    if holder is None:
         die(f"{directory}: no agent is running with it; start one with run", STATE)
     if not holder.isdecimal():
         return None
-    if not any(_is_file(fd, lock) for fd in _open_files(holder)):
+    if not lock.is_open_in(holder):
         why = f"process {holder} is of another container or user: ask it where it runs, as its user"
         die(why, STATE)
     return int(holder)
-
-
-def _open_files(process: str) -> list[Path]:
-    try:
-        return [*Path(f"/proc/{process}/fd").iterdir()]
-    except OSError:
-        return []
-
-
-def _is_file(descriptor: Path, wanted: os.stat_result) -> bool:
-    try:
-        return os.path.samestat(descriptor.stat(), wanted)
-    except OSError:
-        return False

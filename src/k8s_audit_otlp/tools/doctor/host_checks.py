@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,42 +97,22 @@ def lock(facts: HostFacts) -> CheckResult:
     """See who holds the state directory, and whether somebody waits for it."""
     if facts.state_dir is None:
         return skipped("no configuration was given", "--config FILE")
-    path = facts.state_dir / "lock"
+    path, state_lock = facts.state_dir / "lock", StateLock(facts.state_dir)
     try:
-        holder = StateLock(facts.state_dir).holder()
+        holder = state_lock.holder()
     except OSError as error:
         return skipped(f"it cannot be opened: {error.strerror}", "ask as the agent's user")
     if holder is None:
         return ok(f"no agent {'works with it now' if path.exists() else 'has worked with it yet'}")
-    others = [pid for pid in _who_has(facts.root, path) if str(pid) != holder]
+    proc = facts.root / "proc"
+    pids = {folder.name for folder in proc.iterdir()} - {holder, str(os.getpid())}
+    others = [pid for pid in pids if pid.isdecimal() and state_lock.is_open_in(pid, proc)]
     if others:
         return fail(
             f"process {holder} works with it, and process {others[0]} waits for it: two agents",
             "stop one, or give each its own service::state_dir and its own log",
         )
     return ok(f"one agent works with it: process {holder}")
-
-
-def _who_has(root: Path, path: Path) -> Iterator[int]:
-    """Yield the other processes that have *path* open, as far as /proc shows them."""
-    wanted = path.stat()
-    proc = root / "proc"
-    for folder in proc.iterdir() if proc.is_dir() else ():
-        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
-            continue
-        try:
-            infos = [link.stat() for link in (folder / "fd").iterdir() if _is_file(link, path.name)]
-        except OSError:
-            continue
-        if any((i.st_dev, i.st_ino) == (wanted.st_dev, wanted.st_ino) for i in infos):
-            yield int(folder.name)
-
-
-def _is_file(link: Path, name: str) -> bool:
-    try:
-        return link.readlink().name == name
-    except OSError:
-        return False
 
 
 def disk(facts: HostFacts) -> CheckResult:
