@@ -119,3 +119,9 @@ def test_the_words_of_a_back_end_are_cleaned() -> None:
 def test_a_page_is_told_by_its_text(page: bytes, text: str) -> None:
     """Without tags, and without what a browser does not show."""
     assert read_status(page, "text/html") == text
+
+
+def test_a_token_is_masked_without_the_word_before_it_too() -> None:
+    """A back end says which token it does not know, not how that was sent."""
+    said = without_sent(Rejected("no tenant for token-of-mine"), ["Bearer token-of-mine"])
+    assert said == Rejected("no tenant for REDACTED")

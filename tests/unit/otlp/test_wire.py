@@ -80,3 +80,11 @@ def test_a_request_holds_all_records_in_order(bodies: Any) -> None:
     assert [record.body.string_value for record in of_scope.log_records] == bodies
     assert of_resource.resource.attributes[0].value.string_value == "b"
     assert of_scope.scope.name == "s"
+
+
+def test_a_record_that_begins_without_a_time_has_none() -> None:
+    """Else what stands first would be taken for one, and the record for too old."""
+    bare = LogRecord(severity_text="INFO and nothing else", event_name="k8s.audit.event")
+    assert wire.time_of(ScopeLogs(log_records=[bare]).SerializeToString()) == 0
+    timed = LogRecord(time_unix_nano=5, severity_text="INFO")
+    assert wire.time_of(ScopeLogs(log_records=[timed]).SerializeToString()) == 5

@@ -1,0 +1,19 @@
+"""What a spool knows of the lines that it has taken, after a crash too."""
+
+from pathlib import Path
+
+from k8s_audit_otlp.receiver.spool.known_lines import DIGEST_BYTES, KnownLines, digest_of
+
+
+def test_a_digest_that_a_crash_cut_off_shifts_none_of_those_that_follow(tmp_path: Path) -> None:
+    """Else what comes again would be new to every later process."""
+    path = tmp_path / "known"
+    digests = [digest_of(b"%d\n" % number) for number in range(3)]
+    path.write_bytes(digests[0] + digests[1][: DIGEST_BYTES // 2])
+    known = KnownLines(path)
+    known.open()
+    known.add(digests[1:])
+    known.save(2)
+    again = KnownLines(path)
+    again.open()
+    assert [digest in again for digest in digests] == [True] * 3
