@@ -17,7 +17,7 @@ from k8s_audit_otlp.tools.demo.backend import Record
 from k8s_audit_otlp.tools.demo.show import Demo, Script
 
 _ROWS = 14
-_COLUMNS = ("time", "severity", "verb", "username", "what", "code", "status")
+_COLUMNS = ("time", "severity", "verb", "username", "what", "code", "outcome")
 _GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
 
 
@@ -114,7 +114,7 @@ def _table(records: list[Record]) -> Table:
             str(attributes.get("username", "-")),
             _what(record),
             str(attributes.get("responseCode", "")),
-            str(attributes.get("status", "")),
+            str(attributes.get("k8s.audit.outcome", "")),
         )
     return table
 

@@ -10,7 +10,7 @@ from k8s_audit_otlp.tools.demo.backend import Record
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
-def test_time_verb_code_and_status_are_whole(width: int) -> None:
+def test_time_verb_code_and_outcome_are_whole(width: int) -> None:
     """However long the name of the user and of the object are."""
     attributes = {
         "verb": "update",
@@ -18,13 +18,13 @@ def test_time_verb_code_and_status_are_whole(width: int) -> None:
         "namespace": "production-of-something",
         "k8s.audit.object_ref.resource": "endpointslices",
         "responseCode": 403,
-        "status": "FAIL",
+        "k8s.audit.outcome": "failure",
     }
     when = 1_700_000_000_123_000_000
     record = Record("{}", attributes, {}, when, "ERROR")
     out = io.StringIO()
     Console(file=out, width=width, height=24).print(_table([record]))
-    for text in ("22:13:20.123", "ERROR", "update", "403", "FAIL"):
+    for text in ("22:13:20.123", "ERROR", "update", "403", "failure"):
         assert text in out.getvalue()
     assert all(len(line) <= width for line in out.getvalue().splitlines())
 

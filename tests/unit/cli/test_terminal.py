@@ -152,7 +152,7 @@ def test_the_demo_fits_and_ends_at_once(columns: int) -> None:
         assert "Abort" not in terminal.text
         assert "Traceback" not in terminal.text
         assert max(map(len, terminal.lines)) <= columns
-        (head, *_) = [line for line in terminal.lines if "time" in line and "status" in line]
+        (head, *_) = [line for line in terminal.lines if "time" in line and "outcome" in line]
         assert all(word in head for word in ("severity", "verb", "username", "what", "code"))
     finally:
         terminal.close()
