@@ -96,6 +96,7 @@ class Recorder:
         self.retries = []
         self.dead = []
         self.refused_records = 0
+        self.apart = 0  # set aside, and not told to have arrived
 
     def answered(self, outcome: Any, records: Any, size: Any, seconds: Any) -> None:
         self.answers.append((outcome, list(records), size, seconds))
@@ -108,6 +109,10 @@ class Recorder:
 
     def set_aside(self, why: Any, delay_s: Any, reason: Any) -> None:
         self.retrying(f"one record is set aside: {why}", delay_s, reason)
+        self.apart += 1
+
+    def taken_back(self) -> None:
+        self.apart -= 1
 
     def refused(self, count: int, _why: Any, *, notices: Any) -> None:  # noqa: ARG002 - as the protocol has it
         self.refused_records += count

@@ -147,8 +147,12 @@ class ExporterJournal:
 
     def set_aside(self, why: str, delay_s: float, reason: str) -> None:
         """Tell that one record waits apart: it keeps failing while others pass."""
-        self._note("quarantine", f"one record failed alone and was set apart ({reason})")
+        self._note("quarantine", f"one record failed alone and is tried again ({reason})")
         self.retrying(f"one record is set aside: {why}", delay_s, reason)
+
+    def taken_back(self) -> None:
+        """Tell that a record that waited apart has arrived."""
+        self._note("quarantine", "one record that had failed alone is delivered")
 
     def refused(self, count: int, why: str, *, notices: bool) -> None:
         if not notices:  # a notice about a notice would be refused like it
@@ -218,8 +222,8 @@ class ExporterJournal:
         """Remember it; the same again only moves the time."""
         with self._lock:
             recent = self.counts.recent
-            if recent and recent[-1][1:] == (kind, text):
-                recent.pop()
+            for same in [one for one in recent if one[1:] == (kind, text)]:
+                recent.remove(same)
             recent.append(Happening(time.time(), kind, text))
 
 

@@ -182,6 +182,7 @@ def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(
     b.deliver(records(500))
     b.look_after(3, every_s=60)
     assert sorted(b.sender.accepted) == records(500)
+    assert b.recorder.apart == 0, "who was told that one waits is told that it has arrived"
     assert b.letters.dead_lettered == []
     assert b.limit.bytes == 900_000  # an outage says nothing about sizes
 
