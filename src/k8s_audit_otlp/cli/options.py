@@ -218,7 +218,9 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
         return state_dir
     path = config_path(config_file)
     if path is None:
-        raise click.UsageError("give --state-dir DIRECTORY or --config FILE")
+        raise click.UsageError(
+            f"give --state-dir DIRECTORY or --config FILE; {DEFAULT_CONFIG} is not there"
+        )
     try:
         return Path(load_config(path).config.service.state_dir)
     except ConfigError as error:
