@@ -191,17 +191,6 @@ def test_another_reason_is_no_repeat(written: io.StringIO, clock: ManualClock) -
     assert lines(written)[3]["repeated"] == 7
 
 
-def test_records_that_wait_apart_push_no_gap_off_the_page() -> None:
-    """What is told again moves: a back end that flaps all night says the same two things."""
-    journal = ExporterJournal("otlp_http", logger, OnceAMinute(), Gate(lambda: None))
-    journal.dead_lettered("HTTP 400", notices=False)
-    for _ in range(100):
-        journal.set_aside("HTTP 500", 0.1, "retryable")
-        journal.taken_back()
-    assert [one.kind for one in journal.counts.recent] == ["dead letter", *["quarantine"] * 2]
-    assert "is delivered" in journal.counts.recent[-1].text
-
-
 def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO) -> None:
     """What was acknowledged after a failure is, whatever the clock said in between."""
     gate = Gate(lambda: None)

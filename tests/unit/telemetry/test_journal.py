@@ -1,0 +1,20 @@
+"""What an exporter's journal keeps for the page."""
+
+import logging
+
+from k8s_audit_otlp.exporter.backpressure import Gate
+from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.telemetry.logs import OnceAMinute
+
+logger = logging.getLogger("test_journal")
+
+
+def test_records_that_wait_apart_push_no_gap_off_the_page() -> None:
+    """What is told again moves: a back end that flaps all night says the same two things."""
+    journal = ExporterJournal("otlp_http", logger, OnceAMinute(), Gate(lambda: None))
+    journal.dead_lettered("HTTP 400", notices=False)
+    for _ in range(100):
+        journal.set_aside("HTTP 500", 0.1, "retryable")
+        journal.taken_back()
+    assert [one.kind for one in journal.counts.recent] == ["dead letter", *["quarantine"] * 2]
+    assert "is delivered" in journal.counts.recent[-1].text
