@@ -154,8 +154,9 @@ class Agent:
         """Open the logs, and make everything that works on them."""
         self.sources.open()
         self.sources.warn_of_abandoned_spools(self._base)
+        manifests, handed = self._base.manifests, self._options.handed
         by_receiver = {
-            name: self.watched.open(name, self._base.manifests) for name in self.config.receivers
+            name: self.watched.open(name, manifests, handed) for name in self.config.receivers
         }
         self.logs = [log for logs in by_receiver.values() for log in logs]
         pipeline = Pipeline(

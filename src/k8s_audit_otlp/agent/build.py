@@ -26,7 +26,7 @@ from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.hourly_scopes import HOUR_NS, HourlyScopes, ResourceScope
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
-from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
+from k8s_audit_otlp.receiver.deleted import DeletedSegments, Handed, HoldLimits, Rescue
 from k8s_audit_otlp.transport.credentials import credentials_of
 from k8s_audit_otlp.transport.http import HttpSender
 from k8s_audit_otlp.transport.sender import Sender
@@ -34,11 +34,12 @@ from k8s_audit_otlp.transport.sender import Sender
 ResourceScopes = Mapping[str, ResourceScope]
 
 
-def deleted_segments_of(receiver: K8sAudit) -> DeletedSegments:
+def deleted_segments_of(receiver: K8sAudit, handed: Handed) -> DeletedSegments:
     limits = HoldLimits(receiver.hold_max_bytes, receiver.min_free_disk_bytes)
     if receiver.rescue_dir is None:
-        return DeletedSegments(limits)
-    return DeletedSegments(limits, Rescue(Path(receiver.rescue_dir), receiver.rescue_max_bytes))
+        return DeletedSegments(limits, None, handed)
+    rescue = Rescue(Path(receiver.rescue_dir), receiver.rescue_max_bytes)
+    return DeletedSegments(limits, rescue, handed)
 
 
 def backoff_of(block: RetryBlock) -> Backoff:

@@ -15,6 +15,7 @@ from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.deleted import Handed
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Boot, Checkpoint, this_boot
@@ -42,6 +43,7 @@ class AgentOptions:
     counts: dict[str, ExporterCounts] = field(default_factory=dict)  # go on after a reload
     sources: dict[str, SourceView] = field(default_factory=dict)  # their counts, the same
     lock: StateLock | None = None  # of the agent before a reload, which hands it over
+    handed: dict[LogKey, Handed] = field(default_factory=dict)  # its files, the same
     appeared: frozenset[Path] = frozenset()  # logs that came while the process ran
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
     around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one

@@ -13,6 +13,7 @@ from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.shrink import WHOLE_BODY_BYTES
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.receiver.deleted import Handed
 from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GLOB
@@ -45,8 +46,12 @@ class WatchedLogs:
         self._finder = Thread()
         self.appeared: set[Path] = set()  # logs that a glob matches by now: another agent's work
 
-    def open(self, receiver_id: str, manifests: Mapping[str, Manifest]) -> list[AuditLog]:
+    def open(
+        self, receiver_id: str, manifests: Mapping[str, Manifest], handed: dict[LogKey, Handed]
+    ) -> list[AuditLog]:
         """Open the logs of a receiver; *manifests* is what is known of them.
+
+        *handed*: the files that the agent before a reload had open; they get what this one leaves.
 
         Raise ConfigError where there is nothing, or a directory.
         """
@@ -60,8 +65,9 @@ class WatchedLogs:
                     f"{path} is a directory",
                     f"write the live file in it, such as {path / 'audit.log'}",
                 )
-            state = manifests.get(str(LogKey(receiver_id, str(path))))
-            journal, deleted = LogJournal(logger), deleted_segments_of(receiver)
+            key = LogKey(receiver_id, str(path))
+            state, files = manifests.get(str(key)), handed.setdefault(key, {})
+            journal, deleted = LogJournal(logger), deleted_segments_of(receiver, files)
             log = AuditLog(receiver_id, path, journal, state, limits=limits, deleted=deleted)
             logs.append(log)
         self._watchers += map(self._watcher, logs)

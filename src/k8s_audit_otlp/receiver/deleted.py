@@ -26,6 +26,8 @@ from k8s_audit_otlp.state.manifest import SegmentState
 GIB = 1 << 30
 _STEP = 1024 * 1024  # bytes copied at once
 
+Handed = dict[int, Source]  # by the number of the segment
+
 logger = logging.getLogger("k8s_audit_otlp")
 
 
@@ -95,30 +97,43 @@ def _copy(source: Source, size: int, path: Path) -> None:
 
 
 class DeletedSegments:
-    """Decides about the deleted files of one log. Used by the thread that scans."""
+    """Decides about the deleted files of one log. Used by the thread that scans.
+
+    *handed*: what the agent before a reload had open; it gets what this one leaves to the next.
+    """
 
     def __init__(
         self,
         limits: HoldLimits,
         rescue: Rescue | None = None,
+        handed: Handed | None = None,
         *,
         free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._limits = limits
         self._rescue = rescue
+        self._handed = handed
         self._free = free
         self._taken_up = False
         self._checked: set[tuple[int, int, int, int]] = set()  # twins that do not serve
 
-    def open_rescued(self, known: KnownSegments) -> None:
-        """Open, once, what was rescued before the last stop."""
-        if self._rescue is None or self._taken_up:
+    def take_up(self, known: KnownSegments) -> None:
+        """Read on, once, from what was handed over, or rescued before the last stop."""
+        if self._taken_up:
             return
         self._taken_up = True
         for segment in known:
-            if segment.source is None and (source := self._rescue.open(segment.state)):
+            if segment.source is None and (source := self._kept(segment)):
                 with known.lock:
                     segment.hold(source, known.clock_ns())
+        if self._handed:
+            self._handed.clear()
+
+    def _kept(self, segment: Segment) -> Source | None:
+        source = self._handed.get(segment.seq) if self._handed else None
+        if source and (source.device, source.inode) == segment.key:
+            return source
+        return self._rescue.open(segment.state) if self._rescue else None
 
     def review(self, known: KnownSegments, directory: Path) -> None:
         """Swap deleted files for their compressed twins, and let go of the oldest over the bound.
@@ -172,11 +187,16 @@ class DeletedSegments:
             segment.hold(copy, known.clock_ns())
         return True
 
-    def rescue_all(self, known: KnownSegments) -> None:
-        """Copy what only our descriptors hold: the process is about to end."""
-        for segment in known:
-            if segment.unlinked and known.needed(segment):
+    def hand_over(self, known: KnownSegments) -> None:
+        """Copy what only our descriptors hold, and leave all that is needed to the next agent.
+
+        It may be deleted before that one has listed the log. Where the process ends it is gone.
+        """
+        for segment in filter(known.needed, known):
+            if segment.unlinked:
                 self._rescued(segment, known)
+            if segment.source is not None and self._handed is not None:
+                self._handed[segment.seq] = segment.source
 
     def forget(self, segment: Segment) -> None:
         """Remove the rescued copy of a segment that everyone has settled."""

@@ -222,7 +222,7 @@ class AuditLog:
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
-            self._deleted.open_rescued(self._known)
+            self._deleted.take_up(self._known)
             self._known.unbind(found.bound, found.candidates, nothing_listed=not entries)
             self._known.release_done()
             self._deleted.review(self._known, self._live.parent)
@@ -261,9 +261,9 @@ class AuditLog:
         return self._discovery.bind(entries, final=final)
 
     def close(self) -> None:
-        """Close every file; what would vanish with its descriptor is rescued, where that is set."""
+        """Close every file, but for what is handed over or rescued, where that is set."""
         with self._scanning:
-            self._deleted.rescue_all(self._known)
+            self._deleted.hand_over(self._known)
             for segment in self._known:
                 segment.release()
             self._discovery.continuity.unnamed.clear()

@@ -38,7 +38,7 @@ _FILE: Final = "See that what it writes to is there and has room."
 _SAFE: Final = "Nothing is lost while the log is kept. "
 _HELD: Final = (
     "Files that were deleted hold a part of its backlog, and this process alone has it: do not "
-    "restart it before that is sent. "
+    "restart it before that is sent; a reload is safe. "
 )
 
 T = TypeVar("T")

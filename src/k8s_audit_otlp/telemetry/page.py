@@ -118,7 +118,9 @@ def _sent(view: HealthView, read: str) -> str:
         verb = "has" if len(behind) == 1 else "have"
         said.append(f"{_named(behind, count)} {verb} a backlog.")
     if any(exporter.only_here_bytes for exporter in view.exporters):
-        said.append("Do not restart this process: it alone has what deleted files hold.")
+        said.append(
+            "Do not restart this process (a reload is safe): it alone has what deleted files hold."
+        )
     if not said:
         said.append(f"{read} sent.")
     if view.config_refused:

@@ -49,7 +49,7 @@ def test_a_watcher_that_has_died_is_replaced_and_the_log_followed_on(
         said.append(name)
 
     watched = OnceBroken(fixture.config(), once=False, on_failure=say)
-    (log,) = watched.open("k8s_audit", {})
+    (log,) = watched.open("k8s_audit", {}, {})
     watched.start()
     try:
         wait_for(lambda: not watched.all_alive)
@@ -85,7 +85,7 @@ def test_a_glob_over_a_dead_mount_holds_up_nobody(
     new = fixture.log.with_name("new.log")
     fixture.log = fixture.log.with_name("*.log")
     watched = DeadMount(fixture.config(), once=False, on_failure=print)
-    assert watched.open("k8s_audit", {}) == []
+    assert watched.open("k8s_audit", {}, {}) == []
     for _ in range(3):
         watched.look()
     new.touch()

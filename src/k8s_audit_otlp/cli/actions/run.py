@@ -126,6 +126,8 @@ def _run(
             continue
         status, before = started
         working = loaded
+        for unread in options.handed.keys() - {log.key for log in agent.logs}:
+            del options.handed[unread]
         if not reload.refused:
             reload.works()
         signals.works(agent)

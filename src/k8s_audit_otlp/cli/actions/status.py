@@ -170,7 +170,7 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
     if live and live.only_here_bytes:
         lines.append(
             f"  held     {size(live.only_here_bytes)} of deleted files, by this process alone: "
-            "do not restart it before they are sent"
+            "do not restart it before they are sent; a reload is safe"
         )
     if live and live.error:
         when = ago(now - live.error_at)

@@ -1,6 +1,7 @@
 """A reload in the middle of something else: a backlog, another reload, a stop, a swapped link."""
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from k8s_audit_otlp.cli.deliver import status
 from tests.kit.agent import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Delay
+from tests.kit.steps import Accept, Delay, Refuse
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{level: {}}}]\n"
 
@@ -30,6 +31,35 @@ def test_in_the_middle_of_a_backlog_nothing_is_lost(
     backend.plan = lambda _request: Accept()
     uids_delivered(backend, 6020, 60)
     assert agent.end() == 0
+
+
+def test_files_that_are_deleted_and_not_delivered_are_kept(
+    start: Callable[..., AgentProcess], backend: Backend
+) -> None:
+    """A key is wrong for so long that backups go, and is put right at the third attempt."""
+    agent = start()
+    backend.plan = lambda _request: Refuse(401)
+    agent.write(500)
+    agent.seen("retrying")
+    agent.log.rename(agent.log.with_name("audit-2026-01-02T03-04-05.000.log")).unlink()
+    agent.write(30)
+    agent.configure("    timeout: 7s")
+    agent.hangup()
+    agent.seen("reloaded")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        metrics = f"{{metrics: {{address: '127.0.0.1:{taken.getsockname()[1]}'}}, logs:"
+        agent.file.write_text(agent.file.read_text().replace("{logs:", metrics))
+        agent.hangup()
+        agent.seen("reload_refused")
+        agent.seen("started", 2)
+    backend.plan = lambda _request: Accept()
+    agent.configure(key="two")
+    agent.hangup()
+    agent.seen("reloaded", 2)
+    uids_delivered(backend, 550)
+    assert agent.end() == 0
+    gaps = {line["reason"] for line in agent.lines() if line["event"] == "gap"}
+    assert gaps <= {"unseen"}, "it may have come and gone between two looks"
 
 
 def test_two_in_a_row_end_with_the_second(start: Callable[..., AgentProcess]) -> None:
