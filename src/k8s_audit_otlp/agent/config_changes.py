@@ -19,6 +19,7 @@ from k8s_audit_otlp.event.stages import Dropped, Transformed
 _SHOWN = frozenset(
     {"profile", "bodies", "args", "notices", "compression", "until", "level", "encoding", "enabled"}
 )
+_LISTS = frozenset({"include", "receivers", "exporters"})  # of paths and ids
 _SECTIONS = ("receivers", "exporters", "extensions", "sources")
 
 Mappings = Mapping[str, ExporterMapping]
@@ -59,6 +60,7 @@ _KEPT = {
     "exporters": "; its position is kept",
     "sources": "; what its spool holds and nobody has got is kept, and not sent",
 }
+_MOVED = "; positions stay, so what another back end acknowledged is not sent again"
 _ADDED = {"exporters": "; it begins where its start_at says, or where it was"}
 _RENAMED = {
     "exporters": ", and begins anew; to let it go on, stop the agent and run "
@@ -70,9 +72,17 @@ def _keys(path: str, old: object, new: object) -> Iterator[str]:
     before, after = _flat(path, old), _flat(path, new)
     for key in dict.fromkeys((*before, *after)):
         was, now = before.get(key), after.get(key)
-        if was != now:
-            shown = _shown(key, was), _shown(key, now)
-            yield f"{key}: {shown[0]} -> {shown[1]}" if all(shown) else f"{key} is changed"
+        if was == now:
+            continue
+        name, shown = key.rpartition("::")[2], (_shown(key, was), _shown(key, now))
+        if name in _LISTS and was and now:
+            yield from (f"{key}: {one} is added" for one in now if one not in was)
+            yield from (f"{key}: {one} is removed" for one in was if one not in now)
+        elif all(shown):
+            yield f"{key}: {shown[0]} -> {shown[1]}"
+        else:
+            moved = key.startswith("exporters::") and name == "endpoint"
+            yield f"{key} is changed{_MOVED if moved else ''}"
 
 
 def _flat(path: str, value: object) -> dict[str, Any]:

@@ -24,6 +24,9 @@ from k8s_audit_otlp.transport.tls import stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
+SAME = (
+    "the configuration says the same; a key or a certificate in a file is read anew when it changes"
+)
 _SAMPLE_BYTES = 256 * 1024  # of each log, to say what another policy would have done
 
 Mappings = dict[str, ExporterMapping]
@@ -95,8 +98,8 @@ class Reload:
             return False
         self.refused = False
         if not said:
-            logger.info("reload: the configuration says the same", extra=fields("unchanged"))
-            self._answer("the configuration says the same")
+            logger.info("reload: %s", SAME, extra=fields("unchanged"))
+            self._answer(SAME)
             return False
         self._start_next(said, new)
         return True

@@ -13,8 +13,6 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.config_changes import changes
-from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent import CONFIG, AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.servers import free_port
@@ -253,15 +251,6 @@ def test_the_last_line_is_of_the_stream_too(tmp_path: Path, backend: Any, wrong:
     assert lines[-1]["event"] == "fatal"
     assert lines[-1]["level"] == "error"
     assert wrong.startswith("no:") or wrong.partition(":")[0] in lines[-1]["message"]
-
-
-def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position() -> None:
-    """Renamed by hand it would begin anew."""
-    text = "receivers: {{k8s_audit: {{include: [/a.log]}}}}\nexporters: {{otlp_http/{}: {{endpoint: 'http://h'}}}}"
-    old, new = (load_text(text.format(name), "test", {}).config for name in ("a", "b"))
-    (said,) = changes(old, new)
-    assert "state rename otlp_http/a otlp_http/b" in said
-    assert changes(old, old) == []
 
 
 def test_a_signal_before_the_configuration_is_read_does_not_kill(

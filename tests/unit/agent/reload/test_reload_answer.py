@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from k8s_audit_otlp.agent.reload import SAME
 from tests.kit.agent import AgentProcess, uids_delivered
 from tests.kit.backend import Backend
 from tests.kit.pages import ROOT
@@ -25,7 +26,7 @@ def test_each_answer_has_its_exit_code(
     state = tmp_path / "state"
     assert reload(state)[0] == 3, "no state yet"
     agent = start()
-    assert reload(state) == (0, "the configuration says the same\n")
+    assert reload(state) == (0, f"{SAME}\n")
     agent.configure("    timeout: 7s")
     code, said = reload(state)
     assert code == 0
