@@ -1,5 +1,6 @@
 """What happens to the log and to the disk of the state during the hour."""
 
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -86,8 +87,13 @@ def deleted_with_a_backlog(hour: Hour) -> None:
     hour.write(20)
     hour.until(lambda: hour.said("log_readable"), 150)
     hour.until(lambda: hour.ready() == [])
+    hour.configure(key="another")
+    hour.signal(signal.SIGHUP)
+    hour.until(lambda: hour.said("reloaded"))
+    hour.until(lambda: HELD in hour.card()["next"])
     hour.ill.start()
     all_is_well(hour)
+    assert hour.metric("gaps_total", '"deleted"') == 0
 
 
 def truncated(hour: Hour) -> None:
