@@ -72,6 +72,8 @@ class ExporterJournal:
         """
         self.exporter = exporter
         self.counts = counts or ExporterCounts()
+        for apart in [one for one in self.counts.recent if one.kind == "quarantine"]:
+            self.counts.recent.remove(apart)  # by an agent before: the record is read again
         self._on_refused = on_refused
         self._tap = tap
         self._gate = gate
