@@ -12,7 +12,7 @@ import string
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-LETTERS = string.ascii_letters + string.digits
+LETTERS = string.ascii_lowercase + string.digits  # of one case: its form alone tells nothing
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 NAMES = (
     *("password", "dbPassword", "DB_PASSWORD", "client-secret", "apiKey", "api_key", "token"),
@@ -34,7 +34,7 @@ class PlantedLines:
 
     def __call__(self) -> Planted:
         rng = self.rng
-        value = "Zq7" + "".join(rng.choices(LETTERS, k=15)) + "9"
+        value = "zq7" + "".join(rng.choices(LETTERS, k=15)) + "9"
         form = rng.choice(_FORMS)
         body = form(rng, value)
         how = [form.__name__]

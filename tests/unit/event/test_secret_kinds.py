@@ -18,13 +18,14 @@ from k8s_audit_otlp.otlp.encode import Encoder
 from tests.kit.strategies import blocks_of, line_of
 
 KINDS = Path(__file__).parent / "kinds"
-PASSWORD = "Hq7f3Kz9Lm2Xw8Rt"  # noqa: S105 - planted
+PASSWORD = "Hqiz7faz9Xwerbo2"  # noqa: S105 - planted; drawn, but not taken by its form alone
 FILLING = {
     "%V": PASSWORD,
     "%B": base64.b64encode(PASSWORD.encode()).decode(),
     "%U": base64.b64encode(f"bob:{PASSWORD}".encode()).decode(),
     "%H": "9d2f4c7b1a8e6035",
     "%J": "eyJhbGciOiJSUzI1NiIsImtpZCI6In1.eyJpc3MiOiJrdWJlcm5ldGVzIn1.c2lnbmF0dXJlLW9mLXRva2Vu",
+    "%G": "Hq7f3Kz9Lm2Xw8Rt",  # a generator's, taken wherever it stands
     "%X": "QJ3W5RTY7PLM2ZXC",
     "%P": "Kettle#6974kettle",  # as people make them up: with a sign, and of words
     "%M": "Falcon-9702copper",
@@ -32,7 +33,7 @@ FILLING = {
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
-    *(FILLING[mark] for mark in ("%X", "%P", "%M", "%N")),
+    *(FILLING[mark] for mark in ("%G", "%X", "%P", "%M", "%N")),
 )
 ABOUT = {
     "requestURI": "/apis/example.com/v1/namespaces/a/widgets/b",

@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.redact.siblings import (
     owned,
     rename,
     siblings,
+    table,
 )
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
@@ -117,6 +118,14 @@ def drawn(scan: Scan, key: int) -> None:
     for place in places:
         if looks_drawn(text_of(pieces[place])):
             scan.mask(place, "key")
+
+
+def reference(scan: Scan, key: int) -> None:
+    """Redact what looks drawn where a credential is, not where it is kept: {"inline": ...}."""
+    if scan.pieces[key + 1][:2] == b":{":
+        for member in members(scan.pieces, key, end_of(scan.pieces, key)):
+            if scan.names[scan.pieces[member]] is Action.VALUE:
+                drawn(scan, member)
 
 
 def holder(scan: Scan, key: int) -> None:
@@ -275,4 +284,6 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     owned,
     drawn,
     holder,
+    table,
+    reference,
 )

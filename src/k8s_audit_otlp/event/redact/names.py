@@ -11,6 +11,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     is_environment,
     judge,
     may_name_drawn,
+    of_reference,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -42,6 +43,8 @@ class Action(IntEnum):
     OWNED = 14  # a managed field whose name says that it has values
     DRAWN = 15  # a credential where the value looks drawn
     HOLDER = 16  # whatever in it looks drawn is, by whatever name
+    TABLE = 17  # the columns of a table, whose rows follow
+    REFERENCE = 18  # of a credential, which may stand there itself
 
 
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
@@ -49,20 +52,21 @@ _ACTIONS = {
     "httpHeaders": Action.ENV,
     **dict.fromkeys(("labels", "matchLabels", "selector", "nodeSelector"), Action.LABELS),
     **dict.fromkeys(("commonLabels", "podLabels", "labelSelector"), Action.LABELS),
-    **dict.fromkeys(("default", "defaultValue", "stringValue", "v"), Action.VALUE),
+    **dict.fromkeys(("default", "defaultValue", "stringValue", "v", "example"), Action.VALUE),
     **dict.fromkeys(("d", "k", "p", "q", "dp", "dq", "qi"), Action.VALUE),  # of a JSON Web Key
     "command": Action.COMMAND,
     "args": Action.ARGS,
     "message": Action.MESSAGE,
     "value": Action.VALUE,
     "openAPIV3Schema": Action.SCHEMA,
+    "columnDefinitions": Action.TABLE,
     "kubectl.kubernetes.io/last-applied-configuration": Action.COPY,
     "kapp.k14s.io/original": Action.COPY,
     "objectset.rio.cattle.io/applied": Action.COPY,
 }
 _DATA = frozenset({"data", "stringdata", "binarydata"})  # also where a client got the case wrong
 _VALUE_WORDS = frozenset(
-    "value values val literal text string map array content contents arg".split()  # noqa: SIM905
+    "value values val literal text string map array content contents arg inline raw plain".split()  # noqa: SIM905
 )
 _HOLDERS = frozenset({"secure", "sensitive", "confidential"})
 _MOST_WORDS = 2  # `headerValue`
@@ -102,6 +106,9 @@ class Names(Verdicts[bytes, Action]):
             return Action.NONE if off else action
         if verdict is KeyVerdict.HARMLESS and may_name_drawn(name):
             return Action.DRAWN
+        owner = of_reference(name) if found & NAMES else name
+        if owner != name and judge(owner) is KeyVerdict.CREDENTIAL:
+            return Action.REFERENCE
         return Action(int(verdict))
 
 

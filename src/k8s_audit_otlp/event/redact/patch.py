@@ -1,15 +1,28 @@
 """What is judged by a path: the operations of a JSON Patch (RFC 6902), and own rules."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from k8s_audit_otlp.event.redact.actions import act_on_members, args, command, copy, credential, env
+from k8s_audit_otlp.event.redact.actions import (
+    act_on_members,
+    args,
+    command,
+    copy,
+    credential,
+    drawn,
+    env,
+)
 from k8s_audit_otlp.event.redact.context import KINDS
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.splice.tokens import is_key, objects, piece_of, text_of
 
 _HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
+_AT_A_STEP: dict[Action, Callable[[Scan, int], int | None]] = {
+    **dict.fromkeys((Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN), credential),
+    **dict.fromkeys((Action.DRAWN, Action.HOLDER), drawn),
+    Action.COPY: copy,
+}
 
 
 def act_on_operations(scan: Scan) -> None:
@@ -40,10 +53,8 @@ def _operation(scan: Scan, path: str, value: int) -> None:
                 _environment(scan, rest, value)
         elif action in (Action.COMMAND, Action.ARGS):
             _arguments(scan, action, rest, value)
-        elif action in (Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN):
-            credential(scan, value)
-        elif action is Action.COPY:
-            copy(scan, value)
+        elif action in _AT_A_STEP:
+            _AT_A_STEP[action](scan, value)
 
 
 def _environment(scan: Scan, rest: list[str], value: int) -> None:

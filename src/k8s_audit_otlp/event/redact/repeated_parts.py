@@ -27,7 +27,7 @@ _MOST_KEPT: Final = 3 << 20  # bytes of all that are, of the large ones as much
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 _OVERHEAD_OF_VALUE: Final = 41  # bytes of an object of Python and of its place in a tuple
 # These look at the members beside them.
-_BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME))
+_BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME, Action.TABLE))
 _OWNED_VALUE: Final = b'"v:'  # without one a managed field's name tells nothing
 _CONTAINER: Final = b"{["
 _QUOTE: Final = 0x22

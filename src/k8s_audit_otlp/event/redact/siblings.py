@@ -9,11 +9,17 @@ from collections.abc import Iterator
 
 from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn, names_one_value
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    judge,
+    may_name_drawn,
+    names_one_value,
+)
 from k8s_audit_otlp.event.secrets.values import (
     PLACEHOLDER,
     is_credential,
     is_drawn,
+    looks_drawn,
     looks_random,
     names_an_object,
     says_which,
@@ -152,6 +158,36 @@ def owned(scan: Scan, key: int) -> None:
             if pieces[member].startswith(b"v:"):
                 value = text_of(pieces[member])[2:].strip('"')
                 scan.set(member, piece_of(f'v:"{scan.replacement(value)}"'), "key")
+
+
+def table(scan: Scan, key: int) -> None:
+    """Redact the cells of a table below a column whose name says credential."""
+    pieces, end = scan.pieces, end_of(scan.pieces, key)
+    if pieces[key + 1][:2] != b":[" or "key" in scan.off:
+        return
+    named = [p + 2 for p in range(key + 2, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
+    columns = {n: name for n, name in enumerate(text_of(pieces[p]) for p in named) if _tells(name)}
+    if not columns:
+        return
+    for row in range(end, len(pieces) - 1, 2):
+        if pieces[row] == b"cells" and pieces[row + 1][:2] == b":[":
+            column = pieces[row + 1].count(b",")
+            for cell in range(row + 2, end_of(pieces, row), 2):
+                value = text_of(pieces[cell])
+                if column in columns and _is_cell(columns[column], value):
+                    scan.mask(cell, "key")
+                column += pieces[cell + 1].count(b",")
+
+
+def _tells(name: str) -> bool:
+    return judge(name) is KeyVerdict.CREDENTIAL or may_name_drawn(name)
+
+
+def _is_cell(column: str, value: str) -> bool:
+    """Tell a credential from the name of the object that has it."""
+    if judge(column) is not KeyVerdict.CREDENTIAL:
+        return looks_drawn(value)
+    return "pass" in column.lower() or not names_an_object(value)
 
 
 def mask_drawn_names(scan: Scan, key: int, end: int) -> None:

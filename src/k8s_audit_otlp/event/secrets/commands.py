@@ -36,7 +36,8 @@ _COOKIE = re.compile(  # not a file of cookies
 )
 _LOGIN = re.compile(
     r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
-    r"|identified\s+(?:with\s+\S{1,64}\s+)?by|with\s+password|set\s+password|password)[ \t]+)"
+    r"|identified\s+(?:with\s+\S{1,64}\s+)?by(?:\s+values)?"
+    r"|with\s+password|set\s+password|password)[ \t]+)"
     r"(?![=:])" + _VALUE,
     re.IGNORECASE,
 )
@@ -48,6 +49,13 @@ _SQL_PASSWORD = re.compile(
 _CALL = re.compile(
     r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8}"
     r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
+)
+# Who and the password, for a function that says so: `auth("bob", "X")`.
+_LOGS_IN = re.compile(
+    r"(\w{0,32}(?:auth|login|logon|pw_set)\w{0,16}"
+    r"\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
+    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
+    re.IGNORECASE,
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 _WORD: Final = " (?!-)"
@@ -95,6 +103,8 @@ _SHORT_FLAGS: Final = (
     ("credstash", " put" + _FLAGS_AND_A_NAME, _WORD),
     ("chamber", r" write \S{1,128}" + _FLAGS_AND_A_NAME, _WORD, "chamber write"),
     ("conjur", r" variable set\b", " (?:-v|--value) "),
+    ("smbclient rpcclient", "", r" -U ?[^\s%]{1,64}%"),
+    ("ipmitool", "", " -P "),
     ("ipmitool", r" user set password \d{1,3}", " "),
     ("etcdctl consul", f" put {_TELLING_NAME}", _WORD, "etcdctl|consul kv"),
     # And without one.
@@ -262,6 +272,7 @@ STEPS: tuple[Step, ...] = (
     Step((":5432:", ":6432:"), _PGPASS, second),
     Step((), _FLAG, _flag, "-"),
     Step((), _CALL, where(says_credential), "("),
+    Step(("auth", "login", "logon", "pw"), _LOGS_IN, drawn, "("),
     Step((), _LONE, where(_is_alone), " \t"),
     Step((), _ENV_LINE, where(_is_set), " \t"),
     Step((), _SAID, where(_is_said), "\"'`"),

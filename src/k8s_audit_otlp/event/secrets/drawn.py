@@ -93,7 +93,10 @@ def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
         words = words[-1:]  # a digest, mostly
-    if not _say_credential(" ".join(words[-_NEAR:])) or not is_drawn(match[0]):
+    if not _say_credential(" ".join(words[-_NEAR:])):
+        return match[0]
+    named = judge(words[-1]) is KeyVerdict.CREDENTIAL and not match[0].isalpha()
+    if not named and not is_drawn(match[0]):
         return match[0]
     return replacement(match[0])
 
@@ -103,6 +106,11 @@ def _say_credential(said: str) -> bool:
     return judge(said) is KeyVerdict.CREDENTIAL or says_drawn(said.split()[-_NEXT:])
 
 
+def tells(step: str) -> bool:
+    """Tell a step of an address behind which a credential may stand."""
+    return step in _TELLING_STEPS or may_name_drawn(step) or judge(step) is KeyVerdict.CREDENTIAL
+
+
 def without_drawn(text: str, replacement: Replacement) -> str:
     """Replace what is drawn in the path of an address, also as the step behind a telling one."""
 
@@ -110,8 +118,8 @@ def without_drawn(text: str, replacement: Replacement) -> str:
         start = match.start()
         before = match.string[max(0, start - _LOOK_BACK) : start]
         step = before.rstrip("/").rpartition("/")[2]
-        told = step in _TELLING_STEPS or may_name_drawn(step)
-        return replacement(match[0]) if told and is_drawn(match[0]) else _drawn(replacement, match)
+        told = tells(step) and is_drawn(match[0])
+        return replacement(match[0]) if told else _drawn(replacement, match)
 
     return _LETTERS.sub(change, _WORD.sub(change, text))
 

@@ -4,11 +4,12 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
+from k8s_audit_otlp.event.secrets.grammar import words_of
+from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, USER_AT_HOST
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
-from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
-from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_scattered
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_generated
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
 _LOGINS = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
@@ -23,11 +24,13 @@ _PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z
 _ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
 _JWT = re.compile(r"eyJ[\w+/=-]*+(?:\.[\w-]*+)*+", re.ASCII)
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
-_OF_ANY_VENDOR = re.compile(
-    r"(?<![A-Za-z0-9_-])[a-z][a-z0-9]{1,11}(?:[_-][a-z0-9]{1,8}){0,3}_"
-    r"((?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{22,}+[\w-]*)",
+_GENERATED = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
+    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{14,}+={0,2})",
     re.ASCII,
 )
+_LONGEST_ID = 32  # characters of a name before one
+_IDS = (("id",), ("uid",), ("hash",), ("digest",), ("etag",), ("checksum",), ("fingerprint",))
 _BOOTSTRAP = re.compile(
     rf"()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))", re.ASCII
 )
@@ -57,6 +60,9 @@ _CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
+_USER_AT_HOST = re.compile(
+    r"((?:(?<![\w./:@-])|(?<=sip:))[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[\w.-])"
+)
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
 _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
@@ -82,8 +88,21 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0] if match[2].strip().lower() in NOTHING else second(replacement, match)
 
 
-def _of_any_vendor(replacement: Replacement, match: re.Match[str]) -> str:
-    return replacement(match[0]) if is_scattered(match[1]) else match[0]
+def _generated(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask what a generator made, also as a step of a path; not what is called an id."""
+    if match["word"] is None:
+        return match[0]
+    steps = match["word"].split("/")
+    if any(map(is_generated, steps)) and not _is_id(match):
+        return "/".join(replacement(step) if is_generated(step) else step for step in steps)
+    masks = is_generated(match[0]) and not _is_id(match)
+    return replacement(match[0]) if masks else match[0]
+
+
+def _is_id(match: re.Match[str]) -> bool:
+    """Tell what names an object, by what stands before it and a sign: `uid=X`, `versionId: X`."""
+    before = match.string[max(0, match.start() - _LONGEST_ID) : match.start()].rstrip(" \"'\\")
+    return before[-1:] in (":", "=") and words_of(before)[-1:] in _IDS
 
 
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
@@ -127,7 +146,7 @@ SHOWN_WHOLE: tuple[Step, ...] = (
 )
 TOKENS: tuple[Step, ...] = (
     *(Step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
-    Step((OF_ANY_VENDOR,), _OF_ANY_VENDOR, _of_any_vendor),
+    Step((GENERATED,), _GENERATED, _generated),
     Step((BOOTSTRAP,), _BOOTSTRAP, second),
 )
 STEPS: tuple[Step, ...] = (
@@ -143,6 +162,7 @@ STEPS: tuple[Step, ...] = (
     Step(("thin:",), _ORACLE, second),
     Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
+    Step((USER_AT_HOST,), _USER_AT_HOST, drawn),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,

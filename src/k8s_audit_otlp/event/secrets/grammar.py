@@ -84,7 +84,7 @@ DRAWN_WORDS: Final = frozenset(
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
-    clave tok users accounts admins logins
+    clave tok users accounts admins logins headers
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.
@@ -100,7 +100,7 @@ _OPEN_KEYS: Final = frozenset(
     "public pub authorized partition sort foreign topology cache group row".split()  # noqa: SIM905
 )
 _VALUE_ENDINGS: Final = frozenset(
-    ("value", "val", "text", "content", "data", "pem", "b64", "base64")
+    ("value", "val", "text", "content", "data", "pem", "b", "base", "hex")
 )
 
 _ENVIRONMENT_WORDS: Final = frozenset("env envs environment environments envvar envvars".split())  # noqa: SIM905
@@ -130,6 +130,11 @@ def is_reference(name: str) -> bool:
     if REFERENCE_WORDS.isdisjoint((words[-1], words[-1].removesuffix("s"))):
         return False
     return words[-2:] not in _CREDENTIAL_ENDINGS
+
+
+def of_reference(name: str) -> str:
+    """Return what a name refers to: `secret` of `secretRef`; the value may stand there instead."""
+    return re.sub(r"[_-]?(?:Ref|ref|From|from)(?:erence)?\Z", "", name[-_LONGEST_KEPT:])
 
 
 def judge(name: str) -> KeyVerdict:
@@ -163,7 +168,7 @@ _remembered = lru_cache(maxsize=8192)(_judge)
 
 @lru_cache(maxsize=8192)
 def _drawn(name: str) -> bool:
-    words = [*words_of(name.rpartition("/")[2])]
+    words = [*words_of(name.rpartition("/")[2].removesuffix("64"))]  # as `keys_base64`
     while len(words) > 1 and words[-1] in _VALUE_ENDINGS:
         words.pop()
     if not words:

@@ -6,12 +6,14 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 import re
 from functools import partial
 
+from k8s_audit_otlp.event.secrets.ends import end_of_block, end_of_quoted
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_reference,
     judge,
     may_name_drawn,
     names_many,
+    of_reference,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
@@ -39,7 +41,8 @@ _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
 _MAP = re.compile(
     r"\{(?:[^{}]|\{[^{}]*+)*+"
-    r"|[ \t\r]*\n([ \t]*+)(?:(?<=[ \t])|- )[\w.\"'-]+:[^\n]*+(?:\n\1[ -][^\n]*+)*+"
+    r"|[ \t\r]*\n(?P<of>[ \t]++)[\w.\"'-]+:[^\n]*+(?:\n(?P=of)[^\n]*+)*+"
+    r"|[ \t\r]*\n([ \t]*+)- [\w.\"'-]+:[^\n]*+(?:\n\2[ -][^\n]*+)*+"
 )
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
@@ -93,19 +96,17 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             account = _SERVICE_ACCOUNT.match(text, at)
             at = account.end() if account else at
             continue
-        verdict = judge(name)
-        if verdict is KeyVerdict.HARMLESS and at < below and not is_reference(name):
-            verdict, harmless = of_map, False
-        else:
-            harmless = verdict is KeyVerdict.HARMLESS and not may_name_drawn(name)
-        if harmless or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
+        verdict = _verdict(name, of_map if at < below else None)
+        if verdict is None and at >= below and (under := _map_of_reference(text, match)):
+            below, of_map = under.end(), KeyVerdict.HARMLESS
+        if verdict is None or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
             continue
         if _names_a_place(text, match) or clauses.is_prose(match):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
         is_list = value[:1] == "\n" and _ITEM.search(value) is None
-        if (end <= start or is_list) and at >= below and (under := _MAP.match(text, start)):
+        if (end <= start or is_list) and at >= below and (under := _map_below(text, match, start)):
             below, of_map = under.end(), _OF_MEMBERS.get(verdict, KeyVerdict.HARMLESS)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
@@ -115,6 +116,34 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             parts += text[kept:start], in_quotes(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
+
+
+def _verdict(name: str, of_map: KeyVerdict | None) -> KeyVerdict | None:
+    """Judge a name, also by the map that it is in; None where it says nothing."""
+    verdict = judge(name)
+    if verdict is not KeyVerdict.HARMLESS:
+        return verdict
+    if of_map is not None and not is_reference(name):
+        return of_map
+    return verdict if may_name_drawn(name) else None
+
+
+def _map_of_reference(text: str, match: re.Match[str]) -> re.Match[str] | None:
+    """Return the map below a name such as `secretRef`, in which the secret may stand itself."""
+    owner = of_reference(match["name"])
+    if owner == match["name"] or judge(owner) is not KeyVerdict.CREDENTIAL:
+        return None
+    return _map_below(text, match, match.end())
+
+
+def _map_below(text: str, match: re.Match[str], start: int) -> re.Match[str] | None:
+    """Return the map that stands below a name, indented more than its line."""
+    under = _MAP.match(text, start)
+    if under is None or under["of"] is None:
+        return under
+    lead = max(0, match.start() - _LONGEST_LEAD)
+    line = text[max(lead, text.rfind("\n", lead, match.start()) + 1) : match.start()]
+    return under if len(under["of"]) > len(line) - len(line.lstrip()) else None
 
 
 def _item(replacement: Replacement, match: re.Match[str]) -> str:
@@ -192,7 +221,7 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
         first = text[start : start + 1]
     quote = QUOTE.match(text, start)
     if quote is not None:
-        return start, _end_of_quoted(text, start, quote[0])
+        return start, end_of_quoted(text, start, quote[0])
     in_list = first == "[" and text[start + 1 : start + 2] == "{" and not names_many(match["name"])
     if first == "" or in_list or _OBJECT.match(text, start):
         return start, start  # what is in an object is judged by its own names
@@ -208,7 +237,7 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
 def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | None:
     """Return where a value is that stands on lines of its own; None if it begins on this one."""
     if (block := _BLOCK.match(text, start)) is not None:
-        return block.end(), _end_of_block(text, block.end(), len(block[1]))
+        return block.end(), end_of_block(text, block.end(), len(block[1]))
     if (comment := _COMMENT.match(text, start)) is not None:
         return start, _next_line(text, comment.end(), start)[1]
     if text[start] not in "\r\n":
@@ -242,40 +271,8 @@ def _next_line(text: str, at: int, start: int) -> tuple[int, int]:
     if below is None:
         return start, start
     quote = QUOTE.match(below[2])
-    end = _end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
+    end = end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
     return below.start(2), end
-
-
-def _end_of_quoted(text: str, start: int, mark: str) -> int:
-    at = start + len(mark)
-    while (end := text.find(mark, at)) >= 0:
-        if mark == "'" and text[end + 1 : end + 2] == "'":
-            at = end + 2  # as YAML and SQL write it
-            continue
-        if len(mark) > 1 or mark == "`" or not _is_escaped(text, end):
-            inner = len(mark) > 1 and text[end - 1 : end] == "\\"
-            if not inner:
-                return end + len(mark)
-        at = end + 1
-    return len(text)
-
-
-def _is_escaped(text: str, at: int) -> bool:
-    count = 0
-    while count < 64 and text[at - count - 1 : at - count] == "\\":
-        count += 1
-    return count % 2 == 1
-
-
-def _end_of_block(text: str, start: int, indent: int) -> int:
-    """Return the end of a YAML block scalar: lines that are blank or indented as its first one."""
-    at = text.find("\n", start)
-    while at >= 0:
-        line = text[at + 1 : at + 1 + indent]
-        if line.strip(" \t") and not line.startswith("\n"):
-            return at
-        at = text.find("\n", at + 1)
-    return len(text)
 
 
 def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:

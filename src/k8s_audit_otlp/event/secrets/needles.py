@@ -11,7 +11,7 @@ from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
 from k8s_audit_otlp.event.secrets.matcher import Sought
-from k8s_audit_otlp.event.secrets.token_formats import OF_ANY_VENDOR, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
 # are written as %3D or \\u0070.
@@ -24,6 +24,7 @@ _CODE: Final = "code"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
+USER_AT_HOST: Final = ":x@"
 ESCAPED: Final = "\\u00"
 
 
@@ -91,7 +92,7 @@ def _before_a_sign(names: list[str]) -> bytes:
     cased = "|".join((*(x.capitalize() for x in names), *map(str.upper, names)))
     pattern = (  # not `system:serviceaccounts:shop`, which is in most lines
         rf"(?:(?-i:(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{{4}})(?:{'|'.join(names)})|{cased})"
-        r")[\"'\\\x00\x01]*[ \t]*[:=]"
+        r")(?:\]|[\"'\\\x00\x01]*[ \t]*[:=])"  # or a section of an INI file
     )
     return pattern.encode()
 
@@ -110,12 +111,13 @@ _NEEDLE_PATTERNS: Final = {
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
     ENVIRONMENT: rb"env[a-z_-]*:[ \t]*(?:\n|\r|\\n|\\r)",
+    USER_AT_HOST: rb"[a-z0-9]:[a-z0-9!#^*~$%+=_-]{8,}@[a-z0-9]",
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    OF_ANY_VENDOR: b"(?-i:%b)" % OF_ANY_VENDOR.encode(),
+    GENERATED: b"(?-i:%b)" % GENERATED.encode(),
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if row.is_whole},
 }
 

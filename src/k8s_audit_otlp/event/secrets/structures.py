@@ -7,13 +7,16 @@ from typing import Final
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_environment,
+    is_reference,
     is_sensitive_path,
     judge,
+    may_name_drawn,
+    names_many,
 )
 from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, quoted, says_credential, second, where
-from k8s_audit_otlp.event.secrets.values import is_credential
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, where
+from k8s_audit_otlp.event.secrets.values import is_credential, looks_drawn
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
 _ANY = r"(?P<value>\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
@@ -48,6 +51,7 @@ _SECTION = re.compile(
     r"^[ \t]*\[{1,2}(?P<name>[\w. -]{1,64})\]{1,2}[ \t\r]*((?:\n(?![ \t]*\[)[^\n]*)++)",
     re.MULTILINE,
 )
+_SHORTEST_SETTING = 6  # characters
 _SETTING = re.compile(r"(\n[ \t]*[\w.-]{1,64}[ \t]{0,64}[=:][ \t]{0,64})([^\n]+)")
 # Columns of a table, its first line has their names: `user,password`.
 _TABLE = re.compile(
@@ -143,10 +147,18 @@ def _behind(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _section(replacement: Replacement, match: re.Match[str]) -> str:
-    if not says_credential(match["name"]):
+    name, settings = match["name"], match[2]
+    if not says_credential(name) and not may_name_drawn(name):
         return match[0]
-    head = match[0].removesuffix(match[2])
-    return head + _SETTING.sub(partial(drawn, replacement), match[2])
+
+    def setting(found: re.Match[str]) -> str:
+        value = found[2].strip()
+        is_one = looks_drawn(value) or (
+            names_many(name) and not is_reference(found[1]) and len(value) >= _SHORTEST_SETTING
+        )
+        return found[1] + in_quotes(value, replacement) if is_one else found[0]
+
+    return match[0].removesuffix(settings) + _SETTING.sub(setting, settings)
 
 
 def _table(replacement: Replacement, match: re.Match[str]) -> str:

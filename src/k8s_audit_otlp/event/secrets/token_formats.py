@@ -185,6 +185,14 @@ TOKEN_FORMATS: Final = (
     _format(r"MHcCAQEE[\w+/=\s]{20,}"),
     _format(r"MC4CAQAwBQYDK2V[\w+/=]{20,}"),
 )
-# Of a vendor that has no row: a prefix, an underscore, 22 letters of both cases and digits. A
-# digest has one case; so have names of objects, which have no underscore either.
-OF_ANY_VENDOR: Final = r"[a-z0-9]_[A-Za-z0-9]{22}"
+# What no row tells, but a generator made: letters of both cases and digits that change places as in
+# no word. A digest has one case; so have names of objects.
+_ALIKE = r"[A-Za-z0-9]*"
+_BETWEEN = r"(?:[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z])"
+_BESIDE = r"(?:[a-zA-Z][0-9]|[0-9][a-zA-Z])"
+_WITHIN = r"[A-Za-z][0-9]{1,2}[A-Za-z]"
+_TURNS = r"(?:[a-z][A-Z]{1,3}[a-z]{1,3}[A-Z]|[A-Z][a-z]{1,2}[A-Z]{1,2}[a-z])"
+GENERATED: Final = "|".join((
+    *(f"{a}{_ALIKE}{b}" for a, b in ((_BETWEEN, _BESIDE), (_BESIDE, _BETWEEN))),
+    *(f"{a}{_ALIKE}{b}" for a, b in ((_WITHIN, _TURNS), (_TURNS, _WITHIN))),
+))  # fmt: skip

@@ -2,13 +2,13 @@
 
 import re
 from typing import Literal
-from urllib.parse import quote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
-from k8s_audit_otlp.event.secrets.drawn import without_drawn
+from k8s_audit_otlp.event.secrets.drawn import tells, without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, decodings
-from k8s_audit_otlp.event.secrets.values import is_credential_in_query
+from k8s_audit_otlp.event.secrets.values import is_credential_in_query, is_drawn
 
 ArgsMode = Literal["keep", "first", "redact"]
 
@@ -88,7 +88,14 @@ def _clean_path(path: str, replacement: Replacement) -> str:
     path = api + proxy + without_drawn(behind, replacement) if behind else path
     if "%" not in path and "=" not in path:
         return path
-    return "/".join(_clean_step(step, replacement) for step in path.split("/"))
+    steps, before = [], ""
+    for step in path.split("/"):
+        new = _clean_step(step, replacement)
+        if new == step and "%" in step and behind and tells(before) and is_drawn(unquote(step)):
+            new = replacement(unquote(step))
+        steps.append(new)
+        before = step
+    return "/".join(steps)
 
 
 def _clean_step(step: str, replacement: Replacement) -> str:

@@ -63,8 +63,9 @@ LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[A-Z])(?=[A-Z]*[a-z])[A-Z
 # What somebody made up: letters, digits and a sign that stands in no name, version or path; or a
 # word, a sign and digits, as `Summer-2024rain`.
 MADE_UP: Final = re.compile(
-    r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+[!#^*~])"
-    r"(?=[\w!#^*~-]{0,64}?[0-9])(?=[\w!#^*~-]{0,64}?[A-Za-z])(?=[\w!#^*~-]{8})"
+    r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+"
+    r"(?:[!#^*~]|(?:\$|%(?![0-9A-Fa-f]{2}))[\w-]{1,64}+[!#^*~+]))"
+    r"(?=[\w!#^*~$%-]{0,64}?[0-9])(?=[\w!#^*~$%-]{0,64}?[A-Za-z])(?=[\w!#^*~$%-]{8})"
     r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{3}))[\w!#^*~=+$%&@-]++",
     re.ASCII,
 )
@@ -75,6 +76,15 @@ _OPEN_PARAMETERS = frozenset(("continue", "hash", "cursor", "v", "rev", "etag", 
 _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
 _WORD_ON_AVERAGE = 3.2  # characters
 _LETTERS_ON_AVERAGE = 3.4
+_ONE_CASE_ON_AVERAGE = 3.9
+_BOTH_CASES_AND_DIGITS = re.compile(
+    r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{14,}+"
+)
+_GENERATED_ON_AVERAGE = 2.65  # characters
+_MIXED_ON_AVERAGE = 2.1  # with signs of base64 between them
+_SHORTEST_MIXED = 20
+_LONGEST_GENERATED = 96  # beyond are certificates and the like
+_PUBLIC = ("AAAA", "MI", "LS0t", "eyJ", "MFkw")  # keys of ssh, certificates, PEM, JSON
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _NOT_IN_FILES = frozenset(
@@ -99,8 +109,30 @@ def looks_random(text: str) -> bool:
 
 def is_scattered(text: str) -> bool:
     """Say whether letters and digits alternate as in random text, not as in `JohnDoe1984Abc`."""
-    longest = _LETTERS_ON_AVERAGE if text.isalpha() else _WORD_ON_AVERAGE
+    of_one_case = text in (text.lower(), text.upper())
+    longest = _ONE_CASE_ON_AVERAGE if of_one_case else _WORD_ON_AVERAGE
+    longest = _LETTERS_ON_AVERAGE if text.isalpha() else longest
     return len(text) < longest * len(_PIECE.findall(text))
+
+
+def is_generated(word: str) -> bool:
+    """Say whether a generator made it, whatever it is called: no word, name or version is so.
+
+    What base64 makes of a text is judged as that text; some forms say that it is public.
+    """
+    if len(word) > _LONGEST_GENERATED or word.startswith(_PUBLIC):
+        return False
+    runs = _BOTH_CASES_AND_DIGITS.findall(word)
+    mixed = len(word) >= _SHORTEST_MIXED and _runs_in(word) * _MIXED_ON_AVERAGE > len(word)
+    if not (runs and mixed) and not any(
+        _runs_in(run) * _GENERATED_ON_AVERAGE > len(run) for run in runs
+    ):
+        return False
+    return not from_base64(word).decode("latin-1").isprintable()
+
+
+def _runs_in(text: str) -> int:
+    return len(_PIECE.findall(text))
 
 
 def is_drawn(text: str) -> bool:
@@ -123,6 +155,8 @@ def is_credential(name: str, value: str) -> bool:
 def is_credential_in_query(name: str, value: str) -> bool:
     """Say the same of a parameter of an address; a random value is one by any name."""
     if is_credential_parameter(name):
+        return True
+    if may_name_drawn(name) and is_drawn(unquote_plus(value)):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
         return False
