@@ -87,7 +87,7 @@ _SHORT_FLAGS: Final = (
     ("mongo mongosh mongodump ldapsearch smbclient rpcclient", "", r" -[pwW] ?(?=\S)", " -p| -w"),
     ("openssl", "", " -(?:k|K|passin|passout|pass) (?:pass:)?", " -p| -k "),
     ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
-    ("setuser user", " (?i:on)", " >", "setuser|on >"),
+    ("setuser user", " (?i:on)", " >", "setuser|on >|+@"),
     ("http-basic", r"\.\S{1,64}", r" \S{1,64} "),
     ("github-oauth gitlab-oauth", r"\.\S{1,64}", " ", "-oauth."),
     ("vault cargo", r" login\b", r" (?!-|\w{1,32}=)", "vault login|cargo login"),
@@ -230,7 +230,8 @@ def _is_said(name: str, value: str) -> bool:
     """Tell `password "value"`; what is called so stays: `secret "db-password" not found`."""
     if not names_one_value(name):
         return False
-    return words_of(name)[-1] not in _MAY_HAVE_NAMES or _MIXED.fullmatch(value) is not None
+    may_be_one = words_of(name)[-1] not in _MAY_HAVE_NAMES or _MIXED.fullmatch(value) is not None
+    return may_be_one or is_drawn(value.strip("\"'`"))
 
 
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:

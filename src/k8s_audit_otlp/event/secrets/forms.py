@@ -5,7 +5,7 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import words_of
-from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, USER_AT_HOST
+from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
 from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS
@@ -60,9 +60,6 @@ _CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
-_USER_AT_HOST = re.compile(
-    r"((?:(?<![\w./:@-])|(?<=sip:))[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[\w.-])"
-)
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
 _ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
@@ -162,7 +159,6 @@ STEPS: tuple[Step, ...] = (
     Step(("thin:",), _ORACLE, second),
     Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
-    Step((USER_AT_HOST,), _USER_AT_HOST, drawn),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,

@@ -85,6 +85,7 @@ DRAWN_WORDS: Final = frozenset(
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     clave tok users accounts admins logins headers
+    secure magiclink oauth
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.

@@ -24,7 +24,6 @@ _CODE: Final = "code"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
-USER_AT_HOST: Final = ":x@"
 ESCAPED: Final = "\\u00"
 
 
@@ -111,7 +110,6 @@ _NEEDLE_PATTERNS: Final = {
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
     ENVIRONMENT: rb"env[a-z_-]*:[ \t]*(?:\n|\r|\\n|\\r)",
-    USER_AT_HOST: rb"[a-z0-9]:[a-z0-9!#^*~$%+=_-]{8,}@[a-z0-9]",
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",

@@ -33,8 +33,9 @@ _BLOCK_NAMED = re.compile(
 )
 # The same with other members between them: `required: true`.
 _NAMED_FAR_VALUE = re.compile(
-    r"\bname[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
-    r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-)[^\n,{}]{1,128}+){1,3}[,\n]\s{0,64}"
+    r"\b(?:name|key|header)[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}"
+    r"(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
+    r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-|[\"']?value)[^\n,{}]{1,128}+){0,3}[,\n]\s{0,64}"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
 _VALUE_NAMED = re.compile(

@@ -187,12 +187,7 @@ TOKEN_FORMATS: Final = (
 )
 # What no row tells, but a generator made: letters of both cases and digits that change places as in
 # no word. A digest has one case; so have names of objects.
-_ALIKE = r"[A-Za-z0-9]*"
-_BETWEEN = r"(?:[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z])"
-_BESIDE = r"(?:[a-zA-Z][0-9]|[0-9][a-zA-Z])"
-_WITHIN = r"[A-Za-z][0-9]{1,2}[A-Za-z]"
-_TURNS = r"(?:[a-z][A-Z]{1,3}[a-z]{1,3}[A-Z]|[A-Z][a-z]{1,2}[A-Z]{1,2}[a-z])"
-GENERATED: Final = "|".join((
-    *(f"{a}{_ALIKE}{b}" for a, b in ((_BETWEEN, _BESIDE), (_BESIDE, _BETWEEN))),
-    *(f"{a}{_ALIKE}{b}" for a, b in ((_WITHIN, _TURNS), (_TURNS, _WITHIN))),
-))  # fmt: skip
+GENERATED: Final = (
+    r"(?:[A-Z][a-z]{1,2}|[a-z][A-Z]{1,2})[0-9]{1,2}[A-Za-z]"
+    r"|[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z]"
+)

@@ -85,6 +85,7 @@ _MIXED_ON_AVERAGE = 2.1  # with signs of base64 between them
 _SHORTEST_MIXED = 20
 _LONGEST_GENERATED = 96  # beyond are certificates and the like
 _PUBLIC = ("AAAA", "MI", "LS0t", "eyJ", "MFkw")  # keys of ssh, certificates, PEM, JSON
+_UNSPOKEN = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)  # letters that no word has
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _NOT_IN_FILES = frozenset(
@@ -112,6 +113,8 @@ def is_scattered(text: str) -> bool:
     of_one_case = text in (text.lower(), text.upper())
     longest = _ONE_CASE_ON_AVERAGE if of_one_case else _WORD_ON_AVERAGE
     longest = _LETTERS_ON_AVERAGE if text.isalpha() else longest
+    if of_one_case and not text.isalpha() and _UNSPOKEN.search(text):
+        return True
     return len(text) < longest * len(_PIECE.findall(text))
 
 
