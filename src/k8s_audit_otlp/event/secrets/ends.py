@@ -1,4 +1,12 @@
-"""Where a value ends that has an end of its own: in quotes, or a block of YAML."""
+"""Where a value ends that has an end of its own: in quotes, a block of YAML, the line below."""
+
+import re
+
+from k8s_audit_otlp.event.secrets.replacement import QUOTE
+
+_NEXT_LINE = re.compile(
+    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
+)
 
 
 def end_of_quoted(text: str, start: int, mark: str) -> int:
@@ -32,3 +40,13 @@ def end_of_block(text: str, start: int, indent: int) -> int:
             return at
         at = text.find("\n", at + 1)
     return len(text)
+
+
+def next_line(text: str, at: int, start: int) -> tuple[int, int]:
+    """Return where a value is that stands on the line below; an empty range at *start* for none."""
+    below = _NEXT_LINE.match(text, at)
+    if below is None:
+        return start, start
+    quote = QUOTE.match(below[2])
+    end = end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
+    return below.start(2), end

@@ -6,7 +6,7 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 import re
 from functools import partial
 
-from k8s_audit_otlp.event.secrets.ends import end_of_block, end_of_quoted
+from k8s_audit_otlp.event.secrets.ends import end_of_block, end_of_quoted, next_line
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_reference,
@@ -33,9 +33,6 @@ _ITEMS = re.compile(
 )
 _ITEM = re.compile(
     rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
-)
-_NEXT_LINE = re.compile(
-    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
@@ -239,14 +236,14 @@ def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | Non
     if (block := _BLOCK.match(text, start)) is not None:
         return block.end(), end_of_block(text, block.end(), len(block[1]))
     if (comment := _COMMENT.match(text, start)) is not None:
-        return start, _next_line(text, comment.end(), start)[1]
+        return start, next_line(text, comment.end(), start)[1]
     if text[start] not in "\r\n":
         return None
     items = _ITEMS.match(text, start) if match["sign"] == ":" else None
     if items and names_many(match["name"]):
         return items.span()
     goes_on = match["sign"] == ":" or match[0][-2:-1].isspace()
-    return _next_line(text, start, start) if goes_on else (start, start)
+    return next_line(text, start, start) if goes_on else (start, start)
 
 
 def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool) -> int:
@@ -263,16 +260,6 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     if match["sign"] == ":" and spaced and _PROSE.match(text, start, start + _CLAUSE):
         value = _REST_OF_LINE.match(text, start)
     return value.end() if value else start
-
-
-def _next_line(text: str, at: int, start: int) -> tuple[int, int]:
-    """Return where a value is that stands on the line below; an empty range at *start* for none."""
-    below = _NEXT_LINE.match(text, at)
-    if below is None:
-        return start, start
-    quote = QUOTE.match(below[2])
-    end = end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
-    return below.start(2), end
 
 
 def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:
