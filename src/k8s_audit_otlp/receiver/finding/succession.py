@@ -82,8 +82,8 @@ def missing_between(
     if rotated_ns and 0 < begins_ns < rotated_ns - _EARLY_NS:
         why = f"the clock was set back between {before.base} and {after.name}"
         return Missing(f"{why}: a newer file may have been taken for the oldest and deleted", 0)
-    between = set(range(after.number + 1, before.number)) if after.number else set()
-    if between - set(numbers):
+    listed = sum(after.number < number < before.number for number in numbers)
+    if after.number and before.number - after.number > listed + 1:
         return Missing(f"a file with a number between {before.name} and {after.name} is gone")
     return None
 
