@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,17 @@ def descriptors() -> int:
 
 
 def write_segments(fixture: Fixture) -> None:
-    for n in range(SEGMENTS):
+    """Write backups as lumberjack names them, by the second in which each was full, and a log."""
+    for n in range(SEGMENTS + 1):
+        full = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC) - timedelta(seconds=SEGMENTS - n)
         event = {
             "kind": "Event",
             "auditID": f"{n:08}",
             "stage": "ResponseComplete",
-            "requestReceivedTimestamp": "2026-01-02T03:04:05.000000Z",
-            "stageTimestamp": f"2026-01-02T03:04:05.{n:06}Z",
+            "requestReceivedTimestamp": f"{full:%Y-%m-%dT%H:%M:%S}.000000Z",
+            "stageTimestamp": f"{full:%Y-%m-%dT%H:%M:%S}.000000Z",
         }
-        minute, second = divmod(n, 60)
-        name = f"audit-2026-01-02T03-{minute:02}-{second:02}.000.log"
+        name = f"audit-{full:%Y-%m-%dT%H-%M-%S}.000.log" if n < SEGMENTS else fixture.log.name
         fixture.log.with_name(name).write_text(json.dumps(event) + "\n")
 
 
@@ -37,7 +39,6 @@ def test_a_thousand_segments_do_not_exhaust_descriptors(
 ) -> None:
     """While the back end is down not all of them are held open; all arrive once it is up."""
     write_segments(fixture)
-    fixture.write(1)
     fixture.backend.plan = [Throttle(503)]
     before = descriptors()
     with fixture.running() as agent:
