@@ -24,7 +24,7 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 if TYPE_CHECKING:
     from k8s_audit_otlp.tools.table import FittingTable
 
-_COLUMNS = ("events", "arrived", "missing", "dropped", "told", "repeated", "foreign")
+_COLUMNS = ("events", "arrived", "missing", "pending", "dropped", "told", "repeated", "foreign")
 _ALWAYS = frozenset({"events", "arrived", "missing"})
 _MOST_ROWS = 50  # with more segments only those with trouble are shown
 _PROBLEMS = 20  # segments whose trouble is told in words
@@ -65,8 +65,16 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """Compare the log on disk with what arrived at a back end.
 
     Every segment on disk is compared with the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, with its receipt. Exit code 6: an event was put
-    in; 5: something is missing; 7: neither, but a file, or an export without a log, is in parts.
+    foreign; what is not on disk any more, with its receipt. The newest events of the live file are
+    pending until they arrive. What is neither on disk nor in a receipt cannot be judged.
+
+    \b
+    Exit codes:
+      0  complete
+      2  a file that cannot be read, a wrong option, or nothing to compare
+      5  something is missing, or nothing at all has arrived
+      6  an event was put in: it is in no file and no receipt
+      7  none of these, but newest events are pending or a file could not be read
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -100,13 +108,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
-    sys.exit(_code(report))
-
-
-def _code(report: VerifyReport) -> int:
-    if report.changed:
-        return CHANGED
-    return MISSING if report.lacks else UNPROVEN if report.unjudged else 0
+    code = MISSING if report.lacks else UNPROVEN if report.unproven else 0
+    sys.exit(CHANGED if report.put_in else code)
 
 
 def _log_asked_for(
@@ -179,6 +182,7 @@ def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
         "changed": report.changed,
         **{column: report.total(column) for column in _COLUMNS},
         "foreign": report.foreign,
+        "put_in": report.put_in,
         "gaps": report.total("gaps"),
         "elsewhere": {"records": report.elsewhere, "segments": report.elsewhere_segments},
         "records": report.records,
@@ -204,7 +208,7 @@ def _segment_value(segment: SegmentReport) -> dict[str, Any]:
 def _print(report: VerifyReport, unread: int) -> None:
     if report.segments:
         console().print(_table(report))
-    for segment in [s for s in report.segments if s.is_remarkable][:_PROBLEMS]:
+    for segment in [s for s in report.segments if s.has_trouble][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:
         echo(
@@ -212,15 +216,15 @@ def _print(report: VerifyReport, unread: int) -> None:
             f"{counted(report.elsewhere, 'record')} of "
             f"{counted(report.elsewhere_segments, 'segment')}"
         )
+    for line in report.put_in:
+        echo(line)
     if report.unknown:
-        echo(
-            f"with no uid, or one that no event of any log has: {counted(report.unknown, 'record')}"
-        )
+        echo(f"under a uid that no agent gives, and no event: {counted(report.unknown, 'record')}")
     if unread:
         echo(f"not readable in the export: {counted(unread, 'line')}")
     for file in report.unjudged:
         hint = "; run this as the log's owner, or as root" if file.endswith(" denied") else ""
-        echo(f"{file}: what is in it cannot be judged{hint}")
+        echo(f"cannot be judged: {file}{hint}")
     for hole in report.missing_receipts:
         echo(f"{hole} is not there: a whole segment may be missing")
     echo(_verdict(report))
@@ -231,7 +235,7 @@ def _table(report: VerifyReport) -> "FittingTable":
 
     shown = report.segments
     if len(shown) > _MOST_ROWS:
-        shown = [s for s in shown if s.is_remarkable][:_MOST_ROWS]
+        shown = [s for s in shown if s.has_trouble][:_MOST_ROWS]
     titles = [c for c in _COLUMNS if c in _ALWAYS or report.total(c)]
     table = FittingTable(("segment", "bytes", *titles, "receipt"))
     for segment in shown:
@@ -264,6 +268,8 @@ def _tell(segment: SegmentReport) -> None:
     name = segment.name or segment.identity
     for remark in segment.remarks:
         echo(f"{name}: {remark}")
+    if segment.pending:
+        echo(f"{name}: its newest {counted(segment.pending, 'event')}: not there yet, pending")
     if segment.told:
         echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
     if segment.foreign_uids:
@@ -280,6 +286,8 @@ def _verdict(report: VerifyReport) -> str:
     if not any(segment.name for segment in report.segments):
         events = f"{total('arrived'):,} arrived of what receipts promise"
     parts = [f"{total('missing'):,} missing"]
+    if total("pending"):
+        parts.append(f"{total('pending'):,} pending")
     if total("dropped"):
         parts.append(f"{total('dropped'):,} of them dropped by policy")
     if total("told"):
@@ -289,8 +297,6 @@ def _verdict(report: VerifyReport) -> str:
     parts += [f"{total('repeated'):,} repeated", f"{report.foreign:,} foreign"]
     if report.elsewhere:
         parts.append(f"{report.elsewhere:,} cannot be judged: no log and no receipt")
-    if report.strays:
-        parts.append(f"{counted(report.strays, 'audit event')} under no uid that an agent gives")
-    said = "NOT COMPLETE" if report.lacks else "complete" if report.complete else "NOT PROVEN"
-    said = "CHANGED" if report.changed and not report.lacks else said
+    wrong = "NOT SOUND" if report.put_in else "NOT COMPLETE" if report.lacks else ""
+    said = wrong or ("complete" if report.complete else "NOT PROVEN")
     return f"{said}: {events}, {', '.join(parts)}"

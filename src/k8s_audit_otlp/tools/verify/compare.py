@@ -42,6 +42,7 @@ class Comparison:
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
         self._unlinked: list[ToldGap] = []
         self._linked = False
+        self._replayed: set[str] = set()  # segments of which a replay may have sent more
         self._report = VerifyReport()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
@@ -54,6 +55,10 @@ class Comparison:
                 if arrived is None:
                     arrived = self._arrived[place.identity] = array("Q")
                 arrived.append(place.place)
+            elif own is not None and is_event(own):
+                self._report.strays += 1
+                if self._report.strays <= EXAMPLES:
+                    self._report.stray_uids.append(uid or "one without a uid")
             else:
                 self._take_other(uid, receipt, own)
 
@@ -78,6 +83,8 @@ class Comparison:
             if receipt.number > 0:
                 of = (receipt.source, receipt.exporter, receipt.chain)
                 self._numbers.setdefault(of, set()).add(receipt.number)
+        elif receipt is not None:
+            self._replayed.add(receipt.identity)
         elif not is_notice(uid):
             report.unknown += 1
             report.strays += own is not None and is_event(own)
@@ -104,15 +111,28 @@ class Comparison:
             self._gaps.pop(identity, None)
             return
         found = SegmentReport(identity, segment.name, segment.size, len(places))
-        wanted = (place for place in arrived if place >= segment.begin)
-        seen, others = _count(found, places, wanted)
-        for place in (place for place in others if place < unknown_from):
-            found.add_foreign(place)
-        gone = len(others) - found.foreign
+        seen, lowest = bytearray(len(places)), NOTHING
+        for place in arrived:
+            if place < segment.begin:
+                continue
+            index = bisect_left(places, place)
+            if index == len(places) or places[index] != place:
+                found.foreign += 1
+                lowest = min(lowest, place)
+                if found.foreign <= EXAMPLES:
+                    found.foreign_uids.append(uid_of(identity, place))
+            elif seen[index]:
+                found.repeated += 1
+            else:
+                seen[index] = 1
+                found.arrived += 1
+        found.missing = len(places) - found.arrived
         told_of = bool(self._gaps.get(identity))
         self._explain(found, segment, seen)
         if segment.begin == 0:
             self._hold_against_receipt(found)
+        if found.foreign:
+            self._excuse_foreign(found, segment, offset_of(lowest), told_of=told_of)
         self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
         if segment.damage and not (told_of or found.receipt):
             self._report.unjudged.append(f"{segment.name} {segment.damage}")
@@ -121,7 +141,36 @@ class Comparison:
             self._report.unjudged.append(f"{segment.name}: {why}")
         self._report.segments.append(found)
 
-    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> int:
+    def _excuse_foreign(
+        self, found: SegmentReport, segment: DiskSegment, lowest: int, *, told_of: bool
+    ) -> None:
+        """Leave open what became of records of which the file may have lost the events since.
+
+        *lowest*: the first byte that one of them names.
+        """
+        receipt, count, why = found.receipt, found.foreign, ""
+        if segment.damage:
+            pass  # which is told of by itself
+        elif told_of or (receipt is not None and receipt.gaps):
+            why = "a part of it was lost after it was sent"
+        elif receipt is None and segment.live and lowest >= segment.size:
+            why = "they lie behind its end: it was cut since they were sent, or they were put in"
+        elif (
+            receipt is not None
+            and receipt.bytes > segment.size
+            and (found.arrived + count <= found.most + receipt.given_up)
+        ):
+            why = "it is shorter than what was sent"
+        elif not segment.begins_with_event:
+            why = "its first line is no event, so another node's log may begin alike"
+        else:
+            return
+        if why:
+            line = f"{segment.name}: {counted(count, 'record')} that are not in it: {why}"
+            self._report.unjudged.append(line)
+        found.foreign, found.foreign_uids = 0, []
+
+    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> None:
         """Add what arrived as `<identity>.2` and so on, where that is a part of this file.
 
         Return where the first of them begins: what arrived before the cut may be gone from there.
@@ -151,8 +200,8 @@ class Comparison:
             if len(found.missing_uids) < EXAMPLES:
                 found.missing_uids.append(uid_of(found.identity, place))
             at = seen.find(0, at + 1)
-        if segment.live and found.missing and seen.find(1, len(seen) - found.missing) < 0:
-            found.remarks.append("only its newest events are missing: they may be on their way")
+        if segment.live and not found.told and seen.find(1, len(seen) - found.missing) < 0:
+            found.pending, found.missing, found.missing_uids = found.missing, 0, []
         if segment.damage:
             found.remarks.append(f"the file {segment.damage}")
 
@@ -223,7 +272,8 @@ class Comparison:
             more = max(0, found.arrived - found.most)
             found.missing = max(0, receipt.delivered - found.arrived)
             found.missing += max(0, receipt.given_up - more)
-            found.foreign = 0 if found.gaps else max(0, more - receipt.given_up)
+            is_open = found.gaps or identity in self._replayed
+            found.foreign = 0 if is_open else max(0, more - receipt.given_up)
         if found.gaps:
             told = counted(found.gaps, "gap")
             found.remarks.append(f"{told} told by the agent: events of it are lost")

@@ -2,15 +2,13 @@
 
 A record that was changed, taken out or put in is found, and up to two of a segment are named by
 their uids. Nothing but uid and body is judged: they are what every back end gives back as it got
-it. A record is untouched if a receipt speaks of it, that of its exporter or of a replay. An event
-under a uid that no agent gives was put in, whatever receipts say.
+it. A record is untouched if a receipt speaks of it, that of its exporter or of a replay.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
-from k8s_audit_otlp.tools.text import counted
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of, is_event
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
@@ -28,7 +26,6 @@ from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
 _OPEN_END = "k8s.audit.gap.open_end"
 _ENDLESS = 1 << 62
-_MOST_NAMED = 5
 
 
 class Contents:
@@ -40,8 +37,6 @@ class Contents:
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self.segments = Segments()
         self.hashed: set[str] = set()  # segments whose records `report` compared with hashes
-        self._strays = 0  # events under a uid that no agent gives
-        self._stray_uids: list[str] = []  # of the first ones
         self._forms = FormReader()
 
     def take(self, item: ExportRecord) -> None:
@@ -53,10 +48,6 @@ class Contents:
                 here = self._records[place.identity] = Records()
             self.segments.take_event(place, item)
             here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
-        elif item.own is not None and is_event(item.own):
-            self._strays += 1
-            if self._strays <= _MOST_NAMED:
-                self._stray_uids.append(item.uid or "one without a uid")
         elif item.own is not None and (gap := read_gap(item.uid)) is not None:
             is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
             end = _ENDLESS if is_open else gap.end
@@ -87,13 +78,6 @@ class Contents:
             proven |= segment.forms
             again[identity] = segment.again
         self._judge_again(again, proven, report)
-        if self._strays:
-            named = ", ".join(self._stray_uids)
-            more = ", ..." if self._strays > _MOST_NAMED else ""
-            report.changed.append(
-                f"{counted(self._strays, 'audit event')} under no uid that an agent gives, put in "
-                f"or sent by another program: {named}{more}"
-            )
         return report
 
     def _judge_again(

@@ -34,6 +34,7 @@ class DiskSegment:
     places: "array[int]"
     begin: int = 0  # the place from which records are asked for
     damage: str = ""  # why nothing more could be read
+    begins_with_event: bool = True  # else another log may have the same identity
 
     @property
     def wanted(self) -> bool:
@@ -93,7 +94,8 @@ class DiskLog:
                 if begin < NOTHING:
                     places.append(place)
         identity, live, size = segment.identity, segment.live, segment.size
-        return DiskSegment(name, identity, live, size, places, begin, segment.damage)
+        is_event = bool(segment.first.when_ns)
+        return DiskSegment(name, identity, live, size, places, begin, segment.damage, is_event)
 
 
 def _places_in(block: Block) -> EncodedBlock:

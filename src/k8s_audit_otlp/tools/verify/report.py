@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from k8s_audit_otlp.tools.verify.exports.uids import uid_of
 
@@ -19,7 +20,8 @@ class SegmentReport:
     arrived: int = 0  # different ones
     missing: int = 0
     repeated: int = 0
-    foreign: int = 0  # of this segment by their uid, but no event of it
+    pending: int = 0  # of the live file, behind the last that arrived: they may be on their way
+    foreign: int = 0  # of this segment by their uid, but no event of it, and in no receipt
     told: int = 0  # of the missing, those in a gap that the agent told of
     most: int = 0  # that all receipts of it speak of
     gaps: int = 0  # told of a segment that is not on disk any more: nobody can count its events
@@ -27,12 +29,6 @@ class SegmentReport:
     remarks: list[str] = field(default_factory=list)
     missing_uids: list[str] = field(default_factory=list)
     foreign_uids: list[str] = field(default_factory=list)
-
-    def add_foreign(self, place: int) -> None:
-        """Count a record of this segment at a place where no event begins."""
-        self.foreign += 1
-        if len(self.foreign_uids) < EXAMPLES:
-            self.foreign_uids.append(uid_of(self.identity, place))
 
     @property
     def dropped(self) -> int:
@@ -50,6 +46,12 @@ class SegmentReport:
         """Missing, and not by the will of a policy."""
         return self.missing - self.dropped
 
+    @property
+    def has_trouble(self) -> bool:
+        """Something is to be told of it."""
+        counts = self.unaccounted, self.foreign, self.gaps, self.pending
+        return bool(self.remarks) or any(counts)
+
 
 @dataclass(slots=True)
 class VerifyReport:
@@ -58,8 +60,9 @@ class VerifyReport:
     segments: list[SegmentReport] = field(default_factory=list)
     records: int = 0  # of the export, notices and repeats included
     notices: int = 0
-    unknown: int = 0  # uids that this program never makes
-    strays: int = 0  # of them, those of audit events
+    unknown: int = 0  # of no event and of no agent: another program's
+    strays: int = 0  # events under no uid that an agent gives
+    stray_uids: list[str] = field(default_factory=list)  # of the first ones
     elsewhere: int = 0  # records of segments that are neither on disk nor receipted
     elsewhere_segments: int = 0
     missing_receipts: list[str] = field(default_factory=list)
@@ -70,7 +73,23 @@ class VerifyReport:
 
     @property
     def foreign(self) -> int:
-        return self.unknown + self.total("foreign")
+        return self.strays + self.total("foreign")
+
+    @property
+    def put_in(self) -> list[str]:
+        """Name events that are of no log, as far as it is known."""
+        lines = [
+            f"{s.name or s.identity}: {counted(s.foreign, 'record')} put in, of no event of it: "
+            f"{_first(s.foreign, s.foreign_uids)}"
+            for s in self.segments
+            if s.foreign
+        ]
+        if self.strays:
+            lines.append(
+                f"{counted(self.strays, 'audit event')} under no uid that an agent gives, put in "
+                f"or sent by another program: {_first(self.strays, self.stray_uids)}"
+            )
+        return lines
 
     @property
     def changed(self) -> bool:
@@ -80,9 +99,22 @@ class VerifyReport:
     @property
     def lacks(self) -> bool:
         """Something that should be there is not."""
-        return bool(self.total("unaccounted") or self.total("gaps") or self.missing_receipts)
+        pending = self.total("pending") and not self.total("arrived")
+        missing = self.total("unaccounted") or self.total("gaps") or self.missing_receipts
+        return bool(missing or pending)
+
+    @property
+    def unproven(self) -> bool:
+        """Something may be on its way, or could not be read."""
+        return bool(self.unjudged or self.total("pending"))
 
     @property
     def complete(self) -> bool:
         """Everything that should be there is, and nothing on disk could not be read."""
-        return not (self.lacks or self.unjudged)
+        return not (self.lacks or self.unproven)
+
+
+def _first(count: int, uids: list[str]) -> str:
+    if not uids:
+        return "which of them only hashes tell"
+    return ", ".join(uids) + (", ..." if count > len(uids) else "")

@@ -32,13 +32,13 @@ class Verdict:
 
     @property
     def is_complete(self) -> bool:
-        lacks = self.complete.foreign or self.contents.missing
-        return self.complete.complete and not lacks
+        return self.complete.complete and not self.contents.missing
 
     @property
     def is_sound(self) -> bool:
         raw = self.raw.changed if self.raw is not None else []
-        return self.sound.sound and not (self.contents.changed or self.fields.changed or raw)
+        changed = [*self.contents.changed, *self.complete.put_in, *self.fields.changed, *raw]
+        return self.sound.sound and not changed
 
     @property
     def is_proven(self) -> bool:
@@ -182,7 +182,14 @@ class Verdict:
         chains = [f"{c.exporter} ({c.id}): {x}" for c in self.sound.chains for x in c.faults]
         more = [f"fields that were changed too: {self.fields.more:,}"] if self.fields.more else []
         beside = [*self.fields.changed, *more]
-        return [*self.sound.faults, *chains, *self.contents.changed, *beside, *raw]
+        return [
+            *self.sound.faults,
+            *chains,
+            *self.contents.changed,
+            *self.complete.put_in,
+            *beside,
+            *raw,
+        ]
 
     @property
     def lacks(self) -> list[str]:
