@@ -99,15 +99,15 @@ class Contents:
 
 
 def _newest(receipts: Sequence[Receipt]) -> list[Receipt]:
-    """Return the receipts that speak of most bytes, of each who sends; those in a chain if any is.
+    """Return the receipts that speak of most bytes, of each chain; those in a chain if any is.
 
-    Who puts in another of as many bytes does not take the true one away.
+    Who puts in another does not take the true one away.
     """
     linked = [receipt for receipt in receipts if receipt.chain] or receipts
-    most: dict[tuple[str, str], int] = {}
+    most: dict[str, int] = {}
     for receipt in linked:
-        most[receipt.sender] = max(most.get(receipt.sender, -1), receipt.bytes)
-    return [receipt for receipt in linked if receipt.bytes == most[receipt.sender]]
+        most[receipt.chain] = max(most.get(receipt.chain, -1), receipt.bytes)
+    return [receipt for receipt in linked if receipt.bytes == most[receipt.chain]]
 
 
 def _digest(item: ExportRecord) -> bytes:

@@ -1,6 +1,6 @@
 """Holds the files of a log, where they are still there, against the SHA-256 in their receipts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,8 @@ class RawFiles:
     """Takes in receipts; `report` reads the files."""
 
     def __init__(self) -> None:
-        self._said: dict[str, dict[str, int]] = {}  # identity: SHA-256 and the size it is over
+        # By identity and chain: SHA-256 and the size that it is over.
+        self._said: dict[str, dict[str, dict[str, int]]] = {}
 
     def take(self, item: ExportRecord) -> None:
         """Take in what a receipt says of raw bytes."""
@@ -37,7 +38,7 @@ class RawFiles:
         if receipt is not None and receipt.chain and not receipt.replayed:
             of = self._said.setdefault(receipt.identity, {})
             if receipt.sha256:
-                of[receipt.sha256] = receipt.bytes
+                of.setdefault(receipt.chain, {})[receipt.sha256] = receipt.bytes
 
     def report(self, directory: Path) -> RawReport:
         """Read every file of *directory* whose first line names a segment with a receipt.
@@ -55,26 +56,31 @@ class RawFiles:
         return report
 
     def _judge(self, segment: OfflineSegment, report: RawReport) -> None:
-        name, said = segment.entry.name.name, self._said.get(segment.identity)
+        name, of = segment.entry.name.name, self._said.get(segment.identity)
+        said = {
+            found: size
+            for chain in (of or {}).values()
+            for found, size in chain.items()
+            if size == max(chain.values())
+        }
         if not said:
-            why = "no receipt in the export" if said is None else "its receipt has no hash"
+            why = "no receipt in the export" if of is None else "its receipt has no hash"
             report.not_judged.append(f"{name} ({segment.identity}): {why}")
-            report.unproven += report.not_judged[-1:] if said is not None else []
+            report.unproven += report.not_judged[-1:] if of is not None else []
             return
         if any(other.startswith(segment.identity + ".") for other in self._said):
             report.not_judged.append(f"{name} ({segment.identity}): the log was cut in it")
             report.unproven += report.not_judged[-1:]
             return
-        size = max(said.values())
-        found, read, more = _hash(segment, size)
-        if read < size:
-            report.changed.append(f"{name} ({segment.identity}): {size - read} bytes are gone")
-        elif found not in said:
-            report.changed.append(f"{name} ({segment.identity}): is not what the agent read")
-        elif more:
-            report.changed.append(f"{name} ({segment.identity}): was written to after its receipt")
-        else:
+        read, known, more = _hashed(segment, said)
+        if known == read and known and not more:
             report.same += 1
+        elif known:
+            report.changed.append(f"{name} ({segment.identity}): was written to after its receipt")
+        elif (gone := max(said.values()) - read) > 0:
+            report.changed.append(f"{name} ({segment.identity}): {gone} bytes are gone")
+        else:
+            report.changed.append(f"{name} ({segment.identity}): is not what the agent read")
 
 
 def _entries(directory: Path) -> Iterator[Entry]:
@@ -86,14 +92,19 @@ def _entries(directory: Path) -> Iterator[Entry]:
             yield Entry(path, name, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
 
 
-def _hash(segment: OfflineSegment, size: int) -> tuple[str, int, bool]:
-    """Return the hash of the first *size* bytes, how many there were, and whether more follow."""
-    done, at = sha256(), 0
+def _hashed(segment: OfflineSegment, said: Mapping[str, int]) -> tuple[int, int, bool]:
+    """Return how many bytes were read, how many of them a receipt is over, and if more follow.
+
+    *said*: hashes and the sizes that they are over; logs of two nodes may begin alike.
+    """
+    done, at, known, more = sha256(), 0, 0, False
     try:
-        while at < size and (data := segment.source.read_at(at, min(_STEP, size - at))):
-            done.update(data)
-            at += len(data)
-        more = at == size and bool(segment.source.read_at(at, 1))
+        for found, size in sorted(said.items(), key=lambda each: each[1]):
+            while at < size and (data := segment.source.read_at(at, min(_STEP, size - at))):
+                done.update(data)
+                at += len(data)
+            known = at if at == size and done.hexdigest() == found else known
+        more = bool(segment.source.read_at(at, 1))
     except (OSError, CorruptGzipError):
-        more = False
-    return done.hexdigest(), at, more
+        pass
+    return at, known, more

@@ -1,7 +1,8 @@
 """Finds the records that a receipt speaks of, where some are there in several forms. Pure.
 
 Exporters with different mappings, a process that was killed before its configuration changed, and a
-replay send one event under one uid with several bodies. Each record names its mapping in the
+replay send one event under one uid with several bodies; logs of two nodes that begin with one line
+that is no event give one uid to two events. Each record names its mapping and its node in the
 resource; what a receipt counts was sent in one of these forms, or in one after another.
 """
 
@@ -12,7 +13,7 @@ from itertools import islice, permutations
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED, words
-from k8s_audit_otlp.otlp.resource import MAPPING
+from k8s_audit_otlp.otlp.resource import INSTANCE, MAPPING
 from k8s_audit_otlp.state.content_hash import (
     DIGEST_BYTES,
     PRIME,
@@ -25,6 +26,8 @@ from k8s_audit_otlp.tools.verify.exports.uids import offset_of
 
 AGAIN: Final = "+"  # behind the form of what a replay sent
 NO_BODY: Final = bytes(DIGEST_BYTES)  # in place of a digest
+_AT: Final = "@"  # in a form, before the node
+_INSTANCE: Final = words(INSTANCE)
 _MAPPING: Final = words(MAPPING)
 _REPLAYED: Final = words(REPLAYED)
 _MOST_ORDERS: Final = 200  # orders of forms that are tried: all of four forms, and more than enough
@@ -34,16 +37,28 @@ class FormReader:
     """Reads in which form a record was sent, wherever an export has what its resource says."""
 
     def __init__(self) -> None:
-        self._names = _MAPPING, _REPLAYED
+        self._names = _MAPPING, _REPLAYED, _INSTANCE
 
     def form_of(self, beside: Mapping[str, object]) -> str:
-        """Return what names the mapping, and whether a replay sent it; "" where none is named."""
-        mapping, replayed = self._names
+        """Return what names the mapping and the node, and whether a replay sent it.
+
+        "" where no mapping is named.
+        """
+        mapping, replayed, instance = self._names
         if mapping not in beside:
             mapping = next((n for n in beside if n.endswith("." + _MAPPING)), _MAPPING)
-            replayed = mapping.removesuffix(_MAPPING) + _REPLAYED
-            self._names = mapping, replayed
-        return f"{beside.get(mapping, '')}{AGAIN if beside.get(replayed) else ''}"
+            prefix = mapping.removesuffix(_MAPPING)
+            replayed, instance = prefix + _REPLAYED, prefix + _INSTANCE
+            self._names = mapping, replayed, instance
+        again = AGAIN if beside.get(replayed) else ""
+        if mapping not in beside:
+            return again
+        return f"{beside[mapping]}{_AT}{beside.get(instance, '')}{again}"
+
+
+def node_of(form: str) -> str:
+    """Return the node that a form names; "" where it names none."""
+    return form.removesuffix(AGAIN).partition(_AT)[2]
 
 
 class Record(NamedTuple):

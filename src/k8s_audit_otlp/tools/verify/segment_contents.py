@@ -15,8 +15,10 @@ from k8s_audit_otlp.tools.verify.receipt_records import (
     Record,
     Records,
     found_for,
+    node_of,
 )
 
+_MOST_NAMED = 5  # of a kind
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
     "disordered": "its records came in another order than that of the log",
@@ -68,7 +70,29 @@ class SegmentContents:
             self.forms.add(form)
             self._judged(count)
             return ""
-        return self._judge_forms(receipts, records.each())
+        return self._judge_forms(receipts, self._within(records.each()))
+
+    def _within(self, every: Sequence[Record]) -> list[Record]:
+        """Return what lies in the segment, and name what somebody put behind its end."""
+        end = max(receipt.bytes for receipt in self.receipts)
+        nodes, within, behind = self._nodes(every), list[Record](), dict[int, None]()
+        for record in every:
+            if 0 < end <= offset_of(record.place) and node_of(record.form) in nodes:
+                behind[record.place] = None
+            else:
+                within.append(record)
+        where = f"{self.name} ({self.identity})"
+        self.report.changed += [
+            f"{where}: {uid_of(self.identity, place)} was put in behind its end"
+            for place in [*behind][:_MOST_NAMED]
+        ]
+        return within
+
+    def _nodes(self, every: Sequence[Record]) -> set[str]:
+        """Return the nodes that receipts are of; where one names none, all that there are."""
+        nodes = {receipt.source for receipt in self.receipts}
+        others = {node_of(record.form) for record in every} if "" in nodes else set[str]()
+        return {"", *nodes, *others}
 
     def _judge_forms(self, receipts: Collection[Receipt], every: Sequence[Record]) -> str:
         """Judge records that are not simply what every receipt speaks of."""
@@ -76,13 +100,15 @@ class SegmentContents:
             return "the export has no bodies"
         proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
         for receipt in receipts:
-            found = found_for(receipt, self.gaps, every)
+            there = [r for r in every if not 0 < receipt.bytes <= offset_of(r.place)]
+            found = found_for(receipt, self.gaps, there)
             proven.update(found.same)
             if not found.fits:
                 unfit.append((receipt, found))
         if unfit and len(receipts) > 1 and {record.form for record in every} == {""}:
             return "several exporters sent it in forms without a name: export them apart"
         self.forms.update(record.form for record in proven)
+        every = self._without_other_nodes(every, proven)
         places = {record.place: record.form for record in every}
         whys = [self._judge_unfit(*each, proven, places) for each in unfit]
         named = {r for _, found in unfit for r in found.other}
@@ -147,6 +173,23 @@ class SegmentContents:
                 alone.append(record)
         if is_all:
             self._judge_alone(alone)
+
+    def _without_other_nodes(self, every: Sequence[Record], proven: set[Record]) -> list[Record]:
+        """Leave out, and name, what a node sent of which no receipt is.
+
+        Logs that begin with the same line, which is no event, have the same identity.
+        """
+        nodes = self._nodes(every)
+        kept = [r for r in every if r in proven or node_of(r.form) in nodes]
+        if count := len(every) - len(kept):
+            left = set(every).difference(kept)
+            uids = sorted(uid_of(self.identity, record.place) for record in left)
+            self.report.not_judged.append(
+                f"{self.name} ({self.identity}): {counted(count, 'record')} of another node "
+                f"under no receipt ({', '.join(uids[:_MOST_NAMED])}): its log begins with the "
+                "same line and waits for its receipt, or they were put in"
+            )
+        return kept
 
     def _judge_alone(self, alone: Sequence[Record]) -> None:
         """Judge records at places of which no receipt speaks."""

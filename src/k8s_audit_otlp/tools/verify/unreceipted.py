@@ -2,7 +2,8 @@
 
 The newest segment of a log has none until it is rotated. One that ended before a later segment of
 its log began should have one by the time that the later one has its own, or some minutes later:
-else somebody put it in, or what proved it is not there.
+else somebody put it in, or what proved it is not there. So it is with one whose time lies within
+that of another: a log is one file after the other.
 """
 
 import re
@@ -17,12 +18,13 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     source_of,
     text_of,
 )
-from k8s_audit_otlp.tools.verify.exports.uids import UidPlace
+from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, uid_of
 from k8s_audit_otlp.tools.verify.rebuilt_fields import PREFIX, derive
 
 # Of a file's path: its folder, and what all files of its log are called alike.
-_LOG: Final = re.compile(r"(.*/)?(.*?)(?=[-._]*\d|\.log|$).*", re.DOTALL)
+_LOG: Final = re.compile(r"(.*/)?(.*?)(?=[-._]+\d{4}|\.log|\.\d+(\.gz)?$|$).*", re.DOTALL)
 _LATE_NS: Final = 1_800_000_000_000  # a receipt waits for every record, quarantined ones too
+_DISORDER_NS: Final = 900_000_000_000  # events are about in the order of their times
 
 
 @dataclass(slots=True)
@@ -35,6 +37,14 @@ class _Written:
     records: int = 0
 
 
+class _Newest(NamedTuple):
+    """The newest receipt of a chain, and when the first and the last event of it happened."""
+
+    number: int
+    first_ns: int
+    last_ns: int
+
+
 class Unreceipted(NamedTuple):
     """A segment without a receipt; times are in ns since 1970, 0 unknown."""
 
@@ -43,6 +53,15 @@ class Unreceipted(NamedTuple):
     first_ns: int
     last_ns: int
     records: int
+    uid: str  # of the first one
+
+    @property
+    def until_ns(self) -> int:
+        return max(self.first_ns, self.last_ns)
+
+    def lies_within(self, first_ns: int, last_ns: int) -> bool:
+        """Tell whether all of it happened well within that time."""
+        return first_ns + _DISORDER_NS < self.first_ns <= self.until_ns < last_ns - _DISORDER_NS
 
 
 class Segments:
@@ -50,7 +69,7 @@ class Segments:
 
     def __init__(self) -> None:
         self._of: dict[str, _Written] = {}  # by identity
-        self._receipts: dict[str, tuple[int, int]] = {}  # by chain: newest number, its first event
+        self._receipts: dict[str, _Newest] = {}  # by chain
         self._receipted: dict[str, set[str]] = {}  # by chain: identities
 
     def take_event(self, place: UidPlace, item: ExportRecord) -> None:
@@ -68,8 +87,8 @@ class Segments:
     def take_receipt(self, receipt: Receipt) -> None:
         self._receipted.setdefault(receipt.chain, set()).add(receipt.identity)
         if receipt.chain and receipt.first_event_ns and not receipt.replayed:
-            begin = receipt.number, receipt.first_event_ns
-            self._receipts[receipt.chain] = max(self._receipts.get(receipt.chain, (0, 0)), begin)
+            said = _Newest(receipt.number, receipt.first_event_ns, receipt.last_event_ns)
+            self._receipts[receipt.chain] = max(self._receipts.get(receipt.chain, said), said)
 
     def newest_ns(self) -> int:
         """Return the time of the newest event that ends a segment; 0 where none has one."""
@@ -84,6 +103,7 @@ class Segments:
                 _time_of(identity, here.first),
                 _time_of(identity, here.last),
                 here.records,
+                uid_of(identity, here.first[0]),
             )
             for identity, here in self._of.items()
             if identity not in receipted
@@ -91,27 +111,45 @@ class Segments:
 
     def overdue(self, without: Sequence[Unreceipted], newest_ns: int) -> Iterator[str]:
         """Name those of *without* that should have a receipt."""
-        receipted, begun = self._begins(), dict[str, int]()
+        newest, begun = self._newest(), dict[str, int]()
         for each in without:
             if 0 < each.first_ns < newest_ns - _LATE_NS:
                 begun[each.log] = max(each.first_ns, begun.get(each.log, 0))
         for each in without:
-            begins = receipted.get(each.log, [0])  # an exporter may be days behind another
-            later_ns = begun.get(each.log, 0) if each.first_ns >= max(begins) else min(begins)
-            if each.log and 0 < max(each.first_ns, each.last_ns) < later_ns:
-                yield (
-                    f"{counted(each.records, 'record')} of {each.identity} are under no receipt, "
-                    "and a later segment of their log is there: they were put in, their receipt "
-                    "was taken out or waits for a record that the back end fails to take, or the "
-                    "node's clock was set back"
-                )
+            if each.until_ns <= 0:
+                continue
+            if self._is_overdue(each, newest.get(each.log, []), begun.get(each.log, 0)):
+                why = "a later segment of their log is there"
+            elif each.log and any(
+                each.lies_within(other.first_ns, other.last_ns)
+                for other in without
+                if other.log == each.log
+            ):
+                why = "they are of the time of another segment of their log"
+            else:
+                continue
+            yield (
+                f"{counted(each.records, 'record')} of {each.identity}, from {each.uid} on, are "
+                f"under no receipt, and {why}: they were put in, their receipt was taken out or "
+                "waits for a record that the back end fails to take, or the node's clock was set "
+                "back"
+            )
 
-    def _begins(self) -> dict[str, list[int]]:
-        """Return by log when the newest segment began that has a receipt, for each chain."""
-        begins: dict[str, list[int]] = {}
-        for chain, (_, first_ns) in self._receipts.items():
-            begins.setdefault(self.log_of(chain), []).append(first_ns)
-        return begins
+    def _is_overdue(self, each: Unreceipted, newest: Sequence[_Newest], begun_ns: int) -> bool:
+        """*newest*: of each chain of its log; an exporter may be days behind another."""
+        if not each.log:
+            return False
+        if each.first_ns < max((said.first_ns for said in newest), default=0):
+            begun_ns = min(said.first_ns for said in newest)
+        ended_ns = min((said.last_ns for said in newest), default=0)
+        return each.until_ns < max(begun_ns, ended_ns - _DISORDER_NS)
+
+    def _newest(self) -> dict[str, list[_Newest]]:
+        """Return by log the newest receipt of each chain."""
+        newest: dict[str, list[_Newest]] = {}
+        for chain, said in self._receipts.items():
+            newest.setdefault(self.log_of(chain), []).append(said)
+        return newest
 
     def log_of(self, chain: str) -> str:
         """Name the log of a chain's receipts; "" where no event of them tells it."""

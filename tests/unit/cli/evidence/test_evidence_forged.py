@@ -57,6 +57,17 @@ def copy_a_record_to_another_place(rows: Rows) -> None:
     rows.append(row)
 
 
+def put_in_behind_the_end(rows: Rows) -> None:
+    row = dict(events(rows)[3])
+    row[UID] = f"{str(row[UID]).partition('-')[0]}-fffff"
+    rows.append(row)
+
+
+def put_in_behind_the_end_beside_a_replay(rows: Rows) -> None:
+    rows += [{**row, "k8s.audit.replayed": True} for row in events(rows)]
+    put_in_behind_the_end(rows)
+
+
 def double_a_record_with_another_body(rows: Rows) -> None:
     row = dict(events(rows)[3])
     rows.insert(0, {**row, "body": row["body"].replace("get", "delete") + " "})
@@ -219,6 +230,8 @@ FORGERIES: list[tuple[Callable[[Rows], None], set[int], str]] = [
     (edit_bodies_everywhere, {6}, "are not those that were sent"),
     (swap_two_uids, {6}, "was changed"),
     (copy_a_record_to_another_place, {6}, "was put in"),
+    (put_in_behind_the_end, {6}, "-fffff was put in behind its end"),
+    (put_in_behind_the_end_beside_a_replay, {6}, "-fffff was put in behind its end"),
     (double_a_record_with_another_body, {6}, "is there with two contents"),
     (double_it_in_a_form_of_its_own, {6}, "is there with two contents"),
     (claim_that_a_change_was_replayed, {7}, "is there only as a replay sent it"),
@@ -232,7 +245,7 @@ FORGERIES: list[tuple[Callable[[Rows], None], set[int], str]] = [
     (take_out_the_first_receipt_and_an_event, {7}, "older than that are under no receipt"),
     (put_in_a_receipt_without_a_chain, {6}, "was changed"),
     (put_in_a_receipt_of_another_chain, {6}, "was changed"),
-    (put_in_a_receipt_of_more_bytes, {7}, "no seal by a key that was given"),
+    (put_in_a_receipt_of_more_bytes, {6}, "was changed"),
     (put_in_a_segment_without_a_chain, {7}, "in no chain"),
     (cut_the_seals_and_rewrite_the_end, {7}, "not sealed"),
     (reword_a_receipt, {6}, "changed: number"),

@@ -49,9 +49,10 @@ class Export:
             self.segments.take_event(place, item)
         if chain:
             self._numbers[chain] = self._numbers.get(chain, 0) + 1
-            number, first_ns = self._numbers[chain], first * HOUR * 10**9
+            first_ns, last_ns = first * HOUR * 10**9, last * HOUR * 10**9
+            said = Receipt(identity * 16, chain=chain, number=self._numbers[chain])
             self.segments.take_receipt(
-                Receipt(identity * 16, chain=chain, number=number, first_event_ns=first_ns)
+                said._replace(first_event_ns=first_ns, last_event_ns=last_ns)
             )
 
     def overdue(self) -> list[str]:
@@ -89,6 +90,28 @@ def test_what_ended_before_a_later_segment_began_lacks_a_receipt(
 def test_another_log_of_the_node_may_wait_longer(export: Export, path: str) -> None:
     """A quiet one is rotated once in days; where no path is known nobody can tell."""
     export.segment("9", 1, 2, path=path)
+    assert export.overdue() == []
+
+
+@pytest.mark.parametrize("hours", [(112, 113), (118, 118)])
+def test_what_is_of_the_time_of_a_receipt_lacks_one(export: Export, hours: tuple[int, int]) -> None:
+    export.segment("9", *hours)
+    assert export.overdue() == ["9"]
+
+
+def test_of_two_at_once_without_a_receipt_one_was_put_in() -> None:
+    """A log is one file after the other; the newest may begin as the one before it ends."""
+    export = Export()
+    export.segment("1", 100, 109, chain="a")
+    export.segment("2", 109, 140)
+    assert export.overdue() == []
+    export.segment("9", 130, 131)
+    assert export.overdue() == ["9"]
+
+
+def test_logs_that_differ_by_a_number_are_two(export: Export) -> None:
+    export.segment("9", 1, 2, path="/var/log/kubernetes/audit2.log")
+    export.segment("8", 125, 126, path="/var/log/kubernetes/audit-2.log")
     assert export.overdue() == []
 
 

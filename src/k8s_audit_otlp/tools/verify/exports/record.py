@@ -63,11 +63,6 @@ class Receipt(NamedTuple):
         return self.dead_lettered + self.refused
 
     @property
-    def sender(self) -> tuple[str, str]:
-        """Its exporter, and which replay it is of."""
-        return self.exporter, self.chain if self.replayed else ""
-
-    @property
     def weight(self) -> tuple[bool, int, int]:
         """What counts of two of one segment: one in a chain, that of more bytes, more records."""
         return bool(self.chain), self.bytes, self.delivered
