@@ -35,6 +35,8 @@ common:
   ring: {{kvstore: {{store: inmemory}}}}
 querier: {{query_ingesters_within: 0}}
 ingester: {{lifecycler: {{min_ready_duration: 0s, final_sleep: 0s}}}}
+compactor: {{working_directory: {directory}/w, retention_enabled: true, compaction_interval: 1s,
+  delete_request_store: filesystem, delete_request_cancel_period: 0s, retention_delete_delay: 0s}}
 schema_config:
   configs: [{{from: 2020-10-24, store: tsdb, object_store: filesystem, schema: v13,
     index: {{prefix: index_, period: 24h}}}}]

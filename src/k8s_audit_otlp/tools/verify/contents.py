@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
-from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid
+from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
@@ -18,6 +18,7 @@ from k8s_audit_otlp.tools.verify.receipt_records import (
     Records,
 )
 from k8s_audit_otlp.tools.verify.segment_contents import (
+    MOST_NAMED,
     ContentReport,
     SegmentContents,
     two_contents,
@@ -88,10 +89,12 @@ class Contents:
             name = self._receipts[identity][0].name
             known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
             if known:
+                uids = ", ".join(uid_of(identity, record.place) for record in known[:MOST_NAMED])
                 report.not_judged.append(
                     f"{name} ({identity}): {len(known)} records are there a second time in another "
-                    "form, under no receipt: a process that was killed before its configuration "
-                    "changed, an exporter that was taken out, or a replay may have sent them"
+                    f"form, under no receipt ({uids}): a process that was killed before its "
+                    "configuration changed, an exporter that was taken out, or a replay may have "
+                    "sent them, or one of two copies was changed"
                 )
             report.changed += [
                 two_contents(name, identity, r.place) for r in records if r not in known

@@ -18,7 +18,7 @@ from k8s_audit_otlp.tools.verify.receipt_records import (
     node_of,
 )
 
-_MOST_NAMED = 5  # of a kind
+MOST_NAMED = 5  # of a kind
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
     "disordered": "its records came in another order than that of the log",
@@ -84,7 +84,7 @@ class SegmentContents:
         where = f"{self.name} ({self.identity})"
         self.report.changed += [
             f"{where}: {uid_of(self.identity, place)} was put in behind its end"
-            for place in [*behind][:_MOST_NAMED]
+            for place in [*behind][:MOST_NAMED]
         ]
         return within
 
@@ -186,7 +186,7 @@ class SegmentContents:
             uids = sorted(uid_of(self.identity, record.place) for record in left)
             self.report.not_judged.append(
                 f"{self.name} ({self.identity}): {counted(count, 'record')} of another node "
-                f"under no receipt ({', '.join(uids[:_MOST_NAMED])}): its log begins with the "
+                f"under no receipt ({', '.join(uids[:MOST_NAMED])}): its log begins with the "
                 "same line and waits for its receipt, or they were put in"
             )
         return kept
