@@ -64,17 +64,9 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 ) -> None:
     """Compare the log on disk with what arrived at a back end.
 
-    Every segment on disk is compared with the records of an export: what is missing, repeated or
-    foreign; what is not on disk any more, with its receipt. The newest events of the live file are
-    pending until they arrive. What is neither on disk nor in a receipt cannot be judged.
-
-    \b
-    Exit codes:
-      0  complete
-      2  a file that cannot be read, a wrong option, or nothing to compare
-      5  something is missing, or nothing at all has arrived
-      6  an event was put in: it is in no file and no receipt
-      7  none of these, but newest events are pending or a file could not be read
+    Every segment on disk is compared with the records of an export, what is not on disk any more
+    with its receipt. Exit code 6: an event was put in; 5: something is missing; 7: neither, but
+    newest events of the live file are pending, or a file could not be read whole.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -108,8 +100,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         click.echo(json.dumps(as_json_value(report, unread), indent=2))
     else:
         _print(report, unread)
-    code = MISSING if report.lacks else UNPROVEN if report.unproven else 0
-    sys.exit(CHANGED if report.put_in else code)
+    sys.exit(_code_of(report))
+
+
+def _code_of(report: VerifyReport) -> int:
+    if report.put_in:
+        return CHANGED
+    return MISSING if report.lacks else UNPROVEN if report.unproven else 0
 
 
 def _log_asked_for(

@@ -1,5 +1,6 @@
 """Receipts and seals that are taken off the end of an export, beside an agent that was stopped."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -111,3 +112,45 @@ def test_a_chain_that_ended_before_the_range_is_no_alarm(
     result = judged(fixture.folder, [*kept, *theirs], *words)
     assert result.exit_code == 0, result.output
     assert "the agent was killed then, or receipts and seals" in result.output
+
+
+FIRST, LAST = "k8s.audit.segment.first_event_ns", "k8s.audit.segment.last_event_ns"
+
+
+def time_of(event: Row) -> int:
+    when = str(json.loads(event["body"])["stageTimestamp"])
+    return int(datetime.fromisoformat(when).timestamp() * 1e9)
+
+
+def moment(ns: int) -> str:
+    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
+
+
+def test_a_range_that_begins_before_the_first_link_is_not_proven(
+    night: tuple[Fixture, Path],
+) -> None:
+    """The oldest segment is gone without a trace: nothing shows whether it was of that time."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    first = next(row for row in rows if is_receipt(row))
+    identity = str(first["k8s.audit.segment.identity"])
+    kept = [r for r in rows if r is not first and not str(r[UID]).startswith(identity)]
+    words = ("--key", str(key), "--from")
+    start = moment(int(first[FIRST]) - 10**9)
+    assert judged(fixture.folder, rows, *words, start).exit_code == 0
+    result = judged(fixture.folder, kept, *words, start)
+    assert result.exit_code == 7, result.output
+    assert "begins with number 2" in result.output
+
+
+def test_a_range_that_begins_within_a_segment_is_no_alarm(night: tuple[Fixture, Path]) -> None:
+    """As an export of that time has it: receipts are of the time of their last event."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    second = [row for row in rows if is_receipt(row)][1]
+    start = (int(second[FIRST]) + int(second[LAST])) // 2
+    kept = [r for r in rows if not is_receipt(r) or int(r[LAST]) >= start]
+    kept = [r for r in kept if not is_event(r) or time_of(r) >= start]
+    result = judged(fixture.folder, kept, "--key", str(key), "--from", moment(start))
+    assert result.exit_code == 0, result.output
+    assert "reaches beyond the range" in result.output

@@ -1,6 +1,5 @@
 """What somebody does to the export of an honest night: each forgery is found and named."""
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,7 @@ from k8s_audit_otlp.evidence.chain import hash_of
 from k8s_audit_otlp.state.content_hash import Content, digest_of
 from tests.kit.agent import Fixture, exported
 from tests.kit.backend import Backend
-from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
+from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
 
 NUMBER = "k8s.audit.chain.number"
 
@@ -269,45 +268,3 @@ def test_a_forgery_is_found(
     result = judged(fixture.folder, rows, "--key", str(key))
     assert result.exit_code in codes, result.output
     assert words in result.output
-
-
-FIRST, LAST = "k8s.audit.segment.first_event_ns", "k8s.audit.segment.last_event_ns"
-
-
-def time_of(event: Row) -> int:
-    when = str(json.loads(event["body"])["stageTimestamp"])
-    return int(datetime.fromisoformat(when).timestamp() * 1e9)
-
-
-def moment(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
-
-
-def test_a_range_that_begins_before_the_first_link_is_not_proven(
-    night: tuple[Fixture, Path],
-) -> None:
-    """The oldest segment is gone without a trace: nothing shows whether it was of that time."""
-    fixture, key = night
-    rows = exported(fixture.backend)
-    first = next(row for row in rows if is_receipt(row))
-    identity = str(first["k8s.audit.segment.identity"])
-    kept = [r for r in rows if r is not first and not str(r[UID]).startswith(identity)]
-    words = ("--key", str(key), "--from")
-    start = moment(int(first[FIRST]) - 10**9)
-    assert judged(fixture.folder, rows, *words, start).exit_code == 0
-    result = judged(fixture.folder, kept, *words, start)
-    assert result.exit_code == 7, result.output
-    assert "begins with number 2" in result.output
-
-
-def test_a_range_that_begins_within_a_segment_is_no_alarm(night: tuple[Fixture, Path]) -> None:
-    """As an export of that time has it: receipts are of the time of their last event."""
-    fixture, key = night
-    rows = exported(fixture.backend)
-    second = [row for row in rows if is_receipt(row)][1]
-    start = (int(second[FIRST]) + int(second[LAST])) // 2
-    kept = [r for r in rows if not is_receipt(r) or int(r[LAST]) >= start]
-    kept = [r for r in kept if not is_event(r) or time_of(r) >= start]
-    result = judged(fixture.folder, kept, "--key", str(key), "--from", moment(start))
-    assert result.exit_code == 0, result.output
-    assert "reaches beyond the range" in result.output
