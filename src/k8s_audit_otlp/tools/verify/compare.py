@@ -103,9 +103,7 @@ class Comparison:
         self._settle_gaps()
         identity, places = segment.identity, segment.places
         arrived = self._arrived.pop(identity, array("Q"))
-        unknown_from = self._join_parts(identity, places, arrived)
-        if segment.live or segment.damage:
-            unknown_from = min(unknown_from, places[-1] if places else 0)
+        cut = self._join_parts(identity, places, arrived)
         if not segment.wanted:
             self._receipts.pop(identity, None)
             self._gaps.pop(identity, None)
@@ -132,6 +130,7 @@ class Comparison:
         if segment.begin == 0:
             self._hold_against_receipt(found)
         if found.foreign:
+            told_of |= lowest >= cut
             self._excuse_foreign(found, segment, offset_of(lowest), told_of=told_of)
         self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
         if segment.damage and not (told_of or found.receipt):
@@ -170,26 +169,26 @@ class Comparison:
             self._report.unjudged.append(line)
         found.foreign, found.foreign_uids = 0, []
 
-    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> None:
+    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> int:
         """Add what arrived as `<identity>.2` and so on, where that is a part of this file.
 
-        Return where the first of them begins: what arrived before the cut may be gone from there.
+        Return where the first of them begins: what lay there before the cut is gone.
 
         A log that was cut and written on is one file here and several segments to the agent. Their
         records lie behind the beginning of the file; those of another segment that happens to
         begin with the same event do not.
         """
-        begin = NOTHING
+        cut = NOTHING
         for name in [n for n in self._arrived if n.rpartition(".")[0] == identity]:
             part = self._arrived[name]
             if places and min(part) > places[0] and all(_holds(places, p) for p in part):
-                begin = min(begin, *part)
+                cut = min(cut, *part)
                 arrived.extend(self._arrived.pop(name))
                 self._gaps.setdefault(identity, []).extend(self._gaps.pop(name, []))
                 own, other = self._receipts.get(identity), self._receipts.pop(name, None)
                 if own is not None and other is not None:
                     self._receipts[identity] = own.with_part(other)
-        return begin
+        return cut
 
     def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
         gaps = self._gaps.pop(found.identity, [])
