@@ -22,9 +22,9 @@ _FOOTER = (
 )
 _PROVES = (
     (
-        "Every segment (file) of the audit log has a receipt: how many of its records were "
-        "delivered, the SHA-256 of its bytes, and a hash over the uid and body of every "
-        "delivered record."
+        "Every segment (file) of the audit log gets a receipt once the log has rotated and all of "
+        "it was sent: how many of its records were delivered, the SHA-256 of its bytes, and a hash "
+        "over the uid and body of every delivered record."
     ),
     (
         "Attributes, time and severity beside a body are made of it. They are made here again, and "

@@ -119,20 +119,19 @@ class Segments:
             if each.until_ns <= 0:
                 continue
             if self._is_overdue(each, newest.get(each.log, []), begun.get(each.log, 0)):
-                why = "a later segment of their log is there"
+                why = "a later segment of its log is there"
             elif each.log and any(
                 each.lies_within(other.first_ns, other.last_ns)
                 for other in without
                 if other.log == each.log
             ):
-                why = "they are of the time of another segment of their log"
+                why = "it is of the time of another segment of its log"
             else:
                 continue
             yield (
-                f"{counted(each.records, 'record')} of {each.identity}, from {each.uid} on, are "
-                f"under no receipt, and {why}: they were put in, their receipt was taken out or "
-                "waits for a record that the back end fails to take, or the node's clock was set "
-                "back"
+                f"{each.identity}: {counted(each.records, 'record')}, from {each.uid} on, under "
+                f"no receipt, and {why}: put in, or the receipt was taken out or waits for a "
+                "record that the back end fails to take, or the node's clock was set back"
             )
 
     def _is_overdue(self, each: Unreceipted, newest: Sequence[_Newest], begun_ns: int) -> bool:

@@ -97,7 +97,8 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
         return f"{links}; not sealed"
     sealed = f"sealed up to {chain.sealed} at {time_of(chain.sealed_ns)} by {chain.sealed_by}"
     wait = ", as the next seal is not due yet" if chain.waits else ""
-    return f"{links}; {sealed}, {max(0, chain.last - chain.sealed)} after it are not{wait}"
+    after = max(0, chain.last - chain.sealed)
+    return f"{links}; {sealed}, {after} without a seal after it{wait}"
 
 
 def held_records(contents: ContentReport) -> str:

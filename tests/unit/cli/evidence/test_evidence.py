@@ -61,7 +61,7 @@ def test_what_a_real_agent_sent_is_complete_sound_and_sealed(sealed: Fixture) ->
     assert chain["last"] == chain["sealed"] >= 3
     text = judged(sealed, exported(sealed.backend), "--key", key).output
     assert "sealed up to" in text
-    assert f" by {chain['sealed_by']}, 0 after it" in text
+    assert f" by {chain['sealed_by']}, 0 without a seal after it" in text
     assert "sound: the chain holds" in text
     assert "newest seal" not in text
     late = judged(sealed, exported(sealed.backend), "--key", key, "--to", "2100-01-01")

@@ -47,7 +47,7 @@ def test_a_seal_that_is_not_due_yet_is_no_alarm(
     fixture: Fixture, wait_for: Callable[[Callable[[], object]], None]
 ) -> None:
     """A first link is sealed at once, and so is what a killed process left."""
-    key, words = with_key(fixture), "1 after it are not, as the next seal is not due yet"
+    key, words = with_key(fixture), "1 without a seal after it, as the next seal is not due yet"
     fixture.write(5)
     file = fixture.folder / "agent.yaml"
     file.write_text(fixture.text())
