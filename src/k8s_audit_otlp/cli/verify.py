@@ -176,7 +176,6 @@ def _compare(
 def as_json_value(report: VerifyReport, unread: int) -> dict[str, Any]:
     return {
         "complete": report.complete,
-        "changed": report.changed,
         **{column: report.total(column) for column in _COLUMNS},
         "foreign": report.foreign,
         "put_in": report.put_in,
@@ -269,9 +268,6 @@ def _tell(segment: SegmentReport) -> None:
         echo(f"{name}: its newest {counted(segment.pending, 'event')}: not there yet, pending")
     if segment.told:
         echo(f"{name}: the agent told of a gap that holds {segment.told} of the missing")
-    if segment.foreign_uids:
-        more = " …" if segment.foreign > len(segment.foreign_uids) else ""
-        echo(f"{name}: put in {', '.join(segment.foreign_uids)}{more}")
     if segment.missing_uids:
         more = " …" if segment.missing > len(segment.missing_uids) else ""
         echo(f"{name}: missing {', '.join(segment.missing_uids)}{more}")

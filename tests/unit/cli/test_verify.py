@@ -158,25 +158,7 @@ def test_json_holds_every_count(audit_log: Path, uids: list[str], tmp_path: Path
     assert strange in found["put_in"][0]
     assert [s["events"] for s in found["segments"]] == [30, 30, 30]
     assert found["segments"][0]["missing_uids"] == [uids[0]]
-
-
-def test_an_event_that_kube_apiserver_did_not_write_is_exit_code_6(
-    audit_log: Path, uids: list[str], tmp_path: Path
-) -> None:
-    """At a place of a segment where none begins, or under no uid of ours; another text is none."""
-    export, strange = tmp_path / "export", uids[0].partition("-")[0] + "-1"
-    event = {"body": '{"kind":"Event","apiVersion":"audit.k8s.io/v1"}'}
-    for uid, beside, code, said in (
-        (strange, {}, 6, f"put in {strange}"),
-        ("x-1", event, 6, "1 audit event under no uid that an agent gives"),
-        ("x-1", {"body": "hello"}, 0, "complete: 90 events on disk, 90 arrived"),
-    ):
-        rows = [{"log.record.uid": uid} for uid in uids] + [{"log.record.uid": uid, **beside}]
-        export.write_text("\n".join(map(json.dumps, rows)))
-        done = verify(audit_log, "--against", str(export))
-        assert done.returncode == code, done.stdout
-        assert said in done.stdout
-        assert ("\nCHANGED: 90 events" in done.stdout) == (code == 6)
+    assert found["complete"] is False
 
 
 def test_the_live_file_may_be_left_out(audit_log: Path, uids: list[str], tmp_path: Path) -> None:

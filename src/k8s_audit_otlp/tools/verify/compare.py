@@ -27,7 +27,9 @@ from k8s_audit_otlp.tools.verify.exports.uids import (
     read_uid,
     uid_of,
 )
-from k8s_audit_otlp.tools.verify.report import EXAMPLES, SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
+
+EXAMPLES = 5  # uids that are named for each segment
 
 
 class Comparison:
@@ -87,7 +89,6 @@ class Comparison:
             self._replayed.add(receipt.identity)
         elif not is_notice(uid):
             report.unknown += 1
-            report.strays += own is not None and is_event(own)
             return
         report.notices += 1
 
@@ -135,9 +136,6 @@ class Comparison:
         self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
         if segment.damage and not (told_of or found.receipt):
             self._report.unjudged.append(f"{segment.name} {segment.damage}")
-        elif gone and not segment.damage:
-            why = f"{counted(gone, 'record')} of it from where it was cut, or behind its end"
-            self._report.unjudged.append(f"{segment.name}: {why}")
         self._report.segments.append(found)
 
     def _excuse_foreign(
@@ -277,24 +275,6 @@ class Comparison:
             told = counted(found.gaps, "gap")
             found.remarks.append(f"{told} told by the agent: events of it are lost")
         return found
-
-
-def _count(
-    found: SegmentReport, places: "array[int]", arrived: Iterable[int]
-) -> tuple[bytearray, "array[int]"]:
-    """Count what arrived; return which of *places* were seen, and what is at none of them."""
-    seen, others = bytearray(len(places)), array("Q")
-    for place in arrived:
-        index = bisect_left(places, place)
-        if index == len(places) or places[index] != place:
-            others.append(place)
-        elif seen[index]:
-            found.repeated += 1
-        else:
-            seen[index] = 1
-            found.arrived += 1
-    found.missing = len(places) - found.arrived
-    return seen, others
 
 
 def _ascends(places: "array[int]") -> bool:

@@ -4,9 +4,6 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
-from k8s_audit_otlp.tools.verify.exports.uids import uid_of
-
-EXAMPLES = 5  # uids that are named for each segment
 
 
 @dataclass(slots=True)
@@ -36,10 +33,6 @@ class SegmentReport:
         if self.receipt is None or self.events < 0:
             return 0
         return min(self.missing, self.receipt.dropped)
-
-    @property
-    def is_remarkable(self) -> bool:
-        return bool(self.remarks or self.unaccounted or self.gaps or self.foreign)
 
     @property
     def unaccounted(self) -> int:
@@ -90,11 +83,6 @@ class VerifyReport:
                 f"or sent by another program: {_first(self.strays, self.stray_uids)}"
             )
         return lines
-
-    @property
-    def changed(self) -> bool:
-        """Something is there that kube-apiserver did not write."""
-        return bool(self.total("foreign") or self.strays)
 
     @property
     def lacks(self) -> bool:
