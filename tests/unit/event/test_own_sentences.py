@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
-from k8s_audit_otlp.event.secrets.messages import values_in
+from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 
 OUTSIDE = Redactor()._outside
@@ -62,7 +62,7 @@ def test_names_leave_in_a_sentence_and_secrets_do_not(sentence: str, name: str) 
 def test_other_sentences_are_none_of_the_apiservers_own() -> None:
     """Each goes to the cleaner as it stands."""
     for text in ("", "x", 'Invalid value: "x"', 'secrets "a" not found: password "b"', "a" * 300):
-        assert values_in(text) is None
+        assert quoted_in(text) is None
 
 
 parameter = st.sampled_from((

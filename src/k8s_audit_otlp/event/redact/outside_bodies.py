@@ -17,9 +17,15 @@ from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
-from k8s_audit_otlp.event.secrets.messages import values_in
+from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
-from k8s_audit_otlp.event.secrets.text import clean, clean_forms, clean_message, clean_of_object
+from k8s_audit_otlp.event.secrets.text import (
+    clean,
+    clean_forms,
+    clean_message,
+    clean_of_object,
+    clean_of_user,
+)
 from k8s_audit_otlp.event.secrets.uri import clean_uri
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
@@ -66,8 +72,10 @@ class OutsideBodies:
         # Of annotations and of `user.extra`: clients choose them.
         self._free_names = Verdicts(self._says_more, most=_MAX_KEPT, longest=_LONGEST_KEPT)
         # Of an answer: reasons and kinds, and what the apiserver's own sentences quote.
-        judge_value = partial(self._leaves, "responseStatus")
-        self._values = Verdicts(judge_value, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+        self._values, self._users_left = (
+            Verdicts(partial(self._leaves, owner), most=_MAX_KEPT, longest=_LONGEST_KEPT)
+            for owner in ("responseStatus", "user")
+        )
 
     def changes(self, name: bytes, value: bytes) -> bool:
         """Tell whether anything in a member of an event is to be redacted.
@@ -81,10 +89,12 @@ class OutsideBodies:
         """Tell whether a text of the member *owner* leaves as it is."""
         if owner != "responseStatus":
             return self._leaves(owner, text)
-        values = values_in(text)
-        if values is None and len(text) > _LONGEST_NAME:
-            return self._leaves(owner, text)
-        return all(map(self._values.__getitem__, (text,) if values is None else values))
+        quoted = quoted_in(text)
+        if quoted is not None:
+            return self._users_left[quoted.user] and all(
+                map(self._values.__getitem__, quoted.values)
+            )
+        return self._leaves(owner, text) if len(text) > _LONGEST_NAME else self._values[text]
 
     def _leaves(self, owner: str, text: str) -> bool:
         return self.text(owner, owner, text, Findings(BodyContext())) == text
@@ -164,14 +174,20 @@ class OutsideBodies:
                 found.fired.add("text")
         for user in found.users() if self._users else ():
             text = text.replace(f'"{user}"', f'"{self._pseudonym(user)}"')
-        return self._free(text, found, clean_message)
+        quoted = quoted_in(text)
+        if quoted is None or not quoted.user:
+            return self._free(text, found, clean_message)
+        before, after = text.split(f'User "{quoted.user}"', 1)
+        user = self._free(quoted.user, found, clean_of_user)
+        new = self._free(f'{before}User ""{after}', found, clean_message)
+        return new.replace('User ""', f'User "{user}"', 1)
 
     def _user(self, name: str, text: str, found: Findings) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
             return found.noted("users", text, self._pseudonym(text))
         if self._free_names[name] and "key" not in self._rules.off:
             return found.noted("key", text, self._replacement(text))
-        return self._free(text, found)
+        return self._free(text, found, clean_of_user)
 
     def _annotation(self, name: str, text: str, found: Findings) -> str:
         if name.startswith(PATCH_ANNOTATION) and "patch-annotation" not in self._rules.off:

@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object
+from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_subject, clean_of_user
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     is_key,
@@ -31,6 +31,7 @@ _UNTOLD = re.compile(
     rb"[0-9a-fA-F:TZ.+-]*"
 )  # uids, times, digests: without a name they tell nothing
 _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
+_OF_USERS = (b"user", b"username", b"uid")
 
 
 class KnownTexts(set[bytes]):
@@ -112,7 +113,9 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
     if of_member in _NAMES_OF_OBJECTS:
-        cleaner = clean_of_object
+        cleaner = clean_of_subject
+    elif of_member in _OF_USERS:
+        cleaner = clean_of_user
     new = cleaner(text, scan.replacement)
     if new != text:
         scan.set(place, piece_of(new), "text")

@@ -24,8 +24,8 @@ from k8s_audit_otlp.event.secrets.needles import (
 from k8s_audit_otlp.event.secrets.steps import Ready, Step
 
 _STEPS: Final = (
-    *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.STEPS, *commands.STEPS_IN_TEXT),
-    *(*messages.STEPS, *messages.STEPS_IN_PROSE, *drawn.STEPS),
+    *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.GENERATED_WORDS, *forms.STEPS),
+    *(*commands.STEPS_IN_TEXT, *messages.STEPS, *messages.STEPS_IN_PROSE, *drawn.STEPS),
 )
 _FORM_NEEDLES: Final = (
     *(needle for step in _STEPS for needle in step.needles),

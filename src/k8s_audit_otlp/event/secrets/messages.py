@@ -4,7 +4,7 @@ Which text a message can be is told by upstream's source.
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
@@ -87,7 +87,8 @@ _NAMED = r'[a-z0-9-]{1,63}s(?:\.[a-z0-9.-]{1,190})?(?: "([^"\\]*)")?'
 _OWN_SENTENCES = tuple(
     re.compile(sentence).fullmatch
     for sentence in (
-        _NAMED + r' is forbidden: User "([^"\\]*)" cannot [a-z]{1,20} resource "([^"\\]*)" in API '
+        _NAMED
+        + r' is forbidden: User "(?P<user>[^"\\]*)" cannot [a-z]{1,20} resource "([^"\\]*)" in API '
         r'group "([^"\\]*)" (?:in the namespace "([^"\\]*)"|at the cluster scope)',
         _NAMED + r" (?:not found|already exists)",
         r"Operation cannot be fulfilled on " + _NAMED + r": the object has been modified; please "
@@ -96,14 +97,23 @@ _OWN_SENTENCES = tuple(
 )
 
 
-def values_in(text: str) -> list[str] | None:
+class Quoted(NamedTuple):
+    """What a sentence quotes: of an object, and the one who asked."""
+
+    values: list[str]
+    user: str
+
+
+def quoted_in(text: str) -> Quoted | None:
     """Return what a sentence of kube-apiserver's own quotes; None of any other text.
 
     Nothing in such a sentence tells something about a value, so each may be judged on its own.
     """
     for sentence in _OWN_SENTENCES:
         if found := sentence(text):
-            return [value for value in found.groups() if value]
+            of_user = found.re.groupindex.get("user")
+            values = [v for i, v in enumerate(found.groups(), 1) if v and i != of_user]
+            return Quoted(values, found[of_user] if of_user else "")
     return None
 
 

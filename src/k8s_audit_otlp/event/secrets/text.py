@@ -25,6 +25,7 @@ _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))
+_GENERATED = ready(forms.GENERATED_WORDS)
 _TOKEN_BITS = bits_of(needle for step in forms.TOKENS for needle in step.needles)
 _STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS))
 _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
@@ -50,14 +51,25 @@ def clean_of_object(name: str, replacement: Replacement) -> str:
     return (clean if odd else clean_forms)(name, replacement)
 
 
-def _clean(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FBT001 - positional for the cache
+def clean_of_user(text: str, replacement: Replacement) -> str:
+    """Clean what says who someone is: what identity providers generate stays."""
+    return _clean(text, replacement, prose=False, is_id=True)
+
+
+def clean_of_subject(name: str, replacement: Replacement) -> str:
+    """Clean the name of an object that may be someone's: a subject of a binding."""
+    odd = any(map(name.__contains__, NOT_IN_NAMES))
+    return clean_of_user(name, replacement) if odd else clean_forms(name, replacement, is_id=True)
+
+
+def _clean(text: str, replacement: Replacement, prose: bool, *, is_id: bool = False) -> str:  # noqa: FBT001 - positional for the cache
     found = needles_in(text)
     if not holds(found, text):
         return text
     plain = _without_escapes(text)
     if plain is not text:
         found |= needles_in(plain)
-    new = cleaned(plain, found, replacement, prose=prose)
+    new = cleaned(plain, found, replacement, prose=prose, is_id=is_id)
     text = text if new == plain else new
     if found & _IN_BASE64:
         text = _BASE64.sub(partial(_base64, replacement), text)
@@ -94,25 +106,30 @@ def _without_escapes(text: str) -> str:
     return text
 
 
-def clean_forms(text: str, replacement: Replacement) -> str:
+def clean_forms(text: str, replacement: Replacement, *, is_id: bool = False) -> str:
     """Take only what shows itself by its form, not what stands behind a name and a sign."""
     found = needles_in(text)
-    return _without_forms(text, found, replacement) if holds(found, text) else text
+    return _without_forms(text, found, replacement, is_id=is_id) if holds(found, text) else text
 
 
-def _without_forms(text: str, found: int, replacement: Replacement) -> str:
+def _without_forms(text: str, found: int, replacement: Replacement, *, is_id: bool) -> str:
     """Replace what is found by its form; *found* are the needles that the text holds."""
     text = apply(_SHOWN_WHOLE, text, found, replacement)
     if found & _TOKEN_BITS:
         text = apply(_TOKENS, text, found, replacement)
+    if not is_id:
+        text = apply(_GENERATED, text, found, replacement)
     return apply(_FORMS, text, found, replacement)
 
 
-def cleaned(text: str, found: int, replacement: Replacement, *, prose: bool = False) -> str:
+def cleaned(
+    text: str, found: int, replacement: Replacement, *, prose: bool = False, is_id: bool = False
+) -> str:
     """Do what `clean` does to a text as it stands; *found* are the needles that it holds."""
     if prose:
         text = apply(_STEPS_IN_PROSE, text, found, replacement)
-    text = apply(_STEPS, _without_forms(text, found, replacement), found, replacement)
+    text = _without_forms(text, found, replacement, is_id=is_id)
+    text = apply(_STEPS, text, found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 
