@@ -175,12 +175,10 @@ bytes_of(Part part)
 PyObject *
 quick_read(PyObject *Py_UNUSED(module), PyObject *line)
 {
-    Part parts[PARTS];
-    char *start;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(line, &start, &size) < 0)
+    Part parts[PARTS], whole;
+    if (!part_of(line, &whole))
         return NULL;
-    if (!read_parts(start, size, parts))
+    if (!read_parts(whole.start, whole.end - whole.start, parts))
         Py_RETURN_NONE;
     PyObject *read = PyTuple_New(PARTS);
     for (int i = 0; read && i < PARTS; i++) {
@@ -202,15 +200,14 @@ line_end(const char *at, const char *end)
 PyObject *
 quick_paths(PyObject *Py_UNUSED(module), PyObject *data)
 {
-    char *at;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(data, &at, &size) < 0)
+    Part whole;
+    if (!part_of(data, &whole))
         return NULL;
     PyObject *found = PySet_New(NULL);
-    const char *end = at + size, *next;
-    for (const char *line = at; found && line < end; line = next + 1) {
+    const char *next;
+    for (const char *line = whole.start; found && line < whole.end; line = next + 1) {
         Part parts[PARTS] = {{NULL, NULL}};
-        next = line_end(line, end);
+        next = line_end(line, whole.end);
         if (!head(line, next, parts))
             continue;
         PyObject *path = bytes_of(parts[PATH]);
@@ -224,15 +221,14 @@ quick_paths(PyObject *Py_UNUSED(module), PyObject *data)
 PyObject *
 quick_all_begin_so(PyObject *Py_UNUSED(module), PyObject *data)
 {
-    char *at;
-    Py_ssize_t size;
-    if (PyBytes_AsStringAndSize(data, &at, &size) < 0)
+    Part whole;
+    if (!part_of(data, &whole))
         return NULL;
-    const char *end = at + size, *next = at;
+    const char *next = whole.start;
     do {
-        if (!AFTER(next, end, "{\"kind\":\"Event\""))
+        if (!AFTER(next, whole.end, "{\"kind\":\"Event\""))
             Py_RETURN_FALSE;
-        next = memchr(next, '\n', end - next);
-    } while (next && ++next < end);
+        next = memchr(next, '\n', whole.end - next);
+    } while (next && ++next < whole.end);
     Py_RETURN_TRUE;
 }
