@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     is_environment,
     judge,
     may_name_drawn,
-    of_reference,
+    refers_to_credential,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -106,8 +106,7 @@ class Names(Verdicts[bytes, Action]):
             return Action.NONE if off else action
         if verdict is KeyVerdict.HARMLESS and may_name_drawn(name):
             return Action.DRAWN
-        owner = of_reference(name) if found & NAMES else name
-        if owner != name and judge(owner) is KeyVerdict.CREDENTIAL:
+        if found & NAMES and refers_to_credential(name):
             return Action.REFERENCE
         return Action(int(verdict))
 

@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     judge,
     may_name_drawn,
     names_one_value,
+    names_or_tells,
 )
 from k8s_audit_otlp.event.secrets.values import (
     PLACEHOLDER,
@@ -166,7 +167,9 @@ def table(scan: Scan, key: int) -> None:
     if pieces[key + 1][:2] != b":[" or "key" in scan.off:
         return
     named = [p + 2 for p in range(key + 2, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
-    columns = {n: name for n, name in enumerate(text_of(pieces[p]) for p in named) if _tells(name)}
+    columns = {
+        n: name for n, name in enumerate(text_of(pieces[p]) for p in named) if names_or_tells(name)
+    }
     if not columns:
         return
     for row in range(end, len(pieces) - 1, 2):
@@ -177,10 +180,6 @@ def table(scan: Scan, key: int) -> None:
                 if column in columns and _is_cell(columns[column], value):
                     scan.mask(cell, "key")
                 column += pieces[cell + 1].count(b",")
-
-
-def _tells(name: str) -> bool:
-    return judge(name) is KeyVerdict.CREDENTIAL or may_name_drawn(name)
 
 
 def _is_cell(column: str, value: str) -> bool:

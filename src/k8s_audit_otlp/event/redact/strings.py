@@ -6,6 +6,7 @@ is new in a body is looked at.
 
 import re
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -15,7 +16,7 @@ from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_subject, clean_of_user
+from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object, clean_of_user
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     is_key,
@@ -113,7 +114,7 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
     if of_member in _NAMES_OF_OBJECTS:
-        cleaner = clean_of_subject
+        cleaner = partial(clean_of_object, is_id=True)
     elif of_member in _OF_USERS:
         cleaner = clean_of_user
     new = cleaner(text, scan.replacement)

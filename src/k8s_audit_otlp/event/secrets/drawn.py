@@ -13,8 +13,8 @@ from string import digits
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     judge,
-    may_name_drawn,
     names_one_value,
+    names_or_tells,
     says_drawn,
     words_of,
 )
@@ -108,7 +108,7 @@ def _say_credential(said: str) -> bool:
 
 def tells(step: str) -> bool:
     """Tell a step of an address behind which a credential may stand."""
-    return step in _TELLING_STEPS or may_name_drawn(step) or judge(step) is KeyVerdict.CREDENTIAL
+    return step in _TELLING_STEPS or names_or_tells(step)
 
 
 def without_drawn(text: str, replacement: Replacement) -> str:

@@ -87,13 +87,13 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a generator made, also as a step of a path; not what is called an id."""
-    if match["word"] is None:
+    word = match["word"]
+    if word is None or _is_id(match):
         return match[0]
-    steps = match["word"].split("/")
-    if any(map(is_generated, steps)) and not _is_id(match):
+    steps = word.split("/")
+    if any(map(is_generated, steps)):
         return "/".join(replacement(step) if is_generated(step) else step for step in steps)
-    masks = is_generated(match[0]) and not _is_id(match)
-    return replacement(match[0]) if masks else match[0]
+    return replacement(word) if is_generated(word) else word
 
 
 def _is_id(match: re.Match[str]) -> bool:

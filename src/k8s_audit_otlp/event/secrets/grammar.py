@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Final
 
 _LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
+_REFERRING_END: Final = re.compile(r"[_-]?(?:Ref|ref|From|from)(?:erence)?\Z")
 MAX_KEY_CHARS: Final = 512  # nobody names a credential in a longer word; bounds the work per name
 
 
@@ -133,9 +134,15 @@ def is_reference(name: str) -> bool:
     return words[-2:] not in _CREDENTIAL_ENDINGS
 
 
-def of_reference(name: str) -> str:
-    """Return what a name refers to: `secret` of `secretRef`; the value may stand there instead."""
-    return re.sub(r"[_-]?(?:Ref|ref|From|from)(?:erence)?\Z", "", name[-_LONGEST_KEPT:])
+def refers_to_credential(name: str) -> bool:
+    """Tell a name as `secretRef`: the credential itself may stand there instead."""
+    owner = _REFERRING_END.sub("", name[-_LONGEST_KEPT:])
+    return owner != name and judge(owner) is KeyVerdict.CREDENTIAL
+
+
+def names_or_tells(name: str) -> bool:
+    """Tell a name that says credential, or of which what looks drawn is one."""
+    return judge(name) is KeyVerdict.CREDENTIAL or may_name_drawn(name)
 
 
 def judge(name: str) -> KeyVerdict:

@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     judge,
     may_name_drawn,
     names_many,
-    of_reference,
+    refers_to_credential,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
@@ -127,10 +127,8 @@ def _verdict(name: str, of_map: KeyVerdict | None) -> KeyVerdict | None:
 
 def _map_of_reference(text: str, match: re.Match[str]) -> re.Match[str] | None:
     """Return the map below a name such as `secretRef`, in which the secret may stand itself."""
-    owner = of_reference(match["name"])
-    if owner == match["name"] or judge(owner) is not KeyVerdict.CREDENTIAL:
-        return None
-    return _map_below(text, match, match.end())
+    refers = refers_to_credential(match["name"])
+    return _map_below(text, match, match.end()) if refers else None
 
 
 def _map_below(text: str, match: re.Match[str], start: int) -> re.Match[str] | None:

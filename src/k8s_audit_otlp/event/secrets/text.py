@@ -45,21 +45,19 @@ def clean_message(text: str, replacement: Replacement) -> str:
     return clean(text, replacement, prose=True)
 
 
-def clean_of_object(name: str, replacement: Replacement) -> str:
-    """Clean what should be the name of an object: by its form alone where it can be one."""
-    odd = any(map(name.__contains__, NOT_IN_NAMES))
-    return (clean if odd else clean_forms)(name, replacement)
+def clean_of_object(name: str, replacement: Replacement, *, is_id: bool = False) -> str:
+    """Clean what should be the name of an object: by its form alone where it can be one.
+
+    *is_id*: or of someone, as `clean_of_user` does: a subject of a binding.
+    """
+    if not any(map(name.__contains__, NOT_IN_NAMES)):
+        return clean_forms(name, replacement, is_id=is_id)
+    return (clean_of_user if is_id else clean)(name, replacement)
 
 
 def clean_of_user(text: str, replacement: Replacement) -> str:
     """Clean what says who someone is: what identity providers generate stays."""
     return _clean(text, replacement, prose=False, is_id=True)
-
-
-def clean_of_subject(name: str, replacement: Replacement) -> str:
-    """Clean the name of an object that may be someone's: a subject of a binding."""
-    odd = any(map(name.__contains__, NOT_IN_NAMES))
-    return clean_of_user(name, replacement) if odd else clean_forms(name, replacement, is_id=True)
 
 
 def _clean(text: str, replacement: Replacement, prose: bool, *, is_id: bool = False) -> str:  # noqa: FBT001 - positional for the cache
