@@ -47,9 +47,10 @@ def match(
         return SegmentMatch.DIFFERENT
     if elsewhere:
         return _beside(segment, own, other, live=live)
-    if other.compressed:
+    if other.compressed and not _is_longer(other, own):
         return SegmentMatch.COMPRESSED
-    return SegmentMatch.SAME if _holds_all(segment, own, other) else SegmentMatch.DIFFERENT
+    same = verified(other, marks)[1] if other.compressed else _holds_all(segment, own, other)
+    return SegmentMatch.SAME if same else SegmentMatch.DIFFERENT
 
 
 def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> SegmentMatch:
@@ -58,12 +59,17 @@ def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> Segm
     Of a log and its copy the log goes on; of two backups, the one that was put back and written to
     holds more. A log with more than the open file but less than was known goes its own way.
     """
-    longer = (other.length() or 0) > (own.length() or 0)
     if live and _holds_all(segment, own, other):
         return SegmentMatch.SAME
-    if not longer or segment.live:
+    if segment.live or not _is_longer(other, own):
         return SegmentMatch.DUPLICATE
     return SegmentMatch.DIFFERENT if live else SegmentMatch.SAME
+
+
+def _is_longer(other: Source, own: Source) -> bool:
+    if not own.compressed and other.promises(own.stat().st_size):
+        return False  # it is not unpacked to see that
+    return (other.length() or 0) > (own.length() or 0)
 
 
 def _holds_all(segment: Segment, own: Source, other: Source) -> bool:

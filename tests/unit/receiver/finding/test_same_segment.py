@@ -69,6 +69,7 @@ def test_a_packed_file_holds_a_segment_without_a_file(source: Callable[..., Any]
     [
         (DATA, True, False, False, SegmentMatch.COMPRESSED),  # the plain file is open and unlinked
         (DATA[:700], True, False, False, SegmentMatch.COMPRESSED),  # and the twin not yet whole
+        (DATA + b"more\n", True, False, False, SegmentMatch.SAME),  # a copy, written to and packed
         (DATA, False, False, True, SegmentMatch.SAME),  # an editor put a copy in its place
         (DATA[:700], False, False, True, SegmentMatch.DIFFERENT),  # and left something out
         (DATA, False, True, False, SegmentMatch.DUPLICATE),  # logrotate's, before it cuts

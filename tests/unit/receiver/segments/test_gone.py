@@ -44,6 +44,24 @@ def test_a_directory_that_is_moved_away_and_back_is_waited_for(
     assert receiver.gaps == []
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_directory_on_another_disk_is_read_on_though_its_log_was_packed_since(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, kept: bool
+) -> None:
+    """What came after the copy is in the backup alone, whether or not the original is kept."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    original = live.rename(live.parent.with_name("original"))
+    append(live, original.read_bytes(), event(1))
+    if not kept:
+        original.unlink()
+    compress_in_place(rotate(live, 2))
+    append(live, event(2))
+    assert receiver.drain() == [event(1), event(2)]
+    assert receiver.gaps == []
+
+
 def test_what_is_no_file_is_not_said_to_be_absent(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
