@@ -18,6 +18,7 @@ from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
+_MARKS = 4  # kept of what all have settled: a restored copy that was written on may end before one
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 
 
@@ -238,7 +239,7 @@ class KnownSegments:
                 continue
             with self.lock:
                 segment.release()
-                segment.state.marks, segment.state.lines = segment.state.marks[:1], b""
+                segment.state.marks, segment.state.lines = segment.state.marks[:_MARKS], b""
                 if segment.name is None:
                     segment.state.gone = True
 

@@ -44,6 +44,28 @@ def test_a_directory_that_is_moved_away_and_back_is_waited_for(
     assert receiver.gaps == []
 
 
+def test_an_older_copy_that_was_written_on_and_packed_is_not_what_was_read(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """A log directory from a backup: the file ends before the one that was read did."""
+    old = [event(number, 900) for number in range(40)]
+    append(live, *old)
+    receiver = receive()
+    assert receiver.drain() == old
+    backup = rotate(live, 1)
+    append(live, event(50))
+    assert receiver.drain() == [event(50)]
+    receiver.drain()
+    backup.unlink()
+    new = [event(number, 900) for number in range(60, 79)]
+    live.write_bytes(b"".join(old[:20] + new))
+    compress_in_place(rotate(live, 2))
+    append(live, event(90))
+    got = receive(receiver).drain()
+    assert [line for line in got if line in new] == new
+    assert got[-1] == event(90)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_directory_on_another_disk_is_read_on_though_its_log_was_packed_since(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, kept: bool

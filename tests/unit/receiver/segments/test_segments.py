@@ -116,12 +116,12 @@ def test_a_backup_was_closed_when_it_was_first_seen_as_one(
     assert segment.state.closed_ns == closed_ns == int((clock.now - 5) * 1e9)
 
 
-def test_of_what_is_settled_the_farthest_mark_is_enough(known: KnownSegments, add: Add) -> None:
-    """It names the file; marks on the way to it would fill the manifest."""
+def test_of_what_is_settled_the_farthest_marks_are_enough(known: KnownSegments, add: Add) -> None:
+    """They name the file; all those on the way to them would fill the manifest."""
     segment = add()
-    segment.state.marks = [(10, "far"), (5, "near")]
+    segment.state.marks = [(place, "mark") for place in range(10, 0, -1)]
     known.release_done()
-    assert segment.state.marks == [(10, "far")]
+    assert [place for place, _ in segment.state.marks] == [10, 9, 8, 7]
 
 
 def test_the_newest_is_the_live_one_or_else_what_was_found_last(
