@@ -204,7 +204,7 @@ class Discovery:
             fit = self._compare(segment, source, marks, found, live=entry.name.live)
         except (OSError, CorruptGzipError):
             return False
-        return fit in (SegmentMatch.SAME, SegmentMatch.COMPRESSED)
+        return fit in (SegmentMatch.SAME, SegmentMatch.TWIN)
 
     def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
@@ -232,7 +232,7 @@ class Discovery:
                 case SegmentMatch.SAME:
                     self._take(segment, source)
                     return self.continuity.hold(segment, source, entry, identity)
-                case SegmentMatch.COMPRESSED:
+                case SegmentMatch.TWIN:
                     return segment
                 case SegmentMatch.DUPLICATE:
                     if entry is not None:
@@ -245,8 +245,10 @@ class Discovery:
                 case never:
                     assert_never(never)
         if begin:  # what was not known begins with the first event that is newer
-            last_ns = self._known[after].state.last_ns
-            identity = replace(identity, when_ns=first_time_after(source, begin, last_ns))
+            before = self._known[after]
+            when_ns = first_time_after(source, begin, before.state.last_ns)
+            identity = replace(identity, when_ns=when_ns)
+            after = 0 if before.source else after  # what is open has the rest of it
         segment = self._new(entry, identity, found, begin=begin, after=after)
         later = self.continuity.hold(segment, source, entry, identity)
         self._on_new(segment)

@@ -19,7 +19,7 @@ _STEP = 1024 * 1024  # bytes that are compared at once; of a compressed file onl
 
 class SegmentMatch(Enum):
     SAME = "read the segment from it"
-    COMPRESSED = "its compressed form; what is open is read on"
+    TWIN = "the same bytes, packed or copied; what is open is read on"
     DUPLICATE = "the same bytes once more; the segment has a better file"
     DIFFERENT = "another segment"
 
@@ -47,8 +47,8 @@ def match(
         return SegmentMatch.DIFFERENT
     if elsewhere:
         return _beside(segment, own, other, live=live)
-    if other.compressed and not _is_longer(other, own):
-        return SegmentMatch.COMPRESSED
+    if not _is_longer(other, own):
+        return SegmentMatch.TWIN  # whoever writes may have the open one, as after `sed -i`
     same = verified(other, marks)[1] if other.compressed else _holds_all(segment, own, other)
     return SegmentMatch.SAME if same else SegmentMatch.DIFFERENT
 

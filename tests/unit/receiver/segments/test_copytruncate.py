@@ -247,6 +247,25 @@ def test_a_copy_in_the_place_of_the_log_is_read_on(
     assert receiver.drain() == [event(1)]
 
 
+def test_what_is_written_to_a_log_that_a_copy_has_replaced_is_read(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """The apiserver has the old file open until it rotates or starts again."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    with live.open("ab", buffering=0) as old:
+        shutil.copyfile(live, live.with_name("edited"))
+        live.with_name("edited").rename(live)
+        assert receiver.drain() == []
+        old.write(event(1))
+        assert receiver.drain() == [event(1)]
+        old.write(event(2))
+    append(live, event(3))
+    assert receiver.drain() == [event(2), event(3)]
+    assert receiver.gaps == [("unseen", 0, 1)]
+
+
 def test_a_file_that_parts_from_a_known_one_and_meets_it_again_is_read_from_there(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
