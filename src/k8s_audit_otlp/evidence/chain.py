@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
 TEXT = CHAIN + "text"
 _COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
-REPLAYED = "k8s.audit.replayed"  # and what the resource of a replay says, which is no link's own
+REPLAYED = "k8s.audit.replayed"  # what a replay sends: its resource says so, and its links
 _WORDS = re.compile(r"[^a-z0-9]+")
 
 
@@ -38,15 +39,21 @@ def text_of(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def told(one: Any, other: Any) -> Any:
+    """Return what is said twice under one name; where that differs, neither is taken for true."""
+    if str(one) == str(other) or other in (None, ""):
+        return one
+    return other if one in (None, "") else f"{one}\n{other}"
+
+
 def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
-    own, covered = (words(HASH), REPLAYED), {}
-    version = VERSION
+    own, covered, version = words(HASH), dict[str, str](), VERSION
     for path, value in attributes.items():
-        before, found, rest = words(path).partition(_COVERED)
-        name = found + rest
-        if found and name not in own and (not before or before.endswith(".")):
-            covered[name] = text_of(value)
+        _, found, rest = f".{words(path)}".rpartition(f".{_COVERED}")
+        name = _COVERED + rest
+        if found and name != own:  # all that could be read for it, whatever stands before
+            covered[name] = told(covered.get(name, ""), text_of(value))
     if covered.get(CHAIN + "version") == "1":
         version = 1
         covered.setdefault(CHAIN + "previous", "")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, words
+from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, told, words
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
@@ -158,8 +158,9 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
             lists[name] = value
             continue
         if not name and name in known:
-            known["time"] = known[name]  # Loki: a time and a line, neither with a name
-        known[name] = value
+            known["time"], known[name] = known[name], value  # Loki: a time and a line without names
+        else:
+            known[name] = told(known[name], value) if name in known else value
     uid = str(field_of(known, field) or "")
     if read_uid(uid) is not None:
         return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
@@ -174,13 +175,16 @@ def is_event(known: Mapping[str, Any]) -> bool:
 
 
 def body_of(known: Mapping[str, Any]) -> str | None:
-    """Return the body of a record, by the names that back ends give it."""
-    for name in _BODIES:
-        if isinstance(body := known.get(name), str):
-            return body
-    return next(
-        (v for path, v in known.items() if path.endswith(_BODY_ENDS) and isinstance(v, str)), None
-    )
+    """Return the body of a record, by the names that back ends give it.
+
+    A second object of JSON beside it is what somebody reads instead: then neither is the body.
+    """
+    bodies = [body for name in _BODIES if isinstance(body := known.get(name), str)]
+    if not bodies:
+        ends = (value for path, value in known.items() if path.endswith(_BODY_ENDS))
+        return next((value for value in ends if isinstance(value, str)), None)
+    body, *others = bodies
+    return "\n".join([body, *(o for o in others if o != body and o.startswith("{"))])
 
 
 def source_of(known: Mapping[str, Any]) -> str:
