@@ -15,6 +15,7 @@ from threading import Event
 
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.pipeline import Pipeline
+from k8s_audit_otlp.agent.replay import is_replay
 from k8s_audit_otlp.agent.sealing import Sealing
 from k8s_audit_otlp.agent.shutdown import DrainTarget, Shutdown
 from k8s_audit_otlp.agent.sources import Sources
@@ -77,7 +78,7 @@ class Agent:
         self.lock = self._options.lock or StateLock(self._file.directory)
         self._base = Checkpoint()
         self._committer: Committer | None = None
-        self._evidence = Evidence(self._now_ns)
+        self._evidence = Evidence(self._now_ns, replayed=is_replay(config))
         self._sealing = Sealing(self._evidence, config.service.evidence, monotonic=monotonic)
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._tap = Tap(self._file.directory)
@@ -222,8 +223,7 @@ class Agent:
         return DrainTarget(self.logs, list(self.subscriptions()), timeout_s)
 
     def _until_done(self) -> bool:
-        next_sync = self._monotonic()
-        pause = COMMIT_S
+        next_sync, pause = self._monotonic(), COMMIT_S
         after_s = silence_after(self.config, self.logs)
         silence = Silence(self._evidence, after_s, now_ns=self._now_ns)
         while not self._shutdown.at_once:

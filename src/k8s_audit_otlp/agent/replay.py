@@ -55,6 +55,11 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
     )
 
 
+def is_replay(config: Config) -> bool:
+    """Tell whether an agent of *config* sends again what others have sent."""
+    return any(REPLAYED in receiver.attributes for receiver in config.receivers.values())
+
+
 @dataclass(eq=False, repr=False)
 class ReplayPart:
     """What of the encoded blocks is sent, and how fast.

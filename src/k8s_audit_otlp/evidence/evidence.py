@@ -11,7 +11,7 @@ import msgspec
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.evidence import notices
-from k8s_audit_otlp.evidence.chain import begin, link, without_link
+from k8s_audit_otlp.evidence.chain import REPLAYED, begin, link, without_link
 from k8s_audit_otlp.evidence.raw_hash import RawHashes
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -26,8 +26,9 @@ from k8s_audit_otlp.state.outbox import Notice, Value
 class Evidence:
     """Writes notices and receipts for all exporters."""
 
-    def __init__(self, now_ns: Callable[[], int]) -> None:
-        self._now_ns = now_ns
+    def __init__(self, now_ns: Callable[[], int], *, replayed: bool = False) -> None:
+        """*replayed*: what is sent is sent again, which every link says and commits to."""
+        self._now_ns, self._replayed = now_ns, replayed
         self._subscriptions: list[Subscription] = []
         self._raw_hashes: dict[LogKey, RawHashes] = {}
 
@@ -66,6 +67,9 @@ class Evidence:
         with subscription.lock:
             if notice.uid in subscription.outbox:
                 return None
+            if self._replayed:
+                attributes = {**notice.attributes, REPLAYED: True}
+                notice = msgspec.structs.replace(notice, attributes=attributes)
             chain = subscription.chain
             if not chain.id:
                 log, exporter = str(subscription.log.key), subscription.exporter

@@ -85,6 +85,8 @@ def stream(
             SEGMENT + "content.hash": content.finished().hex(),
             SEGMENT + "content.sums": "-".join(f"{each:x}" for each in content.sums),
         }
+        if REPLAYED in resource:
+            said[REPLAYED] = True
         notices = [Notice(f"receipt-{identity}-{count}", "k8s.audit.segment", 1, 9, "", said)]
         if lost:
             uid = f"gap-{exporter}-{identity}-{count * STEP:x}-{(count + 1) * STEP:x}"
