@@ -57,6 +57,7 @@ class ChainReport:
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
+    ran_on: bool = False  # which it did, as newer events of its log show
     faults: list[str] = field(default_factory=list)
 
 
@@ -81,7 +82,7 @@ class Links:
     ) -> None:
         """*keys*: the public keys that are trusted, by their ids; None checks no seal.
 
-        *until_ns*: where the range ends that is judged, 0 without an end.
+        *until_ns*: where links may end and seals go on, 0 where they end together.
         """
         self._keys, self._until_ns = keys, until_ns
         self._links: dict[str, dict[int, dict[str, _Link]]] = {}

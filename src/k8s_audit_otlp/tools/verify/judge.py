@@ -32,7 +32,9 @@ class Judge:
         uid_field: str = UID_FIELD,
     ) -> None:
         self._scope, self._fields = scope, Fields(uid_field)
-        self._comparison, self._links = Comparison(), Links(keys, scope.until_ns)
+        # Of a day links are asked for as far as there are any: what a seal names is there.
+        links_until_ns = 0 if scope.by_end else scope.until_ns
+        self._comparison, self._links = Comparison(), Links(keys, links_until_ns)
         self._contents, self._raw = Contents(), RawFiles()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
@@ -88,10 +90,10 @@ class Judge:
             chain.ends_early = 0 < chain.sealed_ns < (until_ns or newest_ns) - _LATE_NS
 
     def _see_who_ran_on(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> None:
-        """Doubt a stop after which somebody sent events of the log that no chain speaks of."""
+        """Tell where somebody sent events of the log long after the newest seal of it."""
         logs = {chain.id: self._contents.segments.log_of(chain.id) for chain in links.chains}
         for chain in links.chains:
             log = logs[chain.id]
             newest_ns = max((x.last_ns for x in without if log and x.log == log), default=0)
             sealed_ns = max(c.sealed_ns for c in links.chains if logs[c.id] == log)
-            chain.stopped &= newest_ns < sealed_ns + _LATE_NS
+            chain.ran_on = newest_ns >= sealed_ns + _LATE_NS

@@ -76,9 +76,11 @@ class Verdict:
                     "was taken out, the agent was killed, or it came after what was exported"
                 )
             elif self._is_cut_off(chain):
+                newer = "newer events of its log have none"
+                why = newer if chain.ran_on else "till the end of the range no other came"
                 yield (
                     f"{chain.exporter} ({chain.id}): its newest seal is of "
-                    f"{time_of(chain.sealed_ns)}, and till the end of the range no other came: "
+                    f"{time_of(chain.sealed_ns)}, and {why}: "
                     "receipts and seals were taken out, the agent was killed, or its seals came "
                     "after what was exported; seals kept elsewhere show which"
                 )
@@ -88,9 +90,10 @@ class Verdict:
         return sum(map(self.scope.may_hold, chain.unsealed_ns))
 
     def _is_cut_off(self, chain: ChainReport) -> bool:
-        """Tell whether its seals end within a range with an end, and no stop of the agent does."""
+        """Tell whether its seals end while the agent ran, or nothing shows that it was stopped."""
         is_of_range = self.scope.until_ns and chain.sealed_ns >= self.scope.since_ns
-        return bool(is_of_range) and chain.ends_early and not (chain.stopped or chain.replay)
+        is_due = chain.ran_on or (is_of_range and not chain.stopped)
+        return bool(is_due) and chain.ends_early and not chain.replay
 
     def _starts(self) -> Iterator[str]:
         """Name chains that begin behind their first link, where more should be there."""

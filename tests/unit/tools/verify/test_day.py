@@ -1,12 +1,15 @@
 """A day of a store: what tells no time of its own is asked for where it arrived."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from k8s_audit_otlp.tools.verify.day import day_of, judge_day
+from k8s_audit_otlp.evidence.seal import read_public_keys
+from k8s_audit_otlp.tools.verify.day import day_of, judge_day, last_full_day
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from tests.kit.agent import Fixture, fixture
+from tests.kit.judged import with_key
 
 __all__ = ["fixture"]
 HOUR_NS = 3_600 * 10**9
@@ -65,3 +68,21 @@ def test_unreadable_lines_are_part_of_the_day(
     verdict = judge_day(Store(timed), "here", "prod", day, None, told_ns + HOUR_NS)
     assert verdict.complete.total("arrived") == 5 + with_events - lost
     assert verdict.is_complete == (not lost)
+
+
+def test_the_newest_receipt_of_a_day_cannot_be_taken_out(fixture: Fixture) -> None:
+    """Seals that name it came after the day, and what they name had come by then."""
+    key, day = with_key(fixture), last_full_day(time.time_ns())
+    for hour in (3, 4):
+        fixture.log.write_bytes(line(f"{day.name}T{hour:02}:00:00.000000Z"))
+        fixture.rotate(f"audit-{day.name}T{hour + 1:02}-00-00.000.log")
+    fixture.log.write_bytes(line(f"{day.name}T05:00:00.000000Z"))
+    fixture.once()
+    keys = read_public_keys([key]), [str(key)]
+    timed, now_ns = stored(fixture, 0), time.time_ns() + HOUR_NS
+    verdict = judge_day(Store(timed), "here", "", day, keys, now_ns)
+    assert verdict.is_sound, verdict.faults
+    newest = next(item for _, item in timed if item.receipt and item.receipt.number == 2)
+    kept = [(ns, item) for ns, item in timed if item is not newest]
+    verdict = judge_day(Store(kept), "here", "", day, keys, now_ns)
+    assert any("sealed and not there: number 2" in fault for fault in verdict.faults)
