@@ -63,7 +63,8 @@ class AuditLog:
         self._scanning = Lock()
         self._deleted = deleted or DeletedSegments(HoldLimits())
         self._known = KnownSegments(state, self.limits, clock_ns)
-        self._discovery = Discovery(self._known, lambda s: events.discovered(self.key, s.state))
+        self._discovery = Discovery(self._known)
+        self._told = self._known.manifest.next_seq  # who listens knows of the segments before
         self._troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
@@ -222,6 +223,10 @@ class AuditLog:
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
+            for segment in self._known:
+                if segment.seq >= self._told:
+                    self._events.discovered(self.key, segment.state)
+            self._told = self._known.manifest.next_seq
             self._deleted.take_up(self._known)
             self._known.unbind(found.bound, found.candidates, nothing_listed=not entries)
             self._known.release_done()

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
+from k8s_audit_otlp.receiver.names import LogName
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
@@ -91,8 +92,16 @@ class KnownSegments:
 
     # -- what is known -------------------------------------------------------------------------
 
-    def add(self, identity: Identity, *, begin: int = 0, after: int = 0) -> Segment:
-        """Give a new segment its place at the end.
+    def add(
+        self,
+        identity: Identity,
+        name: str,
+        listed: LogName | None = None,
+        *,
+        begin: int = 0,
+        after: int = 0,
+    ) -> Segment:
+        """Give a new segment its place at the end; its file is *listed*, or was called *name*.
 
         With *begin* it is the part of a file that was written behind the segment *after*.
         """
@@ -107,7 +116,8 @@ class KnownSegments:
             state.begin, state.after, state.first_ns = begin, after, identity.when_ns
             for ledger in self.ledgers if begin else ():
                 ledger.begin(state.seq, begin)
-            segment = self._segments[state.seq] = Segment(state)
+            state.seen_as(name)
+            segment = self._segments[state.seq] = Segment(state, listed)
             if after:
                 before = self._segments[after].state
                 before.complete, before.cut, before.open_end = True, begin, True
@@ -129,12 +139,11 @@ class KnownSegments:
         for one that is not known. *detail*: what is known of it, a clause.
         """
         with self.lock:
-            segment = self.add(Identity(fingerprint(key), "", 0, 0))
+            segment = self.add(Identity(fingerprint(key), "", 0, 0), name)
             state = segment.state
             state.lost, state.size, state.complete, state.gone = reason, 1, True, True
             state.first_ns, state.last_ns = between_ns
             state.detail = detail
-            state.seen_as(name)
             return segment
 
     def marks_of(self, segment: Segment) -> Marks:

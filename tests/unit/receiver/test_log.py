@@ -33,6 +33,23 @@ def test_backups_come_oldest_first_and_the_live_file_last(
     assert repr(receiver.log) == f"<AuditLog audit:{live} 4 segments, live {size} B>"
 
 
+def test_each_segment_is_told_of_once(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """However often it is looked at, and not again by the process after this one."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 0)
+    append(live, event(1))
+    receiver.drain()
+    receiver.drain()
+    assert [name for _, name in receiver.events.found] == ["audit.log", "audit.log"]
+    after = receive(receiver)
+    after.drain()
+    assert after.events.found == []
+
+
 def test_logrotate_names_are_read_from_the_highest_number_down(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:

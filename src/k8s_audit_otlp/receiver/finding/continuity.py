@@ -7,7 +7,6 @@ there is no proof, a gap takes the place of what may be missing.
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from k8s_audit_otlp.receiver.finding.succession import Missing, Succession, missing_proof
@@ -38,9 +37,8 @@ class Unnamed:
 class Continuity:
     """Judges one listing of a log at a time. Used by the thread that scans."""
 
-    def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
+    def __init__(self, known: KnownSegments) -> None:
         self._known = known
-        self._on_new = on_new
         self.succession = Succession()
         self.unnamed: dict[Key, Unnamed] = {}
         self.unnamed_size = -1  # of the live one when it was looked at
@@ -184,11 +182,9 @@ class Continuity:
         again = "the machine came up again and nobody had stopped the agent before"
         why = f"{again}: the end of {name} that had not reached the disk may be gone"
         self._add_gap(name, segment, identity.name, when_ns, Missing(why))
-        later = self._known.add(replace(identity, when_ns=when_ns), begin=begin, after=segment.seq)
-        later.name = entry.name if entry else None
-        later.state.seen_as(name)
+        identity, listed = replace(identity, when_ns=when_ns), entry.name if entry else None
+        later = self._known.add(identity, name, listed, begin=begin, after=segment.seq)
         self._known.hold(later, source, live=live)
-        self._on_new(later)
         return later
 
     def _up_at(self, segment: Segment, source: Source, *, live: bool) -> int:
@@ -279,7 +275,7 @@ class Continuity:
         if until_ns <= since_ns:  # a log that was cut begins with what was read of it
             until_ns = 0
         between_ns = since_ns, until_ns
-        self._on_new(self._known.add_lost("unseen", name, key, between_ns, detail=missing.why))
+        self._known.add_lost("unseen", name, key, between_ns, detail=missing.why)
 
 
 def _still_there(segment: Segment) -> bool:

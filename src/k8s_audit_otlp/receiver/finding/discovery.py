@@ -5,7 +5,7 @@ other by what it begins with; what it is to the segment that begins alike is a q
 Only one thread scans: files are read without the lock of the log, which guards fields alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -28,11 +28,10 @@ _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a f
 class Discovery:
     """Finds or makes the segments of the files of one log."""
 
-    def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
+    def __init__(self, known: KnownSegments) -> None:
         self._known = known
-        self._on_new = on_new
-        self._unread = UnreadableFiles(known, on_new)
-        self.continuity = Continuity(known, on_new)  # with the live files without a whole line
+        self._unread = UnreadableFiles(known)
+        self.continuity = Continuity(known)  # with the live files without a whole line
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._opened: dict[Path, Source] = {}  # new files of this listing
 
@@ -250,9 +249,7 @@ class Discovery:
             identity = replace(identity, when_ns=when_ns)
             after = 0 if before.source else after  # what is open has the rest of it
         segment = self._new(entry, identity, found, begin=begin, after=after)
-        later = self.continuity.hold(segment, source, entry, identity)
-        self._on_new(segment)
-        return later
+        return self.continuity.hold(segment, source, entry, identity)
 
     def _with_same_beginning(self, identity: Identity, entry: Entry | None) -> list[Segment]:
         alike = self._known.manifest.with_identity(identity.name)
@@ -268,9 +265,8 @@ class Discovery:
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
         self.continuity.add_gap_before(name, identity, found, entry=entry, cut=begin > 0)
-        segment = self._known.add(identity, begin=begin, after=after)
-        segment.name = entry.name if entry else None
-        segment.state.seen_as(name)
+        listed = entry.name if entry else None
+        segment = self._known.add(identity, name, listed, begin=begin, after=after)
         self.continuity.succession.note(segment)
         return segment
 

@@ -6,7 +6,6 @@ up. A compressed file without one readable line, or a file of NULs alone, whose 
 took, is given up when it does not change any more.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
@@ -33,9 +32,8 @@ class ScanResult:
 class UnreadableFiles:
     """Remembers, in the manifest, which files could not be read yet."""
 
-    def __init__(self, known: KnownSegments, on_new: Callable[[Segment], None]) -> None:
+    def __init__(self, known: KnownSegments) -> None:
         self._known = known
-        self._on_new = on_new
 
     def wait_for(self, entry: Entry, why: str, found: ScanResult) -> Segment | None:
         """Keep the segment of a file that cannot be read; return it where it is known.
@@ -107,7 +105,7 @@ class UnreadableFiles:
     def _tell_lost(self, file: UnreadableFile, what: str) -> None:
         key = f"{file.name} {file.device} {file.inode}".encode()
         why = f"{file.name} was {what} before it could be read"
-        self._on_new(self._known.add_lost("unseen", file.name, key, detail=why))
+        self._known.add_lost("unseen", file.name, key, detail=why)
 
     def give_up(self, entry: Entry, source: Source, reason: str) -> Segment:
         """Give up a file of which not one line can be read, for the *reason* that a gap has.
@@ -125,9 +123,7 @@ class UnreadableFiles:
         known = self._known.manifest.with_identity(fingerprint(what))
         if known:
             return self._known[known[0].seq]
-        segment = self._known.add_lost(reason, entry.name.name, what)
-        self._on_new(segment)
-        return segment
+        return self._known.add_lost(reason, entry.name.name, what)
 
 
 def is_of(file: UnreadableFile, entry: Entry) -> bool:

@@ -26,10 +26,7 @@ class Directory:
         self.live, self.clock = live, clock
         self.known = KnownSegments(None, LogLimits(torn_s=60), lambda: int(clock.now * 1e9))
         self.known.register(Ledger())
-        self.new: list[tuple[int, str]] = []
-        self.discovery = Discovery(
-            self.known, lambda segment: self.new.append((segment.seq, segment.state.name))
-        )
+        self.discovery = Discovery(self.known)
 
     def write(self, name: str, *lines: bytes) -> Path:
         path = self.live.with_name(name)
@@ -43,6 +40,10 @@ class Directory:
         found = self.discovery.bind(entries)
         self.known.unbind(found.bound, found.candidates, nothing_listed=not entries)
         return found
+
+    @property
+    def new(self) -> list[tuple[int, str]]:
+        return [(segment.seq, segment.state.name) for segment in self.known]
 
     def names(self) -> dict[int, str | None]:
         return {s.seq: s.name.name if s.name else None for s in self.known}
@@ -60,7 +61,7 @@ def directory(log_dir: Path, clock: ManualClock) -> Iterator[Directory]:
 def test_files_of_one_listing_are_numbered_in_the_order_of_their_names(
     directory: Directory, event: Event
 ) -> None:
-    """And each is told of once, however often it is looked at."""
+    """And each has one segment, however often it is looked at."""
     directory.write("audit.log", event(3))
     directory.write("audit.log.2", event(1))
     directory.write("audit.log.1", event(2))

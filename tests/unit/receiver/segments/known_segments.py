@@ -36,9 +36,8 @@ def add(known: KnownSegments, log_dir: Path) -> Add:
         path = log_dir / name
         data = (b"%06d" % number * size)[: size - 1] + b"\n"
         path.write_bytes(data)
-        segment = known.add(Identity(f"{number:016x}", fingerprint(data), len(data), 0))
+        segment = known.add(Identity(f"{number:016x}", fingerprint(data), len(data), 0), name)
         segment.name, segment.path = parse("audit.log", name), path
-        segment.state.seen_as(name)
         known.hold(segment, open_source(path, compressed=False), live=live)
         known.close_if_rotated(segment)
         return segment

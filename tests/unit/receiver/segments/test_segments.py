@@ -82,7 +82,7 @@ def test_what_was_written_behind_a_cut_ends_the_segment_before_it(
     early, late = Ledger(), Ledger()
     known.register(early)
     before = add(100)
-    part = known.add(Identity("f" * 16, "", 0, 0), begin=40, after=before.seq)
+    part = known.add(Identity("f" * 16, "", 0, 0), "audit.log", begin=40, after=before.seq)
     known.register(late)
     assert (before.state.complete, before.state.cut) == (True, 40)
     assert early.next_offset(part.seq) == late.next_offset(part.seq) == 40
@@ -97,7 +97,7 @@ def test_the_file_of_a_part_is_that_of_the_segment_before_it_while_that_is_neede
     ledger = Ledger()
     known.register(ledger)
     before = add(40)
-    part = known.add(Identity("f" * 16, "", 0, 0), begin=40, after=before.seq)
+    part = known.add(Identity("f" * 16, "", 0, 0), "audit.log", begin=40, after=before.seq)
     before.release()
     settle(ledger, before, settled)
     assert before.path is not None

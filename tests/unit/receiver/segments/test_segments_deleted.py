@@ -101,7 +101,7 @@ def test_a_stretch_that_nobody_can_read_is_one_byte_that_is_gone(known: KnownSeg
     """The same key has the same identity, and no new segment has to follow it."""
     ledger = Ledger()
     known.register(ledger)
-    real = known.add(Identity("a" * 16, "", 0, 0))
+    real = known.add(Identity("a" * 16, "", 0, 0), "audit.log")
     lost = known.add_lost("unseen", "audit.log", b"key", (5, 9))
     assert (lost.state.lost, lost.state.size) == ("unseen", 1)
     assert lost.state.complete
