@@ -128,7 +128,8 @@ class BlockReader:
         found = self._find(source, segment, offset)
         if not segment.is_still_in(source):
             return None  # cut and written anew: these may be bytes of another segment
-        self._note_end(source, segment)
+        if source.end and not segment.state.complete:  # a compressed one, read so far now
+            self._log.ended(segment, source.end)
         if found.end == offset:
             return self._nothing(source, segment, offset)
         state = segment.state
@@ -159,14 +160,6 @@ class BlockReader:
     def _before(self, segment: Segment) -> SegmentState | None:
         before = [s.state for s in self._log.segments() if s.seq < segment.seq and not s.state.lost]
         return before[-1] if before else None
-
-    def _note_end(self, source: Source, segment: Segment) -> None:
-        """Remember where a compressed segment ends, once that is known.
-
-        Where more was known of it than this copy holds, the rest becomes a gap.
-        """
-        if source.end and not segment.state.complete:
-            self._log.ended(segment, source.end)
 
     def _find(self, source: Source, segment: Segment, offset: int) -> Stretch:
         state = segment.state

@@ -91,15 +91,16 @@ def _long_line(
 ) -> Stretch:
     """Return a line that begins with *data*, which holds no end of it; nothing while it grows."""
     longest, useful = limits
-    whole, ended = length_of_line(source, offset, len(data), longest, upto)
-    if not ended and not last and whole <= longest:
+    whole, ended = length_of_line(source, offset, len(data), upto=upto)
+    if not ended and not last:
         return Stretch(b"", offset)  # none of it is held
     if whole > min(longest, useful):
         head = data[:_TAIL_KEPT]
-        short, end = _oversized(source, offset, head, upto, last=last)
+        tail = source.read_at(offset + max(0, whole - _TAIL_KEPT), min(whole, _TAIL_KEPT))
+        short = without_bodies(head, tail)
         if whole > longest or short is not head:
-            return Stretch(short, end)
-    return Stretch(_read(source, offset, whole, upto), offset + whole)
+            return Stretch(short, offset + whole)
+    return Stretch(source.read_at(offset, whole), offset + whole)
 
 
 def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -> int:
@@ -116,13 +117,18 @@ def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -
 
 
 def length_of_line(
-    source: Source, offset: int, searched: int, longest: int, upto: int | None = None
+    source: Source,
+    offset: int,
+    searched: int,
+    *,
+    most: int = sys.maxsize,
+    upto: int | None = None,
 ) -> tuple[int, bool]:
     """Return how long the line at *offset* is, of which *searched* bytes have no end.
 
-    Anything over *longest* where it is longer, and whether it has an end; nothing of it is kept.
+    And whether it has an end; nothing of it is kept. It is searched up to *most* bytes and a step.
     """
-    while searched <= longest:
+    while searched <= most:
         chunk = _read(source, offset + searched, _STEP, upto)
         end = _end_of_line(chunk)
         searched += end
@@ -149,23 +155,6 @@ def _blank(data: bytes, offset: int) -> int:
     if offset == 0 and data.startswith(b"\xef\xbb\xbf"):
         return 3
     return len(data) if len(data) >= BLOCK_BYTES and not data.strip(BLANKS) else 0
-
-
-def _oversized(
-    source: Source, offset: int, head: bytes, upto: int | None, *, last: bool
-) -> tuple[bytes, int]:
-    """Make an event without bodies of a line over the limit."""
-    position, tail = offset + len(head), head
-    while chunk := _read(source, position, _STEP, upto):
-        end = _end_of_line(chunk)
-        tail = (tail + chunk[:end])[-_TAIL_KEPT:]
-        position += end
-        if end < len(chunk) or tail.endswith(b"\n"):
-            break
-    else:
-        if not last:
-            return b"", offset
-    return without_bodies(head, tail), position
 
 
 def last_line_end(source: Source, end: int, begin: int = 0) -> int:
