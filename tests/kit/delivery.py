@@ -193,7 +193,7 @@ class Harness:
 
     @property
     def tally(self) -> Any:
-        return self.ledger.snapshot()[1][1]
+        return self.ledger.place(1).tally
 
     @property
     def offset(self) -> Any:

@@ -447,12 +447,12 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     def lines_before_position(self, name: str) -> Any:
         """Numbers of lines that the position of a consumer has passed."""
-        offsets, _ = self.readings[name].subscription.ledger.snapshot()
+        ledger = self.readings[name].subscription.ledger
         generations = self.world.by_identity()
         passed = set()
         for segment in self.log.segments():
             generation = generations.get(segment.state.identity)
-            offset = offsets.get(segment.seq, 0)
+            offset = ledger.settled_offset(segment.seq)
             if generation and offset:
                 passed |= {line.number for line in generation.lines if line.end <= offset}
         return passed

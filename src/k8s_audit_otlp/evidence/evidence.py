@@ -51,7 +51,7 @@ class Evidence:
             subscription.exporter,
             segment.state,
             gap,
-            since_ns=subscription.ledger.tally(segment.seq).last_ns,
+            since_ns=subscription.ledger.place(segment.seq).tally.last_ns,
             now_ns=self._now_ns(),
         )
         linked = self._link(subscription, notice)

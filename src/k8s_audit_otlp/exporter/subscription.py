@@ -58,19 +58,10 @@ class Subscription:
         """Restore a subscription from the checkpoint."""
         if position is None:
             return cls(log, exporter, Ledger(), wants=wants)
-        ledger = Ledger(position.settled)
-        for segment in position.settled:
-            ledger.restore(
-                segment,
-                position.tallies.get(segment, Tally()),
-                position.marks.get(segment, ""),
-                position.trail.get(segment, ()),
-                position.contents.get(segment),
-            )
         return cls(
             log,
             exporter,
-            ledger,
+            Ledger(position.places(), position.trail),
             Outbox(position.notices),
             position.total,
             position.receipts,
@@ -97,8 +88,7 @@ class Subscription:
             self.log.scan()
         for segment, place in found:
             if place.mark and (segment.state.truncated or segment.holds(place)):
-                self.ledger.begin(segment.seq, place.offset)
-                self.ledger.restore(segment.seq, place.tally, place.mark, (), place.content)
+                self.ledger.restore(segment.seq, place)
 
     @property
     def name(self) -> str:
@@ -178,8 +168,8 @@ class Subscription:
     def tally(self) -> Tally:
         """Everything that ever settled."""
         tally = self.total.copy()
-        for part in self.ledger.snapshot()[1].values():
-            tally.add(part)
+        for place in self.ledger.places()[0].values():
+            tally.add(place.tally)
         return tally
 
     def __repr__(self) -> str:

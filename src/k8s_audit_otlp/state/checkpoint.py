@@ -19,12 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from k8s_audit_otlp.state.content_hash import Content
-from k8s_audit_otlp.state.files import (
-    Fsync,
-    make_private_directory,
-    read_file,
-    replace_file,
-)
+from k8s_audit_otlp.state.files import Fsync, make_private_directory, read_file, replace_file
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 from k8s_audit_otlp.state.outbox import Chain, Notice
@@ -47,6 +42,18 @@ class Position(msgspec.Struct, omit_defaults=True):
     chain: Chain = msgspec.field(default_factory=Chain)  # of the receipts and gaps told so far
     contents: dict[int, Content] = {}  # hashes of what was delivered, up to those offsets
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
+
+    def places(self) -> dict[int, Place]:
+        """Return how far it is in each segment."""
+        return {
+            seq: Place(
+                offset,
+                self.marks.get(seq, ""),
+                self.tallies.get(seq, Tally()),
+                content=self.contents.get(seq, Content()),
+            )
+            for seq, offset in self.settled.items()
+        }
 
     def tally(self) -> Tally:
         """Return the counts of everything that is settled."""
@@ -134,7 +141,6 @@ class CheckpointFile:
         everything again or skip it, so that is for a person to decide.
         """
         problems = []
-        found = False
         for path in (self.path, self._previous):
             try:
                 data = read_file(path)
@@ -144,22 +150,16 @@ class CheckpointFile:
                 raise StateError(
                     f"{path}: cannot be read: {error.strerror}; run as the agent's user"
                 ) from None
-            found = True
             try:
                 checkpoint = self._parse(path, data)
             except msgspec.MsgspecError as error:
                 problems.append(f"{path}: damaged ({error})")
                 continue
-            warning = (
-                ""
-                if path == self.path and not problems
-                else "; ".join(
-                    [*problems, f"going on from {path.name}, so some records are sent again"]
-                )
-            )
             _apply(checkpoint, read_positions(self.directory))
-            return Restored(checkpoint, warning)
-        if found:
+            if path != self.path:
+                problems.append(f"going on from {path.name}, so some records are sent again")
+            return Restored(checkpoint, "; ".join(problems))
+        if problems:
             raise StateError(
                 "; ".join(problems) + f"; no usable state is left: move {self.directory} away to "
                 "start from start_at, or restore a copy of checkpoint.json"

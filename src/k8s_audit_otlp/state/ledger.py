@@ -8,11 +8,10 @@ before the offset that is stored with it, and a mark names the last of these byt
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import takewhile
 from threading import Lock
-from typing import Self
 
 import msgspec
 
@@ -125,31 +124,27 @@ class Ledger:
     Guarded by one lock: the consumer opens, senders settle, the committer takes snapshots.
     """
 
-    def __init__(self, settled: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        places: Mapping[int, Place] | None = None,
+        trails: Mapping[int, Sequence[Place]] | None = None,
+    ) -> None:
+        """Go on from what `places` of an earlier one returned, all of it or a part."""
         self._lock = Lock()
         self._segments: dict[int, _SegmentLedger] = {}
-        for segment, offset in (settled or {}).items():
-            self._segments[segment] = _SegmentLedger(Place(offset), offset)
+        for segment, place in (places or {}).items():
+            self.restore(segment, place, (trails or {}).get(segment, ()))
         self._on_moved: Callable[[Ledger, int], None] = lambda _ledger, _segment: None
-        self._turn = 0
+        self._turn = max((p.turn for trail in (trails or {}).values() for p in trail), default=0)
         self.settlements = 0
         self.rewinds = 0  # a reader begins again when this changes
 
-    def restore(
-        self,
-        segment: int,
-        tally: Tally,
-        mark: str = "",
-        trail: Iterable[Place] = (),
-        content: Content | None = None,
-    ) -> Self:
-        """Take up what was stored with the segment's offset."""
-        here = self._of(segment)
-        here.place.tally, here.place.mark = tally, mark
-        here.place.content = content.copy() if content else Content()
-        here.trail, here.remembered = [place.copy() for place in trail], here.place.offset
-        self._turn = max([self._turn, *(place.turn for place in here.trail)])
-        return self
+    def restore(self, segment: int, place: Place, trail: Sequence[Place] = ()) -> None:
+        """Go on from a place that was stored."""
+        with self._lock:
+            self._segments[segment] = _SegmentLedger(
+                place.copy(), place.offset, remembered=place.offset, trail=list(trail)
+            )
 
     def listen(self, on_moved: Callable[["Ledger", int], None]) -> None:
         """Call *on_moved* with a segment whenever its place has moved."""
@@ -214,9 +209,7 @@ class Ledger:
         """Go back to the settled offsets: what is open is read and sent again."""
         with self._lock:
             for segment, here in self._segments.items():
-                self._segments[segment] = _SegmentLedger(
-                    here.place.copy(), here.place.offset, trail=list(here.trail)
-                )
+                self._segments[segment] = replace(here, opened=here.place.offset, tickets=deque())
             self.rewinds += 1
 
     def remember(self) -> None:
@@ -258,19 +251,10 @@ class Ledger:
             here = self._segments.get(segment)
             return here.place.offset if here else 0
 
-    def tally(self, segment: int) -> Tally:
-        """Return what became of the bytes before the segment's safe offset."""
-        return self.place(segment).tally
-
     def in_flight(self) -> int:
         """Spans that are open and not settled."""
         with self._lock:
             return sum(len(s.tickets) for s in self._segments.values())
-
-    def snapshot(self) -> tuple[dict[int, int], dict[int, Tally]]:
-        """Return the safe offsets and the tallies that describe exactly the bytes before them."""
-        places, _ = self.places()
-        return {n: p.offset for n, p in places.items()}, {n: p.tally for n, p in places.items()}
 
     def places(self) -> tuple[dict[int, Place], dict[int, list[Place]]]:
         """Return the safe place of every segment, and the older ones that are known."""

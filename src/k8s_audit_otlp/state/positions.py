@@ -12,6 +12,7 @@ import os
 import struct
 import zlib
 from collections import Counter
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
@@ -65,6 +66,15 @@ def read_positions(state_dir: Path) -> list[PositionRecord]:
     return sorted(newest.values(), key=lambda record: record.turn)
 
 
+@dataclass(slots=True)
+class _Pair:
+    """Two slots beside each other for one exporter in one segment."""
+
+    slot: int  # that is written next
+    turn: int = 0  # of the record in the other one
+    said: tuple[int, bool, int] | None = None  # by that record
+
+
 class PositionFile:
     """The file of one agent. Safe for threads: guarded by `_lock` is everything below."""
 
@@ -74,11 +84,9 @@ class PositionFile:
         self._lock = Lock()
         self._fd = -1
         self._turn = 0
-        self._pairs = 0  # pairs of slots that the file has
+        self._slots = 0  # that the file has
         self._free: list[int] = []  # a slot of each pair
-        self._of: dict[tuple[bytes, int], int] = {}  # the slot that is written next
-        self._said: dict[tuple[bytes, int], tuple[int, bool, int]] = {}  # by the newest records
-        self._turns: dict[tuple[bytes, int], int] = {}  # of these
+        self._pairs: dict[tuple[bytes, int], _Pair] = {}
         self.error = ""
 
     def begin(self) -> None:
@@ -91,8 +99,7 @@ class PositionFile:
             self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
             os.ftruncate(self._fd, 0)
             os.posix_fallocate(self._fd, 0, _RESERVED)
-            self._pairs = 0
-            self._free, self._of, self._said, self._turns = [], {}, {}, {}
+            self._slots, self._free, self._pairs = 0, [], {}
             self.error = ""
 
     def resume(self) -> None:
@@ -105,25 +112,20 @@ class PositionFile:
                 return
             self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
             os.posix_fallocate(self._fd, 0, _RESERVED)
-            self._pairs = os.fstat(self._fd).st_size // (2 * SLOT_BYTES)
+            self._slots = os.fstat(self._fd).st_size // (2 * SLOT_BYTES) * 2
             newest = []  # of each pair: what is older may be of what had it before
-            for first in range(0, 2 * self._pairs, 2):
+            for first in range(0, self._slots, 2):
                 slots = os.pread(self._fd, 2 * SLOT_BYTES, first * SLOT_BYTES)
                 found = enumerate((_decoded(slots[:SLOT_BYTES]), _decoded(slots[SLOT_BYTES:])))
                 records = [(r.turn, first + n, (r.subscription, r.segment)) for n, r in found if r]
                 newest += [max(records)] if records else []
             for turn, slot, key in sorted(newest):
-                self._turn, self._of[key], self._turns[key] = turn, slot ^ 1, turn
-            used = {slot // 2 for slot in self._of.values()}
-            self._free = [2 * pair for pair in range(self._pairs) if pair not in used]
+                self._turn, self._pairs[key] = turn, _Pair(slot ^ 1, turn)
+            used = {pair.slot // 2 for pair in self._pairs.values()}
+            self._free = [slot for slot in range(0, self._slots, 2) if slot // 2 not in used]
 
     def write(
-        self,
-        subscription: bytes,
-        segment: SegmentState,
-        ledger: Ledger,
-        *,
-        end: int | None = None,
+        self, subscription: bytes, segment: SegmentState, ledger: Ledger, *, end: int | None = None
     ) -> None:
         """Write where *ledger* is now, and what was read farther; a disk that refuses is noted.
 
@@ -138,27 +140,25 @@ class PositionFile:
             place.near, place.lines = segment.marks[:_MARKS], segment.lines
             ended = end is not None and place.offset >= end
             said = place.offset, ended, max((at for at, _ in place.near), default=0)
-            if self._said.get(key) == said:
+            pair = self._pair(key)
+            if pair.said == said:
                 return
             self._turn += 1
             record = PositionRecord(self._turn, *key, segment.identity, place, ended)
-            slot = self._slot(key)
             try:
-                os.pwrite(self._fd, _encoded(record), slot * SLOT_BYTES)
+                os.pwrite(self._fd, _encoded(record), pair.slot * SLOT_BYTES)
             except OSError as error:
                 self.error = str(error.strerror)
                 return
-            self._of[key] = slot ^ 1
-            self._said[key], self._turns[key] = said, record.turn
+            pair.slot, pair.turn, pair.said = pair.slot ^ 1, record.turn, said
             self.error = ""
 
-    def _slot(self, key: tuple[bytes, int]) -> int:
-        if key not in self._of:
-            if self._free:
-                self._of[key] = self._free.pop()
-            else:
-                self._of[key], self._pairs = 2 * self._pairs, self._pairs + 1
-        return self._of[key]
+    def _pair(self, key: tuple[bytes, int]) -> _Pair:
+        if key not in self._pairs:
+            if not self._free:
+                self._free, self._slots = [self._slots], self._slots + 2
+            self._pairs[key] = _Pair(self._free.pop())
+        return self._pairs[key]
 
     @property
     def turn(self) -> int:
@@ -172,11 +172,9 @@ class PositionFile:
         A newer one may say of the same place that more was read behind it, and is on its way.
         """
         with self._lock:
-            for key in [k for k in self._of if k[0] == subscription]:
-                if self._turns.get(key, 0) <= turn:
-                    self._free.append(self._of.pop(key))
-                    self._said.pop(key, None)
-                    self._turns.pop(key, None)
+            for key in [k for k in self._pairs if k[0] == subscription]:
+                if self._pairs[key].turn <= turn:
+                    self._free.append(self._pairs.pop(key).slot)
 
     def sync(self) -> None:
         """Bring what was written to the disk: for when the checkpoint cannot be.

@@ -86,7 +86,7 @@ def backlog_of(subscription: Subscription) -> Backlog:
     return backlog_in(
         [one.state for one in segments],
         {one.seq: ledger.settled_offset(one.seq) for one in segments},
-        lambda seq: ledger.tally(seq).last_ns,
+        lambda seq: ledger.place(seq).tally.last_ns,
         opened,
         {one.seq for one in segments if one.unlinked},
     )

@@ -162,7 +162,7 @@ def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
     running = start(5)
     wait_for(lambda: running.done)
     assert set(running.delivery.taken) == set(running.lines)
-    assert running.ledger.tally(1).delivered == len(running.lines)
+    assert running.ledger.place(1).tally.delivered == len(running.lines)
     wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
     assert running.gate.open
 

@@ -101,10 +101,7 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
             clock_ns=lambda: int(clock.now * 1e9),
             listing=listing,
         )
-        places = before.ledger.places()[0] if before else {}
-        ledger = Ledger({seq: place.offset for seq, place in places.items()})
-        for seq, place in places.items():
-            ledger.restore(seq, place.tally, place.mark)
+        ledger = Ledger(before.ledger.places()[0] if before else None)
         log.register(ledger)
         receiver = Receiver(log, events, BlockReader(log), ledger)
         started.append(receiver)

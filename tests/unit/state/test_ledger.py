@@ -11,6 +11,7 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.state.ledger import (
     MARK_BYTES,
     Ledger,
+    Place,
     Tally,
     mark_length,
     mark_of,
@@ -78,21 +79,19 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """Go on from a snapshot: what was open is opened again by whoever reads."""
-        offsets, tallies = self.ledger.snapshot()
-        self.ledger = Ledger(offsets)
-        for segment, tally in tallies.items():
-            self.ledger.restore(segment, tally)
+        self.ledger = Ledger(*self.ledger.places())
         for spans in self.spans.values():
             del spans[self._settled_first(spans) :]
         self.open, self.settled_twice = [], []
 
     @invariant()
     def offsets_and_tallies_are_those_of_the_list(self) -> None:
-        offsets, tallies = self.ledger.snapshot()
+        places, _ = self.ledger.places()
         for segment in self.SEGMENTS:
             offset, records = self._safe(segment)
-            tally = tallies.get(segment, Tally())
-            assert offsets.get(segment, 0) == self.ledger.settled_offset(segment) == offset
+            place = places.get(segment, Place())
+            tally = place.tally
+            assert place.offset == self.ledger.settled_offset(segment) == offset
             assert self.ledger.next_offset(segment) == self._opened(segment)
             assert (tally.read, tally.delivered) == (records, records)
             assert tally.dropped.get("rule", 0) == records
@@ -116,14 +115,14 @@ def test_a_snapshot_does_not_change_any_more() -> None:
     """It goes into a file while senders settle."""
     ledger = Ledger()
     ticket = ledger.open(Span(1, 0, 10))
-    offsets, tallies = ledger.snapshot()
+    places, _ = ledger.places()
     ledger.settle(ticket, Tally(read=1, dropped={"a": 1}))
-    assert (offsets, tallies) == ({1: 0}, {1: Tally()})
+    assert places == {1: Place()}
 
 
 def test_a_segment_can_begin_later_but_never_earlier() -> None:
     """What was settled or is on its way stays so."""
-    ledger = Ledger({1: 50})
+    ledger = Ledger({1: Place(50)})
     ledger.begin(1, 10)
     assert ledger.settled_offset(1) == 50
     ledger.begin(1, 60)
@@ -138,7 +137,7 @@ def test_a_forgotten_segment_gives_its_tally_away() -> None:
     ledger.settle(ledger.open(Span(1, 0, 10)), Tally(read=3, delivered=3))
     assert ledger.forget(1) == Tally(read=3, delivered=3)
     assert ledger.forget(1) == Tally()
-    assert ledger.snapshot() == ({}, {})
+    assert ledger.places() == ({}, {})
 
 
 def test_a_tally_balances_when_nothing_is_missing() -> None:
@@ -180,7 +179,7 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled() -> None
     again = ledger.open(Span(1, 10, 15))
     assert ledger.settle(late, Tally(read=9, delivered=9)) == 10
     assert ledger.settle(again, Tally(read=1, delivered=1)) == 15
-    assert ledger.tally(1) == Tally(read=2, delivered=2)
+    assert ledger.place(1).tally == Tally(read=2, delivered=2)
 
 
 @given(st.lists(st.integers(1, 3), min_size=1, max_size=300), st.integers(0, 300))
@@ -189,8 +188,7 @@ def test_older_places_are_few_and_reach_far_back(steps: Any, restart: Any) -> No
     ledger, end = Ledger(), 0
     for number, step in enumerate(steps):
         if number == restart > 0:
-            places, trails = ledger.places()
-            ledger = Ledger({1: end}).restore(1, Tally(), places[1].mark, trails[1])
+            ledger = Ledger(*ledger.places())
         end += step
         settled(ledger, end)
         ledger.remember()
@@ -243,9 +241,9 @@ def test_parts_of_a_line_count_when_the_line_ends() -> None:
     digests = [(0, bytes([n]) * 32) for n in range(3)]
     part = ledger.open(Span(1, 0, 0))
     ledger.settle(part, Tally(read=2, delivered=2), digests[:2])
-    assert ledger.tally(1) == Tally()
+    assert ledger.place(1).tally == Tally()
     assert ledger.place(1).content.records == 0
     end = ledger.open(Span(1, 0, 30))
     assert ledger.settle(end, Tally(read=1, delivered=1, lines=1), digests[2:]) == 30
-    assert ledger.tally(1) == Tally(read=3, delivered=3, lines=1)
+    assert ledger.place(1).tally == Tally(read=3, delivered=3, lines=1)
     assert ledger.place(1).content.records == 3

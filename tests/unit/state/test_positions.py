@@ -102,7 +102,7 @@ def test_rules_without_room_become_one_and_the_counts_stay_right(
     (record,) = read_positions(tmp_path)
     assert record.place.tally.balance == 0
     assert record.place.tally.dropped["rule 299 of a policy"] == 300
-    assert ledger.tally(1).dropped == rules
+    assert ledger.place(1).tally.dropped == rules
 
 
 def test_slots_are_used_again_once_a_checkpoint_holds_their_places(

@@ -38,7 +38,7 @@ def test_a_gap_settles_only_when_the_checkpoint_with_its_notice_is_on_disk(tmp_p
     assert [notice.uid for notice in first.notices] == ["gap-100"]
     subscription.stored()
     assert subscription.ledger.settled_offset(1) == 100
-    assert subscription.ledger.tally(1).gaps == 1
+    assert subscription.ledger.place(1).tally.gaps == 1
 
 
 def test_a_gap_that_came_while_the_checkpoint_was_written_waits_for_the_next(
@@ -96,7 +96,7 @@ def test_a_place_that_no_checkpoint_names_is_taken_up_by_its_bytes(
     subscription.unplaced = {segment.state.identity: Place(4, mark, Tally(read=1, delivered=1))}
     subscription.resume_new_segments()
     assert subscription.ledger.next_offset(segment.seq) == offset
-    assert subscription.ledger.tally(segment.seq).read == bool(offset)
+    assert subscription.ledger.place(segment.seq).tally.read == bool(offset)
     assert subscription.unplaced == {}
 
 
