@@ -49,11 +49,7 @@ class BlockReader:
     """
 
     def __init__(
-        self,
-        log: AuditLog,
-        *,
-        cache_bytes: int = BLOCKS_KEPT,
-        with_path: bool = False,
+        self, log: AuditLog, *, cache_bytes: int = BLOCKS_KEPT, with_path: bool = False
     ) -> None:
         """*with_path*: blocks say where their file is."""
         self._log = log

@@ -123,12 +123,7 @@ def _name(line: bytes) -> tuple[str, int]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return fingerprint(line), 0
     when_ns = unix_ns(first.stageTimestamp) or unix_ns(first.requestReceivedTimestamp) or 0
-    parts = (
-        first.auditID,
-        first.stage,
-        first.requestReceivedTimestamp,
-        first.stageTimestamp,
-    )
+    parts = (first.auditID, first.stage, first.requestReceivedTimestamp, first.stageTimestamp)
     if not first.auditID or not any(parts[2:]):
         return fingerprint(line), when_ns
     whole = "\0".join(p or "" for p in parts)

@@ -117,12 +117,7 @@ def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -
 
 
 def length_of_line(
-    source: Source,
-    offset: int,
-    searched: int,
-    *,
-    most: int = sys.maxsize,
-    upto: int | None = None,
+    source: Source, offset: int, searched: int, *, most: int = sys.maxsize, upto: int | None = None
 ) -> tuple[int, bool]:
     """Return how long the line at *offset* is, of which *searched* bytes have no end.
 

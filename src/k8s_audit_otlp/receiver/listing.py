@@ -10,15 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.names import (
-    DATED,
-    GLOB,
-    GZIP,
-    LogName,
-    fold,
-    looks_like_backup,
-    parse,
-)
+from k8s_audit_otlp.receiver.names import DATED, GLOB, GZIP, LogName, fold, looks_like_backup, parse
 from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8

@@ -16,16 +16,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import boto3
+import msgspec
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from msgspec.structs import replace
 
 from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.event.lenient_json import is_json, is_object
 from k8s_audit_otlp.receiver.lines import heads
-from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
+from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, keep, read_kept
 from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
-from k8s_audit_otlp.state.files import replace_file
 
 _POSITIONS = "streams.json"
 _DAY_MS = 86_400_000
@@ -56,6 +57,17 @@ class _Stream(NamedTuple):
     created: int
 
 
+class _Position(msgspec.Struct, omit_defaults=True, frozen=True):
+    """How far a stream is read, and which one it was; times in ms."""
+
+    time: int = 0  # of the newest event that is on disk
+    token: str = ""  # CloudWatch's, for what follows
+    since: int = 0  # from when on it was given
+    group: str | None = None  # not known of what an older version wrote, as the next one
+    created: int | None = None
+    over: bool = False  # all of it is read, and nothing came for a day; or its end is told
+
+
 def _now_ms() -> int:
     return round(time.time() * 1000)
 
@@ -68,50 +80,39 @@ def _shown(time_ms: int) -> str:
 class CloudWatchSource(FetchingSource[Any]):
     """One reader of all streams of a group, in a thread of its own."""
 
-    def __init__(
-        self,
-        name: str,
-        options: CloudWatch,
-        spool: Spool,
-    ) -> None:
+    def __init__(self, name: str, options: CloudWatch, spool: Spool) -> None:
         super().__init__(name, spool, again_s=options.poll_interval_s)
         self._options = options
         self._path = spool.path.with_name(_POSITIONS)
-        self._positions: dict[str, dict[str, Any]] = {}
+        self._positions: dict[str, _Position] = {}
+        self._begun = False  # to read the group
         self.cut = 0  # events, since the start
 
     def where(self) -> str:
         group = self._options.log_group
-        if self._path.exists():
-            try:
-                found = json.loads(self._path.read_bytes())
-            except ValueError as error:
-                raise OSError(
-                    f"{self._path}: {error}; remove it to read the streams anew"
-                ) from None
-            self._positions = {s: at for s, at in found.items() if at.get("group", group) == group}
+        found = read_kept(self._path, dict[str, _Position], "remove it to read the streams anew")
+        self._positions = {s: at for s, at in found.items() if at.group in (None, group)}
+        self._begun = bool(self._positions)
         return f"{group}:{self._options.stream_prefix}*"
 
     def connect(self) -> AbstractContextManager[Any]:
-        options = self._options
-        client = boto3.session.Session().client(  # credentials are looked for anew
-            "logs",
-            region_name=options.region,
-            endpoint_url=options.endpoint_url,
-            config=_CALM,
-        )
-        return closing(client)
+        region, url = self._options.region, self._options.endpoint_url
+        session = boto3.session.Session()  # credentials are looked for anew
+        return closing(session.client("logs", region_name=region, endpoint_url=url, config=_CALM))
 
     def take(self, connection: Any) -> str:
         """Ask every stream for more, then wait for the next time."""
         begin = self.lag.now()
         streams = dict(self._streams(connection))
-        if not self._positions:  # a stream that comes later is read from its beginning
+        if not self._begun:  # a stream that comes later is read from its beginning
             start = max(0, _now_ms() - round(self._options.start_age_s * 1000))
             self._keep({name: self._at(one, time=start) for name, one in streams.items()})
+            self._begun = True
         self._tell_of_streams(streams)
         for name, one in streams.items():
-            if self._is_over(name, one.newest):
+            position = self._position(name)
+            if _is_over(position, one.newest):
+                self._keep({name: replace(position, over=True)})
                 continue
             self._tell_of_retention(connection, name, one.newest)
             while not self._stop.is_set() and self._take(connection, name, one):
@@ -121,46 +122,37 @@ class CloudWatchSource(FetchingSource[Any]):
         self._stop.wait(self._options.poll_interval_s)
         return "" if streams else f"no stream begins with {self._options.stream_prefix!r}"
 
-    def _keep(self, positions: dict[str, dict[str, Any]]) -> None:
-        data = json.dumps(positions).encode()
-        replace_file(self._path, lambda file: file.write(data))
-        self._positions = positions
+    def _position(self, stream: str) -> _Position:
+        return self._positions.get(stream, _Position())
 
-    def _at(self, stream: _Stream, **position: Any) -> dict[str, Any]:
+    def _keep(self, moved: Mapping[str, _Position]) -> None:
+        positions = {**self._positions, **moved}
+        if positions != self._positions:
+            keep(self._path, positions)
+            self._positions = positions
+
+    def _at(self, stream: _Stream, **position: Any) -> _Position:
         """Return a position, with whose it is."""
-        return {**position, "group": self._options.log_group, "created": stream.created}
+        return _Position(**position, group=self._options.log_group, created=stream.created)
 
     def _tell_of_streams(self, streams: Mapping[str, _Stream]) -> None:
         """Tell which streams are gone, or were made anew, before they were over."""
-        found = dict(self._positions)
+        found: dict[str, _Position] = {}
         for name, position in self._positions.items():
             now = streams.get(name)
-            as_it_was = now is not None and position.get("created", now.created) == now.created
+            as_it_was = now is not None and position.created in (None, now.created)
             if as_it_was or not name.startswith(self._options.stream_prefix):
                 continue
-            if not position.get("over"):
+            if not position.over:
                 became = "made anew" if now else "deleted"
                 self.lose(f"{name}: it was {became}: what was not read of it before is gone", 0)
-            found[name] = self._at(now) if now else {**position, "over": True}
-        if found != self._positions and self.losses_are_on_record():
+            found[name] = self._at(now) if now else replace(position, over=True)
+        if found and self.losses_are_on_record():
             self._keep(found)
-
-    def _is_over(self, stream: str, newest: int) -> bool:
-        """Say whether all of a stream is read and nothing came for a day.
-
-        EKS begins others now and then, and a group may keep the old ones for ever. That of its
-        *newest* event (ms) CloudWatch hears within hours.
-        """
-        position = self._positions.get(stream, {})
-        over = 0 < newest <= int(position.get("time", 0)) and newest < _now_ms() - _DAY_MS
-        if over and not position.get("over"):
-            self._keep({**self._positions, stream: {**position, "over": True}})
-        return over
 
     def _streams(self, client: Any) -> Iterator[tuple[str, _Stream]]:
         pages = client.get_paginator("describe_log_streams").paginate(
-            logGroupName=self._options.log_group,
-            logStreamNamePrefix=self._options.stream_prefix,
+            logGroupName=self._options.log_group, logStreamNamePrefix=self._options.stream_prefix
         )
         for page in pages:
             for stream in page["logStreams"]:
@@ -172,8 +164,8 @@ class CloudWatchSource(FetchingSource[Any]):
 
         A stream without newer events had nothing to lose: EKS begins others now and then.
         """
-        position, now = self._positions.get(stream, {}), _now_ms()
-        since = int(position["time"]) if "token" in position else 0
+        position, now = self._position(stream), _now_ms()
+        since = position.time if position.token else 0
         if not since or newest <= since or now - since <= _DAY_MS:  # none is kept for less
             return
         days = self._kept_days(client)
@@ -186,7 +178,7 @@ class CloudWatchSource(FetchingSource[Any]):
             0,
         )
         if self.losses_are_on_record():
-            self._positions[stream] = {"time": oldest}
+            self._positions[stream] = _Position(time=oldest)
 
     def _kept_days(self, client: Any) -> int:
         """Return for how long the log group keeps events, 0 for ever or if nobody says."""
@@ -204,10 +196,10 @@ class CloudWatchSource(FetchingSource[Any]):
 
         A page may be empty and not the last: behind that one the token stays the same.
         """
-        position = self._positions.get(stream, {})
+        position = self._position(stream)
         since, page = self._page(client, stream, position)
         lines: list[bytes] = []
-        newest = int(position.get("time", 0))
+        newest = position.time
         for event in page["events"]:
             message = event["message"].encode()
             if whole := completed(message, int(event["timestamp"])):
@@ -220,10 +212,10 @@ class CloudWatchSource(FetchingSource[Any]):
         if not self.put(lines):
             return False
         token = page["nextForwardToken"]
-        if token == position.get("token"):
+        if token == position.token:
             return False
         at = self._at(now, token=token, since=since, time=newest)
-        self._keep({**self._positions, stream: at})
+        self._keep({stream: at})
         return True
 
     def _say_cut(self, stream: str) -> None:
@@ -237,20 +229,24 @@ class CloudWatchSource(FetchingSource[Any]):
             extra={"once": f"cut {self.name}"},
         )
 
-    def _page(self, client: Any, stream: str, position: dict[str, Any]) -> tuple[int, Any]:
+    def _page(self, client: Any, stream: str, position: _Position) -> tuple[int, Any]:
         """Return the next page, and the time that reading has begun from: a token goes with it."""
-        asked = {
-            "logGroupName": self._options.log_group,
-            "logStreamName": stream,
-            "startFromHead": True,
-        }
-        if "token" in position:
-            since = int(position["since"])
+        group = self._options.log_group
+        asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+        if position.token:
+            since, token = position.since, position.token
             try:
-                token = position["token"]
                 return since, client.get_log_events(**asked, startTime=since, nextToken=token)
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _EXPIRED:
                     raise
-        since = int(position.get("time", 0))
-        return since, client.get_log_events(**asked, startTime=since)
+        return position.time, client.get_log_events(**asked, startTime=position.time)
+
+
+def _is_over(position: _Position, newest: int) -> bool:
+    """Say whether all of a stream is read and nothing came for a day.
+
+    EKS begins others now and then, and a group may keep the old ones for ever. That of its *newest*
+    event (ms) CloudWatch hears within hours.
+    """
+    return 0 < newest <= position.time and newest < _now_ms() - _DAY_MS

@@ -5,11 +5,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from threading import Event, Thread
 from typing import Generic, NamedTuple, TypeVar
 
+import msgspec
+
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from k8s_audit_otlp.state.files import replace_file
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -17,6 +21,7 @@ _LOOK_S = 0.1
 _ENOUGH = 100  # texts to tell by; other logs may be beside
 
 Connection = TypeVar("Connection")
+Kept = TypeVar("Kept")
 
 
 class Lag:
@@ -35,6 +40,24 @@ class Lag:
     def behind_s(self) -> float:
         """Seconds since the last moment of which everything is on disk, from the start on."""
         return self.now() - self._had_all_at
+
+
+def read_kept(path: Path, kind: type[Kept], hint: str) -> Kept:
+    """Return what a source has kept beside its spool, nothing at first.
+
+    Raise OSError, with the *hint*, where it cannot be read.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return kind()
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise OSError(f"{path}: {error}; {hint}") from None
+
+
+def keep(path: Path, what: Mapping[str, object]) -> None:
+    """Keep it for the next start; it is on disk when this returns."""
+    replace_file(path, lambda file: file.write(msgspec.json.encode(what)))
 
 
 class Lost(NamedTuple):

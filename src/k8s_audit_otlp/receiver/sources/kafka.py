@@ -81,7 +81,6 @@ class KafkaSource(FetchingSource[Consumer]):
         self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
         self._waits = Waits(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
-        self._committed: dict[tuple[str, int], int] = {}
         self._unread: dict[tuple[str, int], float] = {}  # left as they are, and since when
         self._read_settings = settings or source.settings
         self._made_for: object = None  # what the client was made with
@@ -106,9 +105,8 @@ class KafkaSource(FetchingSource[Consumer]):
     def _assigned(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         """Go on from what is committed; what had begun of a partition comes again."""
         self._partitions.clear()
-        self._committed.clear()
         self._unread.clear()
-        self._waits.assigned(consumer, places)
+        self._waits.assigned()
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
         if error := next((place.error for place in found if place.error), None):
             raise KafkaException(error)
@@ -147,10 +145,10 @@ class KafkaSource(FetchingSource[Consumer]):
         noted = [p.metadata or "" for p in consumer.committed(every, timeout=_ASK_FIRST_S)]
         return min((size for size in noted if size.isdigit()), key=int, default=str(len(every)))
 
-    def _revoked(self, consumer: Consumer, places: list[TopicPartition]) -> None:
+    def _revoked(self, _consumer: Consumer, _places: list[TopicPartition]) -> None:
         """Leave what had begun to whoever reads on: it is not committed."""
         self._partitions.clear()
-        self._waits.revoked(consumer, places)
+        self._waits.revoked()
 
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
@@ -187,11 +185,10 @@ class KafkaSource(FetchingSource[Consumer]):
 
     def _trouble_of_unread(self) -> str:
         """Return what is left unread; raise ValueError where it is time to look at it again."""
-        for place, since in self._unread.items():
-            if time.monotonic() - since < _BELIEVED_S:
-                return _UNREAD % place
+        place, since = next(iter(self._unread.items()), (None, 0.0))  # the first that was met
+        if place is not None and time.monotonic() - since >= _BELIEVED_S:
             raise ValueError(_UNREAD % place)
-        return ""
+        return _UNREAD % place if place else ""
 
     def _trouble_of_client(self) -> str:
         """Return what the client cannot do, '' as a rule.
@@ -223,7 +220,7 @@ class KafkaSource(FetchingSource[Consumer]):
         return lines
 
     def _partition_of(self, message: Message) -> Partition:
-        return self._partitions.setdefault(_place_of(message), Partition())
+        return self._partitions.setdefault(_place_of(message), Partition(message.offset() or 0))
 
     def _torn(self, gone: Sequence[Message]) -> list[bytes]:
         """Return what is left of texts whose ends do not come, or are *gone*."""
@@ -236,15 +233,16 @@ class KafkaSource(FetchingSource[Consumer]):
 
     def _commit_positions(self, consumer: Consumer) -> None:
         """Commit what is on disk, where that is more than before."""
-        moved = {}
+        moved: list[TopicPartition] = []
         for place, partition in self._partitions.items():
             self.left_out += partition.left_out
             partition.left_out = 0
-            if partition.position != self._committed.get(place):
-                moved[place] = partition.position
+            if partition.position != partition.committed:
+                moved.append(TopicPartition(*place, partition.position))
         if moved:
-            self._commit(consumer, [TopicPartition(*place, end) for place, end in moved.items()])
-            self._committed |= moved
+            self._commit(consumer, moved)
+            for one in moved:
+                self._partitions[one.topic, one.partition].committed = one.offset
             self._broker_said = ("", 0.0)
 
     def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:

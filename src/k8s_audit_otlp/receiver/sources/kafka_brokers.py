@@ -5,16 +5,14 @@ nobody read looks as if the group were new, or as if its offsets were of it; its
 Where brokers give no ids, nothing is told.
 """
 
-import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition, Uuid
+from confluent_kafka import Consumer, KafkaException, TopicCollection, Uuid
 from confluent_kafka.admin import AdminClient
 
-from k8s_audit_otlp.receiver.sources.fetching import Lag
-from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.receiver.sources.fetching import Lag, keep, read_kept
 
 # settings of a consumer, topics -> their ids, as far as brokers tell
 AskIds = Callable[[Mapping[str, Any], Collection[str]], Mapping[str, str]]
@@ -37,11 +35,11 @@ class Waits:
         self._ends: dict[str, int] = {}  # as measured last
         self._member = False
 
-    def assigned(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
+    def assigned(self) -> None:
         self._member = True
         self._at = float("-inf")
 
-    def revoked(self, _consumer: Consumer, _places: Sequence[TopicPartition]) -> None:
+    def revoked(self) -> None:
         self._member = False
 
     def measure(self, consumer: Consumer) -> None:
@@ -104,8 +102,7 @@ class TopicIds:
     def keep(self) -> None:
         """Keep what was found last: what became of a topic has been told."""
         if self._now != self._kept():
-            data = json.dumps(self._now).encode()
-            replace_file(self._path, lambda file: file.write(data))
+            keep(self._path, self._now)
 
     @property
     def known(self) -> set[str]:
@@ -113,10 +110,5 @@ class TopicIds:
         return set(self._kept())
 
     def _kept(self) -> dict[str, str]:
-        if not self._path.exists():
-            return {}
-        try:
-            return dict(json.loads(self._path.read_bytes()))
-        except ValueError as error:
-            what = "remove it: a topic that was made anew meanwhile is not told then"
-            raise OSError(f"{self._path}: {error}; {what}") from None
+        hint = "remove it: a topic that was made anew meanwhile is not told then"
+        return read_kept(self._path, dict[str, str], hint)

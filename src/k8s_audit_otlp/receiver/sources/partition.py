@@ -12,11 +12,7 @@ from k8s_audit_otlp.event.frames import Framed, inflated
 from k8s_audit_otlp.event.lenient_json import is_object, list_of
 from k8s_audit_otlp.event.partial_lines import Piece, Pieces, joined
 from k8s_audit_otlp.receiver.sources.otlp_request import read_request
-from k8s_audit_otlp.receiver.spool.event_list import (
-    LINE_BREAKS,
-    NoEventsError,
-    lines_of,
-)
+from k8s_audit_otlp.receiver.spool.event_list import LINE_BREAKS, NoEventsError, lines_of
 
 # How long an end is waited for, in whatever comes first. The window of a spool, which knows again
 # what a killed agent had taken since, holds more lines than so many messages as a rule.
@@ -28,12 +24,14 @@ MOST_BYTES = 64 << 20
 class Partition:
     """Takes messages in the order of their offsets."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: int = 0) -> None:
+        """*begin*: the offset of the first message that comes."""
+        self.committed = -1  # the position that is, as far as this reader knows
         self.left_out = 0  # texts that held no audit event
         self.gaps: list[str] = []  # that requests tell of
         self.clusters: set[str] = set()  # that requests name
         self._pieces = Pieces()
-        self._end = 0  # the offset behind what was taken
+        self._end = begin  # the offset behind what was taken
         self._waits_for = (-1, 0.0)  # the first piece that goes on, and since when
 
     def take(self, offset: int, key: bytes, value: bytes) -> list[bytes]:

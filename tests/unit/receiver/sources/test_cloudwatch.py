@@ -135,6 +135,25 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
     assert held.splitlines().count('{"kind":"Event","auditID":"torn') == 1
 
 
+def test_the_first_stream_of_a_group_is_read_whole_where_it_comes_later(
+    url: str, tmp_path: Path
+) -> None:
+    """The age that counts at the start leaves nothing out of what is written afterwards."""
+    group, stream = GROUP + "-9", "kube-apiserver-audit-1"
+    client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
+    client.create_log_group(logGroupName=group)
+    spool = Spool(tmp_path, ROOMY)
+    spool.open()
+    options = options_of(group, url, "0.05s", start_age="0s")
+    source = CloudWatchSource("aws_cloudwatch", options, spool)
+    source.start()
+    until(lambda: "no stream" in source.trouble)
+    client.create_log_stream(logGroupName=group, logStreamName=stream)
+    put(client, stream, ['{"kind":"Event","auditID":"id-1"}'], group, days_ago=0.001)
+    until(lambda: spool.written == 1)
+    source.stop(15.0)
+
+
 def test_each_stream_is_read_whole_and_not_asked_when_it_is_over(url: str, tmp_path: Path) -> None:
     """One that began while the agent was away, too; an empty page is not the last."""
     group = GROUP + "-5"

@@ -188,6 +188,26 @@ def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
     assert source.left_out == 0
 
 
+def test_a_request_that_cannot_be_read_takes_no_offset_back(
+    tmp_path: Path, producer: Producer, settings: dict[str, Any]
+) -> None:
+    """Also where it is the first that comes: the group had read what lies before it."""
+    spool = spool_in(tmp_path)
+    produce(producer, range(5), partitions=1)
+    source = reads(settings, spool)
+    source.start()
+    until(lambda: committed(settings) == 5)
+    source.stop(15.0)
+    producer.produce(TOPIC, otlp({"body": {"intValue": "1"}}), partition=0)
+    producer.produce(TOPIC, event(5), partition=1)
+    producer.flush(10)
+    again = reads(settings, spool)
+    again.start()
+    until(lambda: len(held(spool)) == 6 and "no texts" in again.trouble)
+    again.stop(15.0)
+    assert committed(settings) == 6
+
+
 def test_settings_that_change_are_taken_up_when_a_broker_refuses(
     tmp_path: Path, producer: Producer, settings: dict[str, Any]
 ) -> None:

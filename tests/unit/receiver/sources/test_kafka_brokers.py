@@ -42,7 +42,7 @@ def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
     broker.end = broker.committed_to = 1000
     waits.measure(consumer)
     assert lag.waiting == {}, "it has no partition yet"
-    waits.assigned(consumer, [])
+    waits.assigned()
     waits.measure(consumer)
     assert lag.waiting == {"audit/0": 0}
     for _ in range(5):
@@ -58,7 +58,7 @@ def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
         broker.committed_to += 10
         waits.measure(consumer)
     assert lag.behind_s == 60.0, "it comes after the topic no more"
-    waits.revoked(consumer, [])
+    waits.revoked()
     now[0] += 100.0
     waits.measure(consumer)
     assert lag.behind_s == 160.0
