@@ -75,7 +75,7 @@ class AuditLog:
     # -- consumers ---------------------------------------------------------------------------
 
     def register(self, ledger: Ledger) -> None:
-        """Keep files for *ledger* until it has settled them."""
+        """Keep files until *ledger* has settled them."""
         self._known.register(ledger)
 
     def listen(self, wake: Callable[[], None]) -> None:
@@ -89,12 +89,19 @@ class AuditLog:
                 segment = self._known.next_for(ledger)
                 if segment is None or segment.source is not None or segment.state.gone:
                     return segment
-            self._reopen(segment)
-            if segment.source is not None or not segment.trouble:
-                return segment
+            try:  # it was let go while more urgent ones were held
+                source = reopened(segment)
+            except OSError as error:
+                self.failed(segment, error)
+                continue
+            if source is not None:
+                with self._known.lock:
+                    segment.hold(source, self.clock_ns())
+                    self._known.close_if_rotated(segment)
+                    self._known.release_surplus(reading=segment)
+            return segment
 
     def segments(self) -> list[Segment]:
-        """Return all known segments in order."""
         with self._known.lock:
             return list(self._known)
 
@@ -116,7 +123,6 @@ class AuditLog:
 
     @property
     def troubles(self) -> list[str]:
-        """What stands in the way of reading this log now."""
         return self._troubles.now
 
     @property
@@ -288,16 +294,3 @@ class AuditLog:
         except OSError as error:
             self.failed(segment, error)
             return True
-
-    def _reopen(self, segment: Segment) -> None:
-        """Open a segment that was let go while more urgent ones were held."""
-        try:
-            source = reopened(segment)
-        except OSError as error:
-            self.failed(segment, error)
-            return
-        if source is not None:
-            with self._known.lock:
-                segment.hold(source, self.clock_ns())
-                self._known.close_if_rotated(segment)
-                self._known.release_surplus(reading=segment)

@@ -12,7 +12,6 @@ from itertools import chain, islice
 from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
-from k8s_audit_otlp.receiver.names import LogName
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
@@ -92,16 +91,8 @@ class KnownSegments:
 
     # -- what is known -------------------------------------------------------------------------
 
-    def add(
-        self,
-        identity: Identity,
-        name: str,
-        listed: LogName | None = None,
-        *,
-        begin: int = 0,
-        after: int = 0,
-    ) -> Segment:
-        """Give a new segment its place at the end; its file is *listed*, or was called *name*.
+    def add(self, identity: Identity, name: str, *, begin: int = 0, after: int = 0) -> Segment:
+        """Give a new segment, whose file is called *name*, its place at the end.
 
         With *begin* it is the part of a file that was written behind the segment *after*.
         """
@@ -117,7 +108,7 @@ class KnownSegments:
             for ledger in self.ledgers if begin else ():
                 ledger.begin(state.seq, begin)
             state.seen_as(name)
-            segment = self._segments[state.seq] = Segment(state, listed)
+            segment = self._segments[state.seq] = Segment(state)
             if after:
                 before = self._segments[after].state
                 before.complete, before.cut, before.open_end = True, begin, True
@@ -213,13 +204,6 @@ class KnownSegments:
             if segment.source is not None:
                 segment.state.complete = True
 
-    def let_rewritten_go(self, segment: Segment) -> None:
-        """Give up a file that no longer begins as it did, or lacks what was read of it."""
-        with self.lock:
-            segment.release()
-            segment.state.truncated = True
-            segment.name = segment.stamp = None
-
     def unbind(self, bound: set[int], candidates: set[int], *, nothing_listed: bool) -> None:
         """Note which known segments the directory does not show.
 
@@ -306,4 +290,7 @@ class KnownSegments:
             if source is None or source.compressed or segment.state.cut:
                 continue
             if size < least or not unchanged(segment):
-                self.let_rewritten_go(segment)
+                with self.lock:
+                    segment.release()
+                    segment.state.truncated = True
+                    segment.name = segment.stamp = None

@@ -182,8 +182,8 @@ class Continuity:
         again = "the machine came up again and nobody had stopped the agent before"
         why = f"{again}: the end of {name} that had not reached the disk may be gone"
         self._add_gap(name, segment, identity.name, when_ns, Missing(why))
-        identity, listed = replace(identity, when_ns=when_ns), entry.name if entry else None
-        later = self._known.add(identity, name, listed, begin=begin, after=segment.seq)
+        identity = replace(identity, when_ns=when_ns)
+        later = self._known.add(identity, name, begin=begin, after=segment.seq)
         self._known.hold(later, source, live=live)
         return later
 

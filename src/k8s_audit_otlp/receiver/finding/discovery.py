@@ -265,9 +265,8 @@ class Discovery:
         before = self._known.predecessor()
         name = entry.name.name if entry else before.state.name if before else "?"
         self.continuity.add_gap_before(name, identity, found, entry=entry, cut=begin > 0)
-        listed = entry.name if entry else None
-        segment = self._known.add(identity, name, listed, begin=begin, after=after)
-        self.continuity.succession.note(segment)
+        segment = self._known.add(identity, name, begin=begin, after=after)
+        self.continuity.succession.note(segment, entry.name if entry else None)
         return segment
 
     @staticmethod

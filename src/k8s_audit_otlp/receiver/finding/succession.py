@@ -61,10 +61,10 @@ class Succession:
             rotated_ns = 0
         return missing_between(before, rotated_ns, entry.name, identity.when_ns, numbers)
 
-    def note(self, segment: Segment) -> None:
+    def note(self, segment: Segment, name: LogName | None) -> None:
         """Note that what comes next has to follow *segment*, unless it is an older one."""
         if self.newest is None or not 0 < segment.state.first_ns < self.newest.state.first_ns:
-            self.newest, self.newest_name = segment, segment.name
+            self.newest, self.newest_name = segment, name
 
 
 def missing_between(
