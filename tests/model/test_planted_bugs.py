@@ -138,7 +138,7 @@ def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
 
     class Faulty(receiver_machine):
         def prepared(self, ledger: Any) -> Any:
-            return EarlyLedger(*ledger.places())
+            return EarlyLedger(ledger.places())
 
     _fails(Faulty, LOST)
 

@@ -122,7 +122,7 @@ def _tell_missed_segments(subscription: Subscription, evidence: Evidence) -> Non
     segments that nobody knows any more.
     """
     known = [segment.seq for segment in subscription.log.segments()]
-    settled = subscription.ledger.places()[0]
+    settled = subscription.ledger.places()
     if not settled or (known and max(settled) >= min(known)):
         return
     between = (min(known) if known else max(settled) + 1) - max(settled) - 1

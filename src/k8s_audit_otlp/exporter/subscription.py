@@ -61,7 +61,7 @@ class Subscription:
         return cls(
             log,
             exporter,
-            Ledger(position.places(), position.trail),
+            Ledger(position.places()),
             Outbox(position.notices),
             position.total,
             position.receipts,
@@ -111,8 +111,7 @@ class Subscription:
 
     def write_moved(self) -> None:
         """Write what has moved since `position` was called: the file was begun anew meanwhile."""
-        places, _ = self.ledger.places()
-        for segment, place in places.items():
+        for segment, place in self.ledger.places().items():
             if place.offset > self._settled.get(segment, -1):
                 self.write_place(segment)
 
@@ -130,7 +129,7 @@ class Subscription:
         self._turn = self._file.turn if self._file is not None else 0
         with self.lock:
             self._pending, chain = self.outbox.snapshot(), self.chain
-        places, trail = self.ledger.places()
+        places = self.ledger.places()
         self._settled = {n: place.offset for n, place in places.items()}
         return Position(
             self._settled,
@@ -140,7 +139,6 @@ class Subscription:
             self.receipts,
             dict(self.receipted),
             {n: place.mark for n, place in places.items() if place.mark},
-            trail,
             chain,
             {n: place.content for n, place in places.items() if place.content.last >= 0},
             self.unplaced,
@@ -151,7 +149,6 @@ class Subscription:
         self.outbox.stored(self._pending)
         if self._file is not None:
             self._file.stored(self._key, self._turn)
-        self.ledger.remember()
         for _ in range(self._in_checkpoint):
             self.ledger.settle(*self._unstored.popleft())
         self._in_checkpoint = 0
@@ -168,7 +165,7 @@ class Subscription:
     def tally(self) -> Tally:
         """Everything that ever settled."""
         tally = self.total.copy()
-        for place in self.ledger.places()[0].values():
+        for place in self.ledger.places().values():
             tally.add(place.tally)
         return tally
 

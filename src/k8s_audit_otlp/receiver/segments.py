@@ -19,6 +19,7 @@ from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
 MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
 _MARKS = 4  # kept of what all have settled: a restored copy that was written on may end before one
+_MARKED = 4  # segments that keep all marks when they are settled: what is cut is a new one
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 
 
@@ -139,13 +140,8 @@ class KnownSegments:
 
     def marks_of(self, segment: Segment) -> Marks:
         """Return all places of a segment that are known by their bytes."""
-        seq = segment.seq
-        every = [segment.state.marks]
-        for ledger in self.ledgers:
-            places, trails = ledger.places()
-            known = [places[seq]] if seq in places else []
-            every.append([(p.offset, p.mark) for p in (*known, *trails.get(seq, ()))])
-        return merged(*every)
+        settled = [ledger.place(segment.seq) for ledger in self.ledgers]
+        return merged(segment.state.marks, [(place.offset, place.mark) for place in settled])
 
     def finished(self) -> list[SegmentState]:
         """Return the segments that are settled by everyone and gone from disk for good.
@@ -226,13 +222,15 @@ class KnownSegments:
                     segment.gone()
 
     def release_done(self) -> None:
-        """Close what everyone has settled."""
+        """Close what everyone has settled; by all its marks only the newest is known for long."""
+        newest = list(self)[-_MARKED:]
         for segment in self:
             if segment.live or self.needed(segment):
                 continue
             with self.lock:
                 segment.release()
-                segment.state.marks, segment.state.lines = segment.state.marks[:_MARKS], b""
+                if segment not in newest:
+                    segment.state.marks, segment.state.lines = segment.state.marks[:_MARKS], b""
                 if segment.name is None:
                     segment.state.gone = True
 

@@ -38,7 +38,6 @@ class Position(msgspec.Struct, omit_defaults=True):
     receipts: int = 0  # number of the last receipt
     receipted: dict[int, int] = {}  # segment -> the size that its receipt speaks of
     marks: dict[int, str] = {}  # of the bytes before the offsets above, where they are known
-    trail: dict[int, list[Place]] = {}  # older places of the segments that moved last
     chain: Chain = msgspec.field(default_factory=Chain)  # of the receipts and gaps told so far
     contents: dict[int, Content] = {}  # hashes of what was delivered, up to those offsets
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet

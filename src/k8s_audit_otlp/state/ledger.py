@@ -7,8 +7,8 @@ before the offset that is stored with it, and a mark names the last of these byt
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import takewhile
 from threading import Lock
@@ -20,8 +20,6 @@ from k8s_audit_otlp.state.content_hash import Content, Digest
 
 # Of the log before a place. The last line's end alone is the same in many: annotations.
 MARK_BYTES = 1024
-_TRAILS = 4  # segments of which older places are kept: those that moved last
-_OLDEST = 8  # a place is kept up to 2**8 times of remembering: minutes, where that is each second
 
 
 class Tally(msgspec.Struct, omit_defaults=True):
@@ -88,14 +86,12 @@ class Place(msgspec.Struct, omit_defaults=True):
     offset: int = 0
     mark: str = ""
     tally: Tally = msgspec.field(default_factory=Tally)
-    turn: int = 0  # when it was remembered, counted in times of remembering
     content: Content = msgspec.field(default_factory=Content)  # what was delivered before it
     near: list[tuple[int, str]] = []  # only where it is written by itself
     lines: bytes = b""
 
     def copy(self) -> "Place":
-        tally, content = self.tally.copy(), self.content.copy()
-        return Place(self.offset, self.mark, tally, self.turn, content)
+        return Place(self.offset, self.mark, self.tally.copy(), self.content.copy())
 
 
 @dataclass(slots=True, eq=False)
@@ -103,8 +99,6 @@ class _SegmentLedger:
     place: Place = field(default_factory=Place)
     opened: int = 0  # how far spans were opened: what comes next starts here
     tickets: "deque[Ticket]" = field(default_factory=deque)
-    remembered: int = 0  # offset of the newest of them, whether it is still kept or not
-    trail: list[Place] = field(default_factory=list)  # newest first; older than `place`
 
 
 @dataclass(slots=True, eq=False)
@@ -124,27 +118,20 @@ class Ledger:
     Guarded by one lock: the consumer opens, senders settle, the committer takes snapshots.
     """
 
-    def __init__(
-        self,
-        places: Mapping[int, Place] | None = None,
-        trails: Mapping[int, Sequence[Place]] | None = None,
-    ) -> None:
-        """Go on from what `places` of an earlier one returned, all of it or a part."""
+    def __init__(self, places: Mapping[int, Place] | None = None) -> None:
+        """Go on from what `places` of an earlier one returned."""
         self._lock = Lock()
         self._segments: dict[int, _SegmentLedger] = {}
         for segment, place in (places or {}).items():
-            self.restore(segment, place, (trails or {}).get(segment, ()))
+            self.restore(segment, place)
         self._on_moved: Callable[[Ledger, int], None] = lambda _ledger, _segment: None
-        self._turn = max((p.turn for trail in (trails or {}).values() for p in trail), default=0)
         self.settlements = 0
         self.rewinds = 0  # a reader begins again when this changes
 
-    def restore(self, segment: int, place: Place, trail: Sequence[Place] = ()) -> None:
+    def restore(self, segment: int, place: Place) -> None:
         """Go on from a place that was stored."""
         with self._lock:
-            self._segments[segment] = _SegmentLedger(
-                place.copy(), place.offset, remembered=place.offset, trail=list(trail)
-            )
+            self._segments[segment] = _SegmentLedger(place.copy(), place.offset)
 
     def listen(self, on_moved: Callable[["Ledger", int], None]) -> None:
         """Call *on_moved* with a segment whenever its place has moved."""
@@ -203,29 +190,12 @@ class Ledger:
             self._on_moved(self, segment)
         return offset
 
-    # -- going back ------------------------------------------------------------------------------
-
     def rewind(self) -> None:
         """Go back to the settled offsets: what is open is read and sent again."""
         with self._lock:
             for segment, here in self._segments.items():
-                self._segments[segment] = replace(here, opened=here.place.offset, tickets=deque())
+                self._segments[segment] = _SegmentLedger(here.place, here.place.offset)
             self.rewinds += 1
-
-    def remember(self) -> None:
-        """Keep the places of now as ones to go back to; older ones are kept ever more seldom."""
-        with self._lock:
-            self._turn += 1
-            for here in self._segments.values():
-                if here.place.mark and here.place.offset != here.remembered:
-                    now = here.place.copy()
-                    now.turn, here.remembered = self._turn, now.offset
-                    here.trail = _thinned([now, *here.trail], self._turn)
-            moved = sorted(
-                (s for s in self._segments.values() if s.trail), key=lambda s: -s.trail[0].turn
-            )
-            for here in moved[_TRAILS:]:
-                here.trail = []
 
     # -- how it is -------------------------------------------------------------------------------
 
@@ -256,11 +226,10 @@ class Ledger:
         with self._lock:
             return sum(len(s.tickets) for s in self._segments.values())
 
-    def places(self) -> tuple[dict[int, Place], dict[int, list[Place]]]:
-        """Return the safe place of every segment, and the older ones that are known."""
+    def places(self) -> dict[int, Place]:
+        """Return the safe place of every segment."""
         with self._lock:
-            places = {n: s.place.copy() for n, s in self._segments.items()}
-            return places, {n: list(s.trail) for n, s in self._segments.items() if s.trail}
+            return {n: s.place.copy() for n, s in self._segments.items()}
 
     def forget(self, segment: int) -> Tally:
         """Drop a segment that is gone for good; its tally goes to whoever keeps the totals."""
@@ -274,9 +243,3 @@ class Ledger:
                 for n, s in sorted(self._segments.items())
             ]
         return f"<Ledger {' '.join(parts) or 'empty'}>"
-
-
-def _thinned(trail: Iterable[Place], turn: int) -> list[Place]:
-    """Keep the oldest place of each doubling of age; *trail* is newest first."""
-    by_age = {(turn - place.turn).bit_length(): place for place in trail}
-    return [place for age, place in by_age.items() if age <= _OLDEST]

@@ -101,7 +101,7 @@ def receive(log_dir: Path, clock: ManualClock) -> Iterator[Callable[..., Any]]:
             clock_ns=lambda: int(clock.now * 1e9),
             listing=listing,
         )
-        ledger = Ledger(before.ledger.places()[0] if before else None)
+        ledger = Ledger(before.ledger.places() if before else None)
         log.register(ledger)
         receiver = Receiver(log, events, BlockReader(log), ledger)
         started.append(receiver)

@@ -79,14 +79,14 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         """Go on from a snapshot: what was open is opened again by whoever reads."""
-        self.ledger = Ledger(*self.ledger.places())
+        self.ledger = Ledger(self.ledger.places())
         for spans in self.spans.values():
             del spans[self._settled_first(spans) :]
         self.open, self.settled_twice = [], []
 
     @invariant()
     def offsets_and_tallies_are_those_of_the_list(self) -> None:
-        places, _ = self.ledger.places()
+        places = self.ledger.places()
         for segment in self.SEGMENTS:
             offset, records = self._safe(segment)
             place = places.get(segment, Place())
@@ -115,7 +115,7 @@ def test_a_snapshot_does_not_change_any_more() -> None:
     """It goes into a file while senders settle."""
     ledger = Ledger()
     ticket = ledger.open(Span(1, 0, 10))
-    places, _ = ledger.places()
+    places = ledger.places()
     ledger.settle(ticket, Tally(read=1, dropped={"a": 1}))
     assert places == {1: Place()}
 
@@ -137,7 +137,7 @@ def test_a_forgotten_segment_gives_its_tally_away() -> None:
     ledger.settle(ledger.open(Span(1, 0, 10)), Tally(read=3, delivered=3))
     assert ledger.forget(1) == Tally(read=3, delivered=3)
     assert ledger.forget(1) == Tally()
-    assert ledger.places() == ({}, {})
+    assert ledger.places() == {}
 
 
 def test_a_tally_balances_when_nothing_is_missing() -> None:
@@ -180,42 +180,6 @@ def test_set_back_forgets_what_is_on_its_way_and_keeps_what_is_settled() -> None
     assert ledger.settle(late, Tally(read=9, delivered=9)) == 10
     assert ledger.settle(again, Tally(read=1, delivered=1)) == 15
     assert ledger.place(1).tally == Tally(read=2, delivered=2)
-
-
-@given(st.lists(st.integers(1, 3), min_size=1, max_size=300), st.integers(0, 300))
-def test_older_places_are_few_and_reach_far_back(steps: Any, restart: Any) -> None:
-    """One for each doubling of age, about: a second ago, two, four, eight; a restart counts on."""
-    ledger, end = Ledger(), 0
-    for number, step in enumerate(steps):
-        if number == restart > 0:
-            ledger = Ledger(*ledger.places())
-        end += step
-        settled(ledger, end)
-        ledger.remember()
-    _, trail = ledger.places()
-    turns = [place.turn for place in trail[1]]
-    assert turns == sorted(turns, reverse=True)
-    assert turns[0] == len(steps)
-    assert len(turns) <= 9
-    assert turns[-1] <= max(1, len(steps) - 64)
-
-
-def test_a_place_whose_bytes_nobody_knows_is_none_to_go_back_to() -> None:
-    """Behind a gap any bytes would look like those that were there."""
-    ledger = Ledger()
-    settled(ledger, 10)
-    ledger.remember()
-    ledger.settle(ledger.open(Span(1, 10, 20)), Tally(gaps=1))
-    ledger.remember()
-    assert [place.offset for place in ledger.places()[1][1]] == [10]
-
-
-def test_places_are_remembered_of_the_segments_that_moved_last() -> None:
-    ledger = Ledger()
-    for segment in range(1, 20):
-        settled(ledger, 10, segment=segment)
-        ledger.remember()
-    assert sorted(ledger.places()[1]) == [16, 17, 18, 19]
 
 
 def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not() -> None:

@@ -97,7 +97,7 @@ def test_a_state_of_an_older_version_has_no_positions_of_its_own(tmp_path: Path)
     """It is taken up as it is, and written in the new way from then on."""
     CheckpointFile(tmp_path).save(checkpoint(10))
     position, _ = loaded(tmp_path)
-    assert (position.settled, position.marks, position.trail) == ({1: 10}, {}, {})
+    assert (position.settled, position.marks) == ({1: 10}, {})
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 5000, b"rubbish" * 1000])

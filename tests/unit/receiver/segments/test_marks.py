@@ -1,5 +1,6 @@
 """Places that are known by their bytes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.receiver.identity import extended, verified
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import mark_of
+from tests.kit.log_files import append, rotate
 
 LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
 DATA = b"".join(LINES)
@@ -67,3 +69,18 @@ def test_what_lies_behind_the_end_of_a_file_says_nothing(tmp_path: Path) -> None
     farthest, intact = verified(opened(tmp_path / "log", DATA[: len(DATA) // 2]), marks_of(DATA))
     assert intact
     assert 0 < farthest <= len(DATA) // 2
+
+
+def test_of_a_backup_that_is_cut_after_it_was_sent_little_is_sent_again(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """It is another segment, which begins at the last place that is known to be as it was."""
+    append(live, *(event(number, size=100) for number in range(300)))
+    receiver = receive()
+    assert len(receiver.drain()) == 300
+    backup = rotate(live, 0)
+    append(live, event(300))
+    assert len(receiver.drain()) == 1
+    receiver.log.scan()
+    os.truncate(backup, 200 * len(event(0, size=100)))
+    assert len(receiver.drain()) < 60

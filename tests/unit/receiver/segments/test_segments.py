@@ -117,11 +117,11 @@ def test_a_backup_was_closed_when_it_was_first_seen_as_one(
 
 
 def test_of_what_is_settled_the_farthest_marks_are_enough(known: KnownSegments, add: Add) -> None:
-    """They name the file; all those on the way to them would fill the manifest."""
-    segment = add()
-    segment.state.marks = [(place, "mark") for place in range(10, 0, -1)]
+    """They name the file; all those on the way to them would fill the manifest, but for a few."""
+    for _ in range(6):
+        add().state.marks = [(place, "mark") for place in range(10, 0, -1)]
     known.release_done()
-    assert [place for place, _ in segment.state.marks] == [10, 9, 8, 7]
+    assert [len(segment.state.marks) for segment in known] == [4, 4, 10, 10, 10, 10]
 
 
 def test_the_newest_is_the_live_one_or_else_what_was_found_last(

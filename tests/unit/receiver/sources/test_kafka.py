@@ -1,73 +1,30 @@
 """Offsets are committed only after the events are on disk. The broker is librdkafka's own mock."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.config.sources import Kafka
-from k8s_audit_otlp.receiver.spool.spool import Spool
-
 pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
-from tests.kit.kafka import mock_brokers
 from tests.kit.spools import until
 from tests.unit.receiver.sources.conftest import spool_in, spool_on_a_failing_disk
+from tests.unit.receiver.sources.kafka_source import (
+    TOPIC,
+    broker,
+    committed,
+    event,
+    held,
+    produce,
+    producer,
+    reads,
+    settings,
+)
 
-TOPIC = "audit"
-
-
-def event(number: int) -> bytes:
-    return b'{"kind":"Event","auditID":"id-%d"}' % number
-
-
-@pytest.fixture
-def broker() -> Iterator[str]:
-    with mock_brokers(TOPIC) as address:
-        yield address
-
-
-@pytest.fixture
-def producer(broker: str) -> Producer:
-    """Make a producer; what it produces is there when `flush` returns."""
-    return Producer({"bootstrap.servers": broker})
-
-
-@pytest.fixture
-def settings(broker: str) -> dict[str, Any]:
-    common = {"group.id": "g", "auto.offset.reset": "earliest", "session.timeout.ms": 6000}
-    return {"bootstrap.servers": broker, **common}
-
-
-def reads(settings: dict[str, Any], spool: Spool, ids: Any = None, **more: Any) -> KafkaSource:
-    """Make a source; the broker here gives topics no ids."""
-    ask: Any = {"ask_ids": lambda *_: ids or {}}
-    source = Kafka.model_validate({"brokers": ["h:1"], "topics": TOPIC})
-    return KafkaSource("kafka", source, spool, settings=lambda: dict(settings), **ask, **more)
-
-
-def produce(producer: Producer, numbers: range, partitions: int = 4) -> None:
-    for number in numbers:
-        producer.produce(TOPIC, event(number), partition=number % partitions)
-    producer.flush(10)
-
-
-def held(spool: Spool) -> list[bytes]:
-    return spool.path.read_bytes().splitlines()
-
-
-def committed(settings: dict[str, Any]) -> int:
-    consumer = Consumer(settings)
-    places = [TopicPartition(TOPIC, p) for p in range(4)]
-    try:
-        return sum(max(0, one.offset) for one in consumer.committed(places, timeout=60))
-    finally:
-        consumer.close()
+__all__ = ["broker", "producer", "settings"]
 
 
 def test_events_come_out_of_any_frame_and_go_on_from_the_commit(
@@ -143,69 +100,6 @@ def test_a_gap_is_on_record_before_its_place_is_passed(
     source.stop(15.0)
     assert committed(settings) == 10
     assert len(source.lost) == 1
-
-
-def otlp(*records: dict[str, Any], cluster: str = "prod") -> bytes:
-    of = {"attributes": [{"key": "k8s.cluster.name", "value": {"stringValue": cluster}}]}
-    logs = {"resource": of, "scopeLogs": [{"logRecords": records}]}
-    return json.dumps({"resourceLogs": [logs]}).encode()
-
-
-def test_requests_of_an_exporter_are_events_again_and_their_gaps_are_told(
-    tmp_path: Path,
-    producer: Producer,
-    settings: dict[str, Any],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """A gap is on record before its place is passed.
-
-    What cannot be read stays where it is and stops no other partition. Two clusters are told.
-    """
-    gap = {"eventName": "k8s.audit.gap", "body": {"stringValue": "9 bytes are missing"}}
-    requests = (
-        otlp(*({"body": {"stringValue": event(n).decode()}} for n in (1, 2)), gap),
-        *[otlp({"body": {"stringValue": event(3).decode()}}, cluster="test")] * 9,
-        otlp({"body": {"kvlistValue": {}}}),
-    )
-    for request in requests:
-        producer.produce(TOPIC, request, partition=0)
-    producer.produce(TOPIC, requests[-1], partition=1)
-    producer.flush(10)
-    spool = spool_in(tmp_path)
-    source = reads(settings, spool)
-    source.start()
-    until(lambda: len(held(spool)) == 3 and source.lost)
-    assert caplog.text.count("several clusters (prod, test)") == 1
-    assert "9 bytes are missing" in source.lost[0].what
-    assert committed({**settings, "group.id": "g"}) == 0
-    source.on_record = 1
-    until(lambda: "encoding: raw" in source.trouble)
-    producer.produce(TOPIC, event(4), partition=1)
-    producer.produce(TOPIC, event(5), partition=2)
-    until(lambda: len(held(spool)) == 4)
-    source.stop(15.0)
-    assert committed(settings) == 11
-    assert source.left_out == 0
-
-
-def test_a_request_that_cannot_be_read_takes_no_offset_back(
-    tmp_path: Path, producer: Producer, settings: dict[str, Any]
-) -> None:
-    """Also where it is the first that comes: the group had read what lies before it."""
-    spool = spool_in(tmp_path)
-    produce(producer, range(5), partitions=1)
-    source = reads(settings, spool)
-    source.start()
-    until(lambda: committed(settings) == 5)
-    source.stop(15.0)
-    producer.produce(TOPIC, otlp({"body": {"intValue": "1"}}), partition=0)
-    producer.produce(TOPIC, event(5), partition=1)
-    producer.flush(10)
-    again = reads(settings, spool)
-    again.start()
-    until(lambda: len(held(spool)) == 6 and "no texts" in again.trouble)
-    again.stop(15.0)
-    assert committed(settings) == 6
 
 
 def test_settings_that_change_are_taken_up_when_a_broker_refuses(
