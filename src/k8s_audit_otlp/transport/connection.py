@@ -24,7 +24,6 @@ CONNECT_S = 10.0
 IDLE_S = 60.0  # a connection kept longer is not tried: load balancers forget it in silence
 _RECEIVE_BYTES = 64 * 1024
 
-
 MISCONFIGURED_PROXY = {
     401: "it wants credentials: write them into proxy_url",
     403: "it does not allow this host and port",
@@ -39,9 +38,10 @@ UNREACHED_PROXY = dict.fromkeys((502, 503, 504), "it does not reach the back end
 class ConnectError(Exception):
     """Nothing was sent. The text is safe to print; `misconfigured`: waiting will not mend it."""
 
-    def __init__(self, why: str, *, misconfigured: bool = False) -> None:
+    def __init__(self, why: str, *, misconfigured: bool = False, step: str = "proxy") -> None:
         super().__init__(why)
         self.misconfigured = misconfigured
+        self.step = step  # that failed: dns, tcp, proxy, tls
 
 
 @dataclass(eq=False, repr=False)
@@ -113,9 +113,8 @@ class Connections:
             if "\r" in value or "\n" in value:
                 raise UnusableError(f"the header {name} holds a line break")
             lines.append(f"{name}: {value}")
-        lines += [f"Content-Length: {length}", "", ""]
         try:
-            return "\r\n".join(lines).encode("latin-1")
+            return "\r\n".join([*lines, f"Content-Length: {length}", "", ""]).encode("latin-1")
         except UnicodeEncodeError:
             raise UnusableError("a header holds a sign that HTTP cannot carry") from None
 
@@ -173,8 +172,10 @@ class Connections:
     def _connect(self, due: float) -> Any:
         address = (self.proxy or self.url).address
         sock: Any = None
+        step = "tcp"
         try:
             sock = socket.create_connection(address, min(CONNECT_S, self._left(due)))
+            step = "proxy"
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(min(CONNECT_S, self._left(due)))
             if self.proxy and self.proxy.scheme == "https":
@@ -182,6 +183,7 @@ class Connections:
             if self.url.scheme == "https":
                 if self.proxy:
                     tunnel(sock, self.url.host_and_port, self.proxy, lambda: self._left(due))
+                step = "tls"
                 sock = self._secure(sock)
         except BaseException as error:
             if sock is not None:
@@ -191,7 +193,8 @@ class Connections:
                 more = self.url.scheme == "https" or self.proxy is not None
                 why = reason_of(error, connected=more and sock is not None)
                 untrusted = isinstance(error, ssl.SSLCertVerificationError)
-                raise ConnectError(why, misconfigured=untrusted) from None
+                step = "dns" if isinstance(error, socket.gaierror) else step
+                raise ConnectError(why, misconfigured=untrusted, step=step) from None
             raise
         return sock
 

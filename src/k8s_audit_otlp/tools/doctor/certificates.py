@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from k8s_audit_otlp.tools.doctor.findings import CheckResult, fail, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, fail, ok, warn
+from k8s_audit_otlp.tools.text import counted
 
 EXPIRES_SOON_S = 21 * 86_400.0  # three weeks: the usual time to get a new certificate in
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
@@ -37,8 +38,8 @@ def _seconds(validity: re.Match[bytes]) -> float:
     return datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
 
 
-def ending(certificates: Iterable[Certificates], now: float) -> CheckResult | None:
-    """Say which of *certificates* ends first, if that is soon; None where all last.
+def lasting(good: str, certificates: Iterable[Certificates], now: float) -> CheckResult:
+    """Say *good*, and until when; or which of *certificates* has ended, or will soon.
 
     Of a chain the first counts, which is shown; of a bundle the one that lasts longest.
     """
@@ -47,16 +48,14 @@ def ending(certificates: Iterable[Certificates], now: float) -> CheckResult | No
         for one in certificates
         if (found := ends_of(one.pem))
     ]
-    end, what = min(ends, default=(float("inf"), ""))
+    if not ends:
+        return ok(good)
+    end, what = min(ends)
+    day = f"{datetime.fromtimestamp(end, UTC):%Y-%m-%d}"
     if end <= now:
-        return fail(f"{what} expired on {_day(end)}", "renew it: nothing arrives with it")
+        return fail(f"{what} expired on {day}", "renew it: nothing arrives with it")
     if end - now < EXPIRES_SOON_S:
         days = int((end - now) / 86_400)
-        return warn(
-            f"{what} expires in {days} days, on {_day(end)}", "renew it: nothing arrives afterwards"
-        )
-    return None
-
-
-def _day(when: float) -> str:
-    return f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d}"
+        hint = "renew it: nothing arrives afterwards"
+        return warn(f"{what} expires in {counted(days, 'day')}, on {day}", hint)
+    return ok(f"{good}; {what} lasts until {day}")

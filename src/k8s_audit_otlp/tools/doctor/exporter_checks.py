@@ -1,7 +1,7 @@
 """Checks an exporter: from the name of its host to an accepted record."""
 
 import re
-import ssl
+import socket
 from collections.abc import Callable
 from typing import assert_never
 
@@ -9,14 +9,16 @@ from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
 from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
-from k8s_audit_otlp.tools.doctor.certificates import EXPIRES_SOON_S
-from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, StepError
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
+from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, tls_of
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.topics import topic
 from k8s_audit_otlp.tools.text import duration
+from k8s_audit_otlp.transport.connection import Connections
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.sender import UnreadableSettingError, read_setting
+from k8s_audit_otlp.transport.tls import read_pem
 
 SKEW_WARN_S, SKEW_FAIL_S = 30.0, 300.0  # events are then searched for at the wrong time
 
@@ -24,120 +26,93 @@ SKEW_WARN_S, SKEW_FAIL_S = 30.0, 300.0  # events are then searched for at the wr
 _NO_KEYS = frozenset({"", "Bearer", "Basic", "ApiKey", "Api-Token"})
 
 
-def _on_network(
-    look: Callable[[ExporterFacts], CheckResult],
-) -> Callable[[ExporterFacts], CheckResult | None]:
+Look = Callable[[ExporterFacts, Connections], CheckResult]
+
+
+def _on_network(look: Look) -> Callable[[ExporterFacts], CheckResult | None]:
     def check(facts: ExporterFacts) -> CheckResult | None:
         try:
-            return None if facts.place is None else look(facts)
-        except StepError as error:
+            return look(facts, facts.way) if facts.way else None
+        except OSError as error:
+            return fail(f"{error.filename}: {error.strerror}", "correct the endpoint")
+        except ValueError as error:
             return fail(str(error), "correct the endpoint")
 
     return check
 
 
-def dns(facts: ExporterFacts) -> CheckResult:
-    """Resolve the host, or that of the proxy."""
-    try:
-        return ok(f"{_first(facts)} is {', '.join(facts.addresses)}")
-    except StepError as error:
-        return fail(
-            f"the name cannot be resolved: {error}",
-            "correct the endpoint, or the resolver: /etc/resolv.conf, and dnsPolicy: "
-            "ClusterFirstWithHostNet for a pod with hostNetwork",
-        )
+_STEPS = ("dns", "tcp", "proxy", "tls", "clock")  # as a request goes
 
 
-def _first(facts: ExporterFacts) -> str:
-    assert facts.place is not None  # noqa: S101 - asked before
-    return facts.place.first[0]
-
-
-def tcp(facts: ExporterFacts) -> CheckResult:
-    """Connect, as the agent will."""
-    if (blocked := _blocked(facts, "dns")) is not None:
-        return blocked
-    try:
-        facts.dial().close()
-    except StepError as error:
-        return fail(
-            f"no connection: {error}",
-            "is the back end up, the port right, and does a NetworkPolicy or firewall let it out?",
-        )
-    return ok("it takes connections")
-
-
-def _blocked(facts: ExporterFacts, by: str) -> CheckResult | None:
-    """Say that an earlier step stands in the way, if one does."""
-    try:
-        if by == "dns":
-            _ = facts.addresses
-        elif by == "tcp":
-            facts.dial().close()
-        else:
-            facts.reach().close()
-    except StepError:
-        return skipped("it cannot be reached", f"see exporter.{by}")
+def _stopped(
+    facts: ExporterFacts, way: Connections, step: str, hint: str = ""
+) -> CheckResult | None:
+    """Say that the way ends at *step*, with *hint*, or before it; None where it goes on."""
+    broken = facts.reached.broken
+    if broken == step:
+        return fail(f"{way.where}: {facts.reached.why}", hint)
+    if broken and _STEPS.index(broken) < _STEPS.index(step):
+        return skipped("it cannot be reached", f"see exporter.{broken}")
     return None
 
 
-def proxy(facts: ExporterFacts) -> CheckResult:
+def dns(_facts: ExporterFacts, way: Connections) -> CheckResult:
+    """Resolve the host, or that of the proxy."""
+    host, port = (way.proxy or way.url).address
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return fail(
+            f"{host} cannot be resolved: {error.strerror}",
+            "correct the endpoint, or the resolver: /etc/resolv.conf, and dnsPolicy: "
+            "ClusterFirstWithHostNet for a pod with hostNetwork",
+        )
+    return ok(f"{host} is {', '.join(dict.fromkeys(str(info[4][0]) for info in found))}")
+
+
+def tcp(facts: ExporterFacts, way: Connections) -> CheckResult:
+    """Connect, as the agent will."""
+    hint = "is the back end up, the port right, and does a NetworkPolicy or firewall let it out?"
+    return _stopped(facts, way, "tcp", hint) or ok("it takes connections")
+
+
+def proxy(facts: ExporterFacts, way: Connections) -> CheckResult:
     """Ask the proxy for a way to the back end, where there is one."""
-    place = facts.place
-    if place is None or place.proxy is None:
+    if way.proxy is None:
         return ok("no proxy is used")
-    name = f"{place.proxy.host}:{place.proxy.port}"
-    if (blocked := _blocked(facts, "tcp")) is not None:
-        return blocked
-    try:
-        facts.reach().close()
-    except StepError as error:
-        return fail(
-            f"{name}: {error}",
-            "correct proxy_url with its user and password, or add the host to NO_PROXY",
-        )
-    return ok(f"{name} lets requests through")
+    hint = "correct proxy_url with its user and password, or add the host to NO_PROXY"
+    lets = ok(f"{way.proxy.host_and_port} lets requests through")
+    return _stopped(facts, way, "proxy", hint) or lets
 
 
-def tls(facts: ExporterFacts) -> CheckResult:
+def handshake(facts: ExporterFacts, way: Connections) -> CheckResult:
     """Shake hands, check the chain, and see how long it lasts."""
-    place = facts.place
-    assert place is not None  # noqa: S101 - asked before
-    if not place.tls:
-        return _in_the_clear(facts)
-    if (blocked := _blocked(facts, "proxy" if place.proxy else "tcp")) is not None:
-        return blocked
-    try:
-        certificate = facts.certificate
-        authorities = facts.authorities
-    except StepError as error:
-        return fail(
-            str(error),
-            "renew the certificate, or name its authority in tls::ca_file; "
-            f"look: openssl s_client -connect {place} -servername {place.server_name}",
-        )
-    if not certificate:
+    if way.url.scheme == "http":
+        return _in_the_clear(facts, way)
+    place = way.url.host_and_port
+    hint = (
+        "renew the certificate, or name its authority in tls::ca_file; look: "
+        f"openssl s_client -connect {place} -servername {way.server_name or way.url.host}"
+    )
+    if (stopped := _stopped(facts, way, "tls", hint)) is not None:
+        return stopped
+    tls = tls_of(facts.exporter)
+    if tls.insecure_skip_verify:
         return warn(
             "the certificate is not checked: anybody in between can read the log",
             "remove tls::insecure_skip_verify and name the authority in tls::ca_file",
         )
-    lasting = [_left_s(facts, one) for one in (certificate, *authorities)]
-    left = min(lasting)
-    if left < EXPIRES_SOON_S:
-        whose = "its certificate" if lasting[0] == left else "an authority of tls::ca_file"
-        soon = f"{whose} expires in {duration(left)}"
-        return warn(soon, "renew it: nothing is delivered afterwards")
-    return ok(f"the chain is good for another {duration(left)}")
+    authorities = (read_pem(tls)[0] or b"").decode()
+    used = (
+        Certificates("its certificate", facts.reached.certificate),
+        Certificates("the authority of tls::ca_file", authorities, any_will_do=True),
+    )
+    return lasting("the chain is good", used, facts.now())
 
 
-def _left_s(facts: ExporterFacts, certificate: object) -> float:
-    assert isinstance(certificate, dict)  # noqa: S101 - ssl makes no others
-    return ssl.cert_time_to_seconds(certificate["notAfter"]) - facts.now()
-
-
-def _in_the_clear(facts: ExporterFacts) -> CheckResult:
+def _in_the_clear(facts: ExporterFacts, way: Connections) -> CheckResult:
     shows_keys = bool(getattr(facts.exporter, "headers", None) or facts.credentials)
-    if shows_keys and not is_local(facts.place.host if facts.place else ""):
+    if shows_keys and not is_local(way.url.host):
         return warn("headers and credentials travel in the clear", "write https:// if it takes it")
     return ok("no TLS is asked for")
 
@@ -185,15 +160,11 @@ def _sasl(sasl: Sasl) -> CheckResult:
     return ok(f"{sasl.mechanism}: there, and not empty; whether they are right tells --send")
 
 
-def clock(facts: ExporterFacts) -> CheckResult:
+def clock(facts: ExporterFacts, way: Connections) -> CheckResult:
     """Compare this host's clock with the back end's."""
-    through_proxy = facts.place is not None and facts.place.proxy is not None
-    if (blocked := _blocked(facts, "proxy" if through_proxy else "tcp")) is not None:
-        return blocked
-    try:
-        ahead = facts.clock_ahead_s
-    except StepError as error:
-        return skipped(str(error), "see exporter.tls")
+    if (stopped := _stopped(facts, way, "clock")) is not None:
+        return stopped
+    ahead = facts.clock_ahead_s
     if ahead is None:
         return skipped("it does not say what time it is")
     if abs(ahead) < SKEW_WARN_S:
@@ -265,16 +236,16 @@ def _wrong(facts: ExporterFacts, why: str) -> str:
 def _is_datakit(facts: ExporterFacts) -> bool:
     if not isinstance(facts.exporter, OtlpHttp):
         return False
-    place = facts.place
-    of_datakit = facts.exporter.audit.vendor == "guance" or (place and place.port == 9529)
-    return bool(of_datakit) or str(facts.exporter.url).endswith("/otel/v1/logs")
+    if facts.exporter.audit.vendor == "guance" or (facts.way and facts.way.url.port == 9529):
+        return True
+    return str(facts.exporter.url).endswith("/otel/v1/logs")
 
 
 CHECKS: tuple[Check[ExporterFacts], ...] = (
     Check("exporter.dns", _on_network(dns)),
     Check("exporter.tcp", _on_network(tcp)),
     Check("exporter.proxy", _on_network(proxy)),
-    Check("exporter.tls", _on_network(tls)),
+    Check("exporter.tls", _on_network(handshake)),
     Check("exporter.credentials", credentials),
     Check("exporter.topic", topic),
     Check("exporter.clock", _on_network(clock)),

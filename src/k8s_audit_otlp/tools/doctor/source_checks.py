@@ -16,7 +16,7 @@ from k8s_audit_otlp.config.sources import (
     spool_directory,
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
-from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, warn
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.text import size
@@ -159,7 +159,7 @@ def certificates(source: AuditWebhook, now: float) -> CheckResult:
         unreadable = ", ".join(file for file in tls.files if not os.access(file, os.R_OK))
         hint = f"{unreadable} cannot be read" if unreadable else f"see {', '.join(tls.files)}"
         return fail(f"the certificates cannot be used: {error}", hint)
-    return ending(used, now) or ok("the certificates can be used")
+    return lasting("the certificates can be used", used, now)
 
 
 def senders(source: AuditWebhook, _now: float) -> CheckResult:

@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import duration, size
 from k8s_audit_otlp.transport.proxy import is_local
@@ -127,7 +127,7 @@ def config_file(facts: ApiserverFacts) -> CheckResult:
         return _unseen(facts, Path(str(error)))
     except (OSError, ValueError) as error:
         return fail(f"a certificate of {path} cannot be used: {error}", "renew it, or its key")
-    return ending(found, facts.now()) or ok(f"it sends to {safe_url(cluster['server'])}")
+    return lasting(f"it sends to {safe_url(cluster['server'])}", found, facts.now())
 
 
 def _unseen(facts: ApiserverFacts, path: Path) -> CheckResult:

@@ -1,16 +1,18 @@
 """The way to a back end: its name, its port, a proxy, its certificate."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor import topics
-from k8s_audit_otlp.tools.doctor.exporter_facts import place_of
+from k8s_audit_otlp.tools.doctor.exporter_facts import way_of
 from k8s_audit_otlp.tools.doctor.findings import State
 from tests.kit.backend import Backend
 from tests.unit.tools.doctor.exporter_fixtures import (
@@ -31,7 +33,7 @@ def proxy() -> Iterator[Callable[..., Any]]:
     """Run a proxy that answers CONNECT with a status, and then tunnels or hangs up."""
     closing = []
 
-    def start(status: Any) -> str:
+    def start(status: Any, tls: Any = None) -> str:
         server = socket.create_server(("127.0.0.1", 0))
         closing.append(server)
 
@@ -41,10 +43,11 @@ def proxy() -> Iterator[Callable[..., Any]]:
                     client, _ = server.accept()
                 except OSError:
                     return
-                threading.Thread(target=_tunnel, args=(client, status), daemon=True).start()
+                args = (client, status, tls)
+                threading.Thread(target=_tunnel, args=args, daemon=True).start()
 
         threading.Thread(target=serve, daemon=True).start()
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+        return f"http{'s' if tls else ''}://127.0.0.1:{server.getsockname()[1]}"
 
     yield start
     for server in closing:
@@ -52,8 +55,8 @@ def proxy() -> Iterator[Callable[..., Any]]:
         server.close()
 
 
-def _tunnel(client: Any, status: Any) -> None:
-    with client:
+def _tunnel(accepted: Any, status: Any, tls: Any) -> None:
+    with tls.wrap_socket(accepted, server_side=True) if tls else accepted as client:
         head = b""
         while not head.endswith(b"\r\n\r\n") and (byte := client.recv(1)):
             head += byte
@@ -118,6 +121,21 @@ def test_a_proxy_that_lets_through_is_ok(
         assert asked("exporter.proxy", through).state is State.OK
         assert asked("exporter.tls", through).state is State.OK
         assert asked("exporter.proxy", keys).why == "no proxy is used"
+
+
+def test_a_proxy_that_is_asked_over_tls_is_ok(
+    asked: Callable[..., Any],
+    secure: Callable[..., Any],
+    proxy: Callable[..., Any],
+    certificates: Path,
+) -> None:
+    """In that connection is the one to the back end, as the agent makes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "good.pem", certificates / "good.key")
+    with secure("good") as keys:
+        through = f"{keys}, proxy_url: '{proxy(200, context)}'"
+        for name in ("exporter.proxy", "exporter.tls", "exporter.clock"):
+            assert asked(name, through).state is State.OK, name
 
 
 def test_a_proxy_that_wants_a_password_fails(
@@ -201,6 +219,7 @@ def test_keys_in_the_clear_are_warned_of(asked: Callable[..., Any]) -> None:
     ("endpoint", "place"),
     [
         ("h:4317", ("h", 4317, True)),
+        ("http://h", ("h", 443, False)),
         ("http://h:4317", ("h", 4317, False)),
         ("https://h:443/", ("h", 443, True)),
         ("dns:///h:4317", ("h", 4317, True)),
@@ -214,8 +233,8 @@ def test_grpc_targets_are_read(endpoint: str, place: tuple[str, int, bool] | Non
         "receivers: {k8s_audit: {include: [/l]}}\n"
         f"exporters: {{otlp_grpc: {{endpoint: '{endpoint}'}}}}\n"
     )
-    found = place_of(load_text(text, "test", {}).config.exporters["otlp_grpc"], {})
-    assert (found and (found.host, found.port, found.tls)) == place
+    found = way_of(load_text(text, "test", {}).config.exporters["otlp_grpc"], {})
+    assert (found and (*found.url.address, found.url.scheme == "https")) == place
 
 
 def test_the_topic_of_a_kafka_exporter_is_asked_for(

@@ -12,7 +12,7 @@ from k8s_audit_otlp.apiserver.observed import Apiserver, audit_flags
 from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
 from k8s_audit_otlp.tools.doctor import apiserver_checks
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.certificates import Certificates, ending, ends_of
+from k8s_audit_otlp.tools.doctor.certificates import Certificates, ends_of, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
 from tests.kit.certificates import Authority
@@ -107,7 +107,9 @@ def found_in(
 
 def test_the_file_that_is_printed_passes(config: Path) -> None:
     """Where the apiserver is a container, its paths are looked for on the host."""
-    assert found_in(config) == (State.OK, f"it sends to {URL}", "")
+    found = found_in(config)
+    assert found.state is State.OK
+    assert found.why.startswith(f"it sends to {URL}; the certificate that it shows lasts until 2")
     config.write_text(config.read_text().replace(str(config.parent), "/etc/audit"))
     assert found_in(config, inside="/etc/audit/webhook.yaml").state is State.OK
 
@@ -174,10 +176,10 @@ def test_the_end_of_a_certificate_is_read(tmp_path: Path, days: int) -> None:
     ends = [load_pem_x509_certificate(one.read_bytes()).not_valid_after_utc for one in files]
     assert ends_of(both) == [end.timestamp() for end in ends]
     now = time.time()
-    assert (ending([Certificates("it", both, any_will_do=True)], now) is None) is (days > 21)
-    found = ending([Certificates("it", both)], now)
-    assert found
-    assert found.state is State.FAIL
+    found = lasting("it works", [Certificates("it", both, any_will_do=True)], now)
+    assert found.state is (State.OK if days > 21 else State.WARN)
+    assert f"{ends[1]:%Y-%m-%d}" in found.why
+    assert lasting("it works", [Certificates("it", both)], now).state is State.FAIL
 
 
 def test_a_file_of_another_host_is_not_looked_for(tmp_path: Path) -> None:
