@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, MutableSequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,7 +16,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from k8s_audit_otlp.apiserver import flags
 from k8s_audit_otlp.apiserver.mounts import Mounts, Node, log_directory, policy_file
-from k8s_audit_otlp.apiserver.observed import Apiserver, observe
+from k8s_audit_otlp.apiserver.observed import Apiserver, container_of, observe
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
     LOG_PATH,
@@ -28,6 +27,7 @@ from k8s_audit_otlp.apiserver.settings import (
     choose,
 )
 
+_RENAMED = "the single-file mount of {} is replaced: rotation cannot rename a mounted file"
 SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 
 
@@ -41,14 +41,17 @@ class Patched:
     notes: tuple[str, ...]
 
 
-def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
+def patch(text: str, asked: Mapping[str, str], path: str = "manifest") -> Patched:
     """Switch the audit log on in a manifest. `asked` holds the flags that the operator named."""
     if "\r\n" in text:
         found = patch(text.replace("\r\n", "\n"), asked, path)
         return replace(found, text=found.text.replace("\n", "\r\n"))
     yaml = _yaml_like(text)
-    pod = _load(yaml, text, path)
-    container = _apiserver(pod, path)
+    try:
+        pod = yaml.load(text)
+    except YAMLError as error:
+        raise RefusalError(f"{path}: not one YAML document: {error}; repair the file") from None
+    container = container_of(pod, path)
     lists = _command_lists(container, path)
     chosen = {name: choose(name, _present(lists, name), asked.get(name)) for name in DEFAULTS}
     wanted = {name: choice.value for name, choice in chosen.items()}
@@ -61,19 +64,19 @@ def patch(text: str, asked: Mapping[str, str], path: str = "") -> Patched:
         _put(lists, name, value)
     mounts = Mounts(pod["spec"], container)
     if old_policy and old_policy != wanted[POLICY_FILE]:
-        mounts.drop_old_policy(old_policy)
+        mounts.drop_file(old_policy)
     if old_log and old_log != wanted[LOG_PATH]:
-        mounts.drop_single_file(old_log)
+        mounts.drop_file(old_log, _RENAMED.format(old_log))
     _mount(mounts, wanted, flags.paths([item for items in lists for item in items]))
     new = _dump(yaml, pod)
-    return Patched(new, wanted, observe(new, path or "manifest"), (*notes, *mounts.notes))
+    return Patched(new, wanted, observe(new, path), (*notes, *mounts.notes))
 
 
 def _mount(mounts: Mounts, wanted: Mapping[str, str], needed: list[str]) -> None:
     log_path = wanted[LOG_PATH]
     policy, log = policy_file(wanted[POLICY_FILE]), log_directory(log_path)
     policy_on_host, log_file_on_host = mounts.host_path(policy.path), mounts.host_path(log_path)
-    mounts.drop_single_file(log_path)
+    mounts.drop_file(log_path, _RENAMED.format(log_path))
     mounts.drop_too_wide(policy.path, needed)
     directory = str(PurePosixPath(log_file_on_host).parent)
     mounts.ensure(log, log.path if directory in TOO_WIDE else directory)
@@ -103,50 +106,17 @@ class _SpelledNull(RoundTripRepresenter):
 _SpelledNull.add_representer(type(None), _SpelledNull.represent_null)
 
 
-def _load(yaml: YAML, text: str, path: str) -> Node:
-    where = path or "manifest"
-    try:
-        pod = yaml.load(text)
-    except YAMLError as error:
-        raise RefusalError(
-            f"{where}: not one YAML document: {error}; repair the file first"
-        ) from error
-    if not isinstance(pod, dict) or pod.get("kind") != "Pod" or not _is_pod_spec(pod):
-        raise RefusalError(
-            f"{where}: not a pod with containers; give the static pod manifest of kube-apiserver, "
-            "on kubeadm nodes /etc/kubernetes/manifests/kube-apiserver.yaml"
-        )
-    return pod
-
-
-def _is_pod_spec(pod: Mapping[str, Any]) -> bool:
-    spec = pod.get("spec")
-    containers = spec.get("containers") if isinstance(spec, dict) else None
-    return isinstance(containers, list) and all(isinstance(c, dict) for c in containers)
-
-
-def _apiserver(pod: Node, path: str) -> Node:
-    for container in pod["spec"]["containers"]:
-        if flags.runs_apiserver(container):
-            found: Node = container
-            return found
-    raise RefusalError(
-        f"{path or 'manifest'}: no container runs kube-apiserver; "
-        "give the static pod manifest of kube-apiserver"
-    )
-
-
 def _command_lists(container: Node, path: str) -> list[MutableSequence[object]]:
     """`command` and `args`, the one that holds the flags last."""
     lists = [container[key] for key in ("command", "args") if container.get(key)]
     if lists and PurePosixPath(str(lists[0][0])).name in SHELLS:
         raise RefusalError(
-            f"{path or 'manifest'}: kube-apiserver is started by a shell, so its flags are one "
+            f"{path}: kube-apiserver is started by a shell, so its flags are one "
             "string; add the flags of `k8s-audit-otlp apiserver kubeadm` to it by hand"
         )
     if not lists:
         raise RefusalError(
-            f"{path or 'manifest'}: the container has neither command nor args, so its flags come "
+            f"{path}: the container has neither command nor args, so its flags come "
             "from elsewhere; add the audit flags there"
         )
     return sorted(lists, key=lambda items: any(str(i).startswith("--") for i in items))

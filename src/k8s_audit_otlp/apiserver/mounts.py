@@ -59,19 +59,11 @@ class Mounts:
                 return str(PurePosixPath(source, mount.get("subPath", ""), below))
         return path
 
-    def drop_single_file(self, log_path: str) -> None:
-        """Take away a mount of the log file alone."""
-        for mount in [m for m in self.mounts if _at(m) == PurePosixPath(log_path)]:
-            self._drop(mount)
-            self.notes.append(
-                f"the single-file mount of {log_path} is replaced: rotation cannot rename "
-                "a mounted file"
-            )
-
-    def drop_old_policy(self, path: str) -> None:
-        """Take away the mount of a policy that is no longer used."""
+    def drop_file(self, path: str, note: str = "") -> None:
+        """Take away a mount of that file alone, and say *note* where there was one."""
         for mount in [m for m in self.mounts if _at(m) == PurePosixPath(path)]:
             self._drop(mount)
+            self.notes += [note] * bool(note)
 
     def drop_too_wide(self, policy_path: str, needed: Iterable[str]) -> None:
         """Take away a mount that shows far more than the policy, unless a flag needs it."""

@@ -10,9 +10,9 @@ from typing import Any
 import yaml
 
 from k8s_audit_otlp.apiserver import flags as command_line
-from k8s_audit_otlp.apiserver.mounts import Mounts
+from k8s_audit_otlp.apiserver.mounts import Mounts, Node
 from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
-from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, RefusalError
+from k8s_audit_otlp.apiserver.settings import LOG_PATH, MANIFEST, POLICY_FILE, RefusalError
 
 _ADDRESS = "127.0.0.1", 6443
 
@@ -49,27 +49,10 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
     """
     try:
         pod = yaml.safe_load(text)
-        containers = list(pod["spec"]["containers"])
-    except (yaml.YAMLError, TypeError, KeyError) as error:
-        raise RefusalError(
-            f"{path}: no pod with containers ({type(error).__name__}); give the static pod "
-            "manifest of kube-apiserver"
-        ) from None
-    for container in containers:
-        if command_line.runs_apiserver(container):
-            return _apiserver(pod, container, path)
-    raise RefusalError(f"{path}: no container runs kube-apiserver; give its static pod manifest")
-
-
-def audit_flags(items: Sequence[str]) -> dict[str, str]:
-    """Return the `audit-*` flags of a command line, as kube-apiserver would take them."""
-    names = {item[2:].partition("=")[0] for item in items if item.startswith("--audit-")}
-    values = {name: command_line.value_of(items, name) for name in sorted(names)}
-    # a boolean flag stands alone; what follows it is another item
-    return {name: "true" if value is None else value for name, value in values.items()}
-
-
-def _apiserver(pod: Any, container: Any, path: str) -> Apiserver:
+    except yaml.YAMLError as error:
+        what = f"{path}: not one YAML document: {error}"
+        raise RefusalError(f"{what}; give the static pod manifest of kube-apiserver") from None
+    container = container_of(pod, path)
     items = command_line.command_of(container)
     found = audit_flags(items)
     mounts = Mounts(pod["spec"], container)
@@ -82,6 +65,27 @@ def _apiserver(pod: Any, container: Any, path: str) -> Apiserver:
         {str(m.get("mountPath", "")): not m.get("readOnly") for m in mounts.mounts},
         _address(container, items),
     )
+
+
+def container_of(pod: Any, path: str) -> Node:
+    """Return the container of a pod that runs kube-apiserver. Raise RefusalError without one."""
+    spec = pod.get("spec") if isinstance(pod, dict) else None
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    for container in containers if isinstance(containers, list) else ():
+        if isinstance(container, dict) and command_line.runs_apiserver(container):
+            return container
+    raise RefusalError(
+        f"{path}: no pod with a container that runs kube-apiserver; give its static pod manifest, "
+        f"on kubeadm nodes {MANIFEST}"
+    )
+
+
+def audit_flags(items: Sequence[str]) -> dict[str, str]:
+    """Return the `audit-*` flags of a command line, as kube-apiserver would take them."""
+    names = {item[2:].partition("=")[0] for item in items if item.startswith("--audit-")}
+    values = {name: command_line.value_of(items, name) for name in sorted(names)}
+    # a boolean flag stands alone; what follows it is another item
+    return {name: "true" if value is None else value for name, value in values.items()}
 
 
 def _address(container: Any, items: Sequence[str]) -> tuple[str, int]:

@@ -121,6 +121,7 @@ def test_a_flag_in_command_and_in_args_ends_up_once() -> None:
     [
         ("a: [", "repair the file"),
         ("a: 1\n---\nb: 2\n", "repair the file"),
+        ("kind: Pod\nkind: Pod\n", "repair the file"),
         ("kind: ConfigMap\n", "kube-apiserver.yaml"),
         ("kind: Pod\nspec: {containers: [7]}\n", "kube-apiserver.yaml"),
         ("kind: Pod\nspec: {containers: [{name: etcd, command: [etcd]}]}\n", "kube-apiserver"),
