@@ -33,6 +33,15 @@ UNPROVEN: Final = 7
 NOTHING: Final = 8
 INTERRUPTED: Final = 130
 
+# Errors whose text says where, what and the way out; by name, as few commands import their modules.
+_SAID: Final = {
+    "KeyFileError": USAGE,
+    "RefusalError": USAGE,
+    "ReplayRunningError": STATE,
+    "StateError": STATE,
+    "StateLockedError": STATE,
+    "UnreadableExportError": USAGE,
+}
 _CANNOT_WRITE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 EXIT_CODES: Final = """\b
@@ -149,27 +158,43 @@ class LazyGroup(click.Group):
         _open_closed_streams()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
-        except ConfigError as error:
-            for mistake in error.mistakes:
-                say(mistake.in_file(error.source))
-            sys.exit(USAGE)
-        except click.exceptions.NoArgsIsHelpError as error:
-            click.echo(error.format_message(), err=True)
-            sys.exit(error.exit_code)
-        except click.ClickException as error:
-            die(_one_line(error), error.exit_code)
-        except click.Abort:
-            sys.exit(INTERRUPTED)
-        except OSError as error:
-            logged = sys.excepthook is not sys.__excepthook__  # an agent's: a line of its log
-            if logged or (error.filename is None and error.errno not in _CANNOT_WRITE):
-                raise
-            denied = isinstance(error, PermissionError)
-            hint = "run it as the agent's user" if denied else "see that it is there and has room"
-            die(f"{error.filename or 'standard output'}: {error.strerror}; {hint}", FAILURE)
+        except Exception as error:
+            _end_for(error)
+            raise
         if not standalone_mode:
             return code
         sys.exit(code if isinstance(code, int) else OK)
+
+
+def _end_for(error: Exception) -> None:
+    """End the command with what an error says; return where it says nothing to people."""
+    match error:
+        case ConfigError():
+            for mistake in error.mistakes:
+                say(mistake.in_file(error.source))
+            sys.exit(USAGE)
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            sys.exit(error.exit_code)
+        case click.ClickException():
+            die(_one_line(error), error.exit_code)
+        case click.Abort():
+            sys.exit(INTERRUPTED)
+        case OSError() if sys.excepthook is not sys.__excepthook__:
+            return  # an agent's: a line of its log
+        case OSError() if error.errno in _CANNOT_WRITE:
+            where = error.filename or "standard output"
+            die(f"{where}: {error.strerror}; see that it is there and has room", FAILURE)
+        case OSError() if error.filename is not None:
+            denied = isinstance(error, PermissionError)
+            hint = (
+                "run this as its owner, or as root (doctor says more)"
+                if denied
+                else "check the path"
+            )
+            die(f"{error.filename}: {error.strerror}; {hint}", USAGE)
+    if code := _SAID.get(type(error).__name__):
+        die(str(error), code)
 
 
 def _open_closed_streams() -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from k8s_audit_otlp.apiserver import kubeadm, profiles, webhook
-from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, RefusalError, check
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, check
 from k8s_audit_otlp.cli import Group, doing
 from k8s_audit_otlp.cli.options import lasting
 from k8s_audit_otlp.cli.terminal import echo
@@ -31,23 +31,9 @@ HELP = {
 }
 
 
-class Refused(click.ClickException):
-    exit_code = 2
-
-
-class _Group(Group):
-    """Turns a refusal of the station into an error of the command line."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except RefusalError as refusal:
-            raise Refused(str(refusal)) from refusal
-
-
-@click.group(cls=_Group, name="apiserver")
+@click.group(cls=Group, name="apiserver")
 def command() -> None:
-    """Switch the audit log of kube-apiserver on: its policy, manifest and configuration."""
+    """Switch the audit log of kube-apiserver on."""
 
 
 def _flag_options(else_: str = "") -> Callable[[Command], Command]:

@@ -55,10 +55,10 @@ def status() -> None:
 @lasting("--deadline", default="60s", help="Give up after so long without an answer.")
 @doing("reload:command")
 def reload() -> None:
-    """Have a running agent read its configuration again, and wait for what becomes of it.
+    """Have a running agent read its configuration again.
 
-    As SIGHUP does, with an answer: what is different, or why it is refused (exit code 2) and the
-    agent goes on with the one before.
+    As SIGHUP does, but it waits for the answer: what is different, or why it is refused (exit
+    code 2) and the agent goes on with the one before.
     """
 
 
@@ -81,11 +81,12 @@ def reload() -> None:
 @lasting("--deadline", default="30s", help="Give up after so long without progress.")
 @doing("replay:command")
 def replay() -> None:
-    """Send what is still on disk to one exporter once more, with the same uids.
+    """Send a part of what is on disk to one exporter once more.
 
     For a new back end, a wrong policy or a lost index. It may run beside an agent, whose positions
-    it never touches; what it sends has k8s.audit.replayed in its resource. A replay that was ended
-    goes on where it was when it is called again with the same times; so give times, not ages.
+    it never touches; what it sends has the same uids, and k8s.audit.replayed in its resource. A
+    replay that was ended goes on where it was when it is called again with the same times; so give
+    times, not ages.
     """
 
 

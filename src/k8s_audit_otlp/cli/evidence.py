@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import Group, die, doing
+from k8s_audit_otlp.cli import Group, doing
 from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.evidence.seal import KeyFileError, make_key
+from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.stores import STORES
 
@@ -37,12 +37,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     Keep FILE on the node, as service::evidence::key_file; keep FILE.pub elsewhere. To change keys,
     name the old one with --previous, and give both public keys when you verify.
     """
-    try:
-        name = make_key(file, previous)
-    except KeyFileError as error:
-        die(str(error))
-    except OSError as error:
-        die(f"{error.filename or file}: {error.strerror}; name a file in a directory that is there")
+    name = make_key(file, previous)
     echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
 
 

@@ -16,7 +16,7 @@ from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, suggest
-from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
+from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.load import Loaded
@@ -197,10 +197,7 @@ def checkpoint_in(directory: Path, *, runs: bool = False) -> tuple[Checkpoint, s
 
     *runs*: an agent that has not written one yet, or cannot, is there.
     """
-    try:
-        restored = CheckpointFile(directory).load()
-    except StateError as error:
-        die(str(error), STATE)
+    restored = CheckpointFile(directory).load()
     if restored.checkpoint is None and not runs:
         what = "no checkpoint yet" if directory.is_dir() else "there is no such directory"
         die(f"{directory}: {what}; give the state directory of an agent that has run", STATE)

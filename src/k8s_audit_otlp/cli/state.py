@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import STATE, USAGE, Group, die
+from k8s_audit_otlp.cli import USAGE, Group, die
 from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
 from k8s_audit_otlp.cli.terminal import console, echo
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
-from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.positions import FILE_NAME
 from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.tools.text import about
@@ -114,10 +114,7 @@ def _changing(state_dir: Path) -> Iterator[Checkpoint]:
     """Load the checkpoint, and write it back if nothing goes wrong; no agent may run meanwhile."""
     checkpoint_in(state_dir)  # before a lock file is made where there is no state
     lock = StateLock(state_dir)
-    try:
-        lock.acquire()
-    except StateLockedError as error:
-        die(str(error), STATE)
+    lock.acquire()
     try:
         checkpoint, _ = checkpoint_in(state_dir)
         yield checkpoint

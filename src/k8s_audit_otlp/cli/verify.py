@@ -14,10 +14,10 @@ from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, reading
 from k8s_audit_otlp.receiver.listing import Entry, logs_in
 from k8s_audit_otlp.tools.offline import what_is_in
-from k8s_audit_otlp.tools.text import counted, denied, size
+from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import DiskLog
-from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.scope import Scope
 
@@ -87,12 +87,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     log = _log_asked_for(log, config_file, receipts_only=receipts_only)
     disk, entries = _log_on_disk(log, since, with_live=not closed)
-    try:
-        report, unread = _compare(disk, entries, against, uid_field, since)
-    except UnreadableExportError as error:
-        die(str(error))
-    except OSError as error:
-        die(denied(error.filename, error))
+    report, unread = _compare(disk, entries, against, uid_field, since)
     if not report.segments:
         on_disk = "" if receipts_only else "no event on disk is asked for, and "
         die(f"there is nothing to compare: {on_disk}no receipt is among what arrived")
@@ -136,10 +131,7 @@ def _log_on_disk(
     disk = DiskLog(log, since_ns=since_ns, with_live=with_live)
     if log.is_dir():
         die(f"{log} is a directory; name the live file in it{what_is_in(log)}")
-    try:
-        entries = disk.files()
-    except OSError as error:
-        die(denied(log.parent, error))
+    entries = disk.files()
     if not entries:
         die(
             f"{log}: there is no log of that name{what_is_in(log.parent)}; "

@@ -62,16 +62,6 @@ def ago(seconds: float) -> str:
     return f"{duration(-seconds)} ahead of this clock"
 
 
-def denied(path: object, error: OSError) -> str:
-    """Say why *path* cannot be read, and what helps."""
-    text = f"{path}: {error.strerror}"
-    if isinstance(error, PermissionError):
-        return f"{text}; run this as the log's owner, or as root (doctor says more)"
-    if isinstance(error, FileNotFoundError):
-        return f"{text}; check the path"
-    return text
-
-
 def time_of(ns: int) -> str:
     """Write nanoseconds since the epoch as a time in UTC, to the second."""
     return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds")

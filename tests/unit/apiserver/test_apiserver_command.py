@@ -11,7 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.apiserver import profiles
-from k8s_audit_otlp.cli.apiserver import command
+from k8s_audit_otlp.cli import main
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n"
 MANIFESTS = Path(__file__).with_name("manifests")
@@ -28,7 +28,7 @@ def node(tmp_path: Path) -> Path:
 
 
 def run(*arguments: Any) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(main, ["apiserver", *map(str, arguments)])
 
 
 def patch(node: Path, *arguments: Any) -> Result:

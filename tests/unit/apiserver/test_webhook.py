@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
 from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
-from k8s_audit_otlp.cli.apiserver import command
+from k8s_audit_otlp.cli import main
 
 URL = "https://audit.example:9443/audit/prod"
 
@@ -59,7 +59,7 @@ def test_certificates_for_a_trial_are_made_and_named_in_the_file(tmp_path: Path)
     """Both sides trust each other; what is there already is not written over."""
     directory = tmp_path / "pki"
     arguments = ["webhook", "--url", URL, "--make-certificates", str(directory)]
-    done = CliRunner().invoke(command, arguments)
+    done = CliRunner().invoke(main, ["apiserver", *arguments])
     assert done.exit_code == 0, done.output
     tree = yaml.safe_load(done.stdout)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -70,7 +70,7 @@ def test_certificates_for_a_trial_are_made_and_named_in_the_file(tmp_path: Path)
     user = tree["users"][0]["user"]
     client.load_cert_chain(user["client-certificate"], user["client-key"])
     assert (directory / "ca.key").stat().st_mode & 0o077 == 0
-    again = CliRunner().invoke(command, arguments)
+    again = CliRunner().invoke(main, ["apiserver", *arguments])
     assert again.exit_code == 2
     assert "not empty" in again.output
 
@@ -78,7 +78,7 @@ def test_certificates_for_a_trial_are_made_and_named_in_the_file(tmp_path: Path)
 def test_nothing_is_made_where_the_address_is_refused(tmp_path: Path) -> None:
     """The page's own HOST is a placeholder: the same command goes on once it is written."""
     arguments = ["webhook", "--make-certificates", str(tmp_path / "pki"), "--url"]
-    done = CliRunner().invoke(command, [*arguments, "https://HOST:9443/audit/prod"])
+    done = CliRunner().invoke(main, ["apiserver", *arguments, "https://HOST:9443/audit/prod"])
     assert done.exit_code == 2
     assert done.stdout == ""
     assert "placeholder" in done.stderr

@@ -119,7 +119,10 @@ WRONG = {
     "state lst": (2, "did you mean list?"),
     "verify --path log/audit.log --against nothing_in_it": (2, "there is no file in it"),
     "verify --path log/audit.log --against log/audit.log": (2, "an audit log itself"),
-    "evidence keygen /nonexistent/key": (2, "name a file in a directory that is there"),
+    "evidence keygen /nonexistent/key": (
+        2,
+        "/nonexistent/key: No such file or directory; check the path",
+    ),
     "explain --path log": (2, "it is a directory"),
     "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is none of Policy"),
     "verify --path log/audit.log --against binary": (2, "binary: this is no text in UTF-8"),

@@ -137,7 +137,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
     page.symlink_to(other)
     done = explain("--path", audit_log, "--html", page)
     assert done.exit_code == 2
-    assert "--html:" in done.stderr
+    assert "page.html: Too many levels of symbolic links" in done.stderr
     assert other.read_text() == "kept"
 
 
@@ -154,7 +154,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
         (("--path", "LOG", "--event", "-"), "--event is for single events"),
         (("--event", "nothing-there"), "nothing-there: No such file or directory; check the path"),
         (("--event", "-"), "nothing in it"),
-        (("--path", "LOG", "--html", "nowhere/page.html"), "--html: nowhere/page.html"),
+        (("--path", "LOG", "--html", "nowhere/page.html"), "nowhere/page.html: No such file"),
     ],
 )
 def test_a_mistake_is_exit_code_2_and_says_the_way_out(

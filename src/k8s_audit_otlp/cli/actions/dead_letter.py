@@ -39,11 +39,7 @@ from k8s_audit_otlp.exporter.dead_letter import (
     read_lines,
     remove_lines,
 )
-from k8s_audit_otlp.exporter.dead_letter_replay import (
-    Replay,
-    Replayed,
-    ReplayRunningError,
-)
+from k8s_audit_otlp.exporter.dead_letter_replay import Replay, Replayed
 from k8s_audit_otlp.telemetry.terminal_safe import visible_json
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.transport.otlp_json import record_as_json
@@ -118,8 +114,6 @@ def replay(
             batch_limits(block),
             backoff_of(block.retry_on_failure),
         ).run(_wanted(uids))
-    except ReplayRunningError as error:
-        die(str(error), STATE)
     except OSError as error:
         die(f"{path}: {error.strerror}", STATE)
     finally:

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -25,12 +24,11 @@ from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
-from k8s_audit_otlp.evidence.seal import KeyFileError, read_public_keys
+from k8s_audit_otlp.evidence.seal import read_public_keys
 from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
-from k8s_audit_otlp.tools.text import counted, denied
+from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
-from k8s_audit_otlp.tools.verify.exports.export import UnreadableExportError
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.page import html_of
 from k8s_audit_otlp.tools.verify.scope import Scope
@@ -40,12 +38,6 @@ from k8s_audit_otlp.tools.verify.verdict import Verdict
 from k8s_audit_otlp.tools.verify.wording import answer_of, families_of, json_of, lines_of, notice_of
 from k8s_audit_otlp.transport.tls import TlsError
 from k8s_audit_otlp.transport.url import UnusableError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 
 CODES = {
     "complete": OK,
@@ -72,17 +64,10 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     scope = Scope(cluster, since, until)
     if scope.until_ns and scope.until_ns <= scope.since_ns:
         die("--to is not after --from; nothing lies between them")
-    try:
-        judge = Judge(scope, read_public_keys(list(keys)) if keys else None, uid_field)
-        verdict = _judged(judge, against, uid_field, keys, raw)
-        if html is not None and not verdict.nothing:
-            html.write_text(html_of(verdict), encoding="utf-8")
-    except KeyFileError as error:
-        die(f"--key: {error}")
-    except UnreadableExportError as error:
-        die(str(error))
-    except OSError as error:
-        die(denied(error.filename, error))
+    judge = Judge(scope, read_public_keys(list(keys)) if keys else None, uid_field)
+    verdict = _judged(judge, against, uid_field, keys, raw)
+    if html is not None and not verdict.nothing:
+        html.write_text(html_of(verdict), encoding="utf-8")
     if verdict.nothing:
         die(f"{', '.join(against)}: {verdict.nothing}", NOTHING)
     if as_json:
@@ -129,7 +114,7 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
         hint = "name the k8s.cluster.name of the records"
         raise click.BadParameter(f"is empty; {hint}", param_hint="--cluster")
     chosen = _day(day, now_ns)
-    trusted = _trusted(keys)
+    trusted = (read_public_keys(list(keys)), [str(key) for key in keys]) if keys else None
     try:
         tls = Tls(ca_file=str(ca) if ca else None)
         asking = StoreClient(_resolved(url, "--url"), _headers(headers), tls, os.environ)
@@ -157,15 +142,6 @@ def _day(text: str | None, now_ns: int) -> Day:
     return day
 
 
-def _trusted(
-    keys: tuple[Path, ...],
-) -> "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None":
-    try:
-        return (read_public_keys(list(keys)), [str(key) for key in keys]) if keys else None
-    except KeyFileError as error:
-        die(f"--key: {error}")
-
-
 def _headers(pairs: tuple[str, ...]) -> dict[str, str]:
     headers = {}
     for pair in pairs:
@@ -182,8 +158,6 @@ def _resolved(text: str, option: str) -> str:
         return parse_template(text, os.environ).resolve()
     except UnresolvedError as error:
         die(f"{option}: {error}")
-    except OSError as error:
-        die(f"{option}: {error.filename}: {error.strerror}")
 
 
 def _tell(  # noqa: PLR0913 - one for each place

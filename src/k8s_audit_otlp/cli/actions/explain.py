@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -29,7 +30,6 @@ from k8s_audit_otlp.tools.explain.targets import (
     without_config,
 )
 from k8s_audit_otlp.tools.offline import what_is_in
-from k8s_audit_otlp.tools.text import denied
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
 
@@ -111,14 +111,8 @@ def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) ->
 
 
 def _read(name: str) -> bytes:
-    try:
-        if name == "-":
-            data = sys.stdin.buffer.read(_MOST_EVENT_BYTES + 1)
-        else:
-            with Path(name).open("rb") as file:
-                data = file.read(_MOST_EVENT_BYTES + 1)
-    except OSError as error:
-        die(f"--event: {denied(name, error)}")
+    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+        data = file.read(_MOST_EVENT_BYTES + 1)
     if len(data) > _MOST_EVENT_BYTES:
         die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")
     return data
@@ -148,10 +142,7 @@ def _logs(
                 f"{path}: receivers::{sources[name]} has taken nothing yet, its spool comes with "
                 "the first start of the agent; give --event FILE or --path LOG"
             )
-        try:
-            files = LogFiles.of(path)
-        except OSError as error:
-            die(denied(error.filename, error))
+        files = LogFiles.of(path)
         if not files.files:
             what = "it is a directory" if path.is_dir() else "there is no such log"
             what += what_is_in(path if path.is_dir() else path.parent)
@@ -208,8 +199,5 @@ def _write(page: Path, report: LogReport) -> None:
     from k8s_audit_otlp.tools.explain.show import html_of  # noqa: PLC0415 - for --html alone
 
     html, flags = html_of(report), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    try:
-        with os.fdopen(os.open(page, flags | os.O_NOFOLLOW, 0o644), "w", encoding="utf-8") as file:
-            file.write(html)
-    except OSError as error:
-        die(f"--html: {page}: {error.strerror}")
+    with os.fdopen(os.open(page, flags | os.O_NOFOLLOW, 0o644), "w", encoding="utf-8") as file:
+        file.write(html)

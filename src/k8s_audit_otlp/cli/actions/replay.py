@@ -16,9 +16,7 @@ from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.service import EvidenceBlock, MetricsBlock
-from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.tools.text import counted, size
 
@@ -92,13 +90,8 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
     agent = Agent(config, os.environ, options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
-    try:
-        agent.start()
-        delivered = agent.run()
-    except (StateError, StateLockedError) as error:
-        die(str(error), STATE)
-    except OSError as error:
-        die(f"{error.filename or ''}: {error.strerror}")
+    agent.start()
+    delivered = agent.run()
     tally = Tally()
     for subscription in agent.subscriptions():
         tally.add(subscription.tally())

@@ -283,7 +283,7 @@ def test_a_part_of_a_search_is_no_answer(stand: Stand, rows: list[Row]) -> None:
         (["--day", "2999-01-01"], "has not begun"),
         (["--header", "authorization"], "NAME=VALUE"),
         (["--header", "a=${env:NOT_THERE}"], "NOT_THERE is not set"),
-        (["--key", "/nowhere/key.pub"], "--key"),
+        (["--key", "/nowhere/key.pub"], "/nowhere/key.pub: No such file"),
         (["--cluster", ""], "--cluster: is empty"),
     ],
 )
