@@ -15,6 +15,7 @@ from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import Number
 from k8s_audit_otlp.tools.demo.backend import Record
 from k8s_audit_otlp.tools.demo.show import Demo, Script
+from k8s_audit_otlp.tools.text import counted
 
 _ROWS = 14
 _COLUMNS = ("time", "severity", "verb", "username", "what", "code", "outcome")
@@ -50,29 +51,28 @@ def command(seconds: float, rate: int, keep: Path | None) -> None:
         if keep.exists() and any(keep.iterdir()):
             raise click.BadParameter(f"{keep} is not empty", param_hint="--keep")
         keep.mkdir(parents=True, exist_ok=True)
-        lost = _run(Demo(keep, script), console)
+        _run(Demo(keep, script), console)
     else:
         with tempfile.TemporaryDirectory(prefix="k8s-audit-otlp-") as folder:
-            lost = _run(Demo(Path(folder), script), console)
-    if lost:
-        sys.exit(FAILURE)
+            _run(Demo(Path(folder), script), console)
 
 
-def _run(demo: Demo, console: Console) -> int:
+def _run(demo: Demo, console: Console) -> None:
     if console.is_terminal:
         with Live(console=console, refresh_per_second=8, transient=False) as live:
-            result = demo.run(lambda: live.update(_view(demo)))
+            demo.run(lambda: live.update(_view(demo)))
             live.update(_view(demo))
     else:
-        result = demo.run(_Phases(demo, console))
+        demo.run(_Phases(demo, console))
         console.print(_table(demo.newest(_ROWS)))
     for record in demo.newest(1):
         console.print(_one(record))
     console.print(
-        f"{result.rotations} rotations with compression, {result.kills} kill -9 of the agent"
+        f"{counted(demo.rotations, 'rotation')} with compression, {demo.kills} kill -9 of the agent"
     )
-    console.print(Text(str(result), style="bold green" if not result.lost else "bold red"))
-    return result.lost
+    console.print(Text(demo.outcome(), style="bold red" if demo.lost else "bold green"))
+    if demo.lost:
+        sys.exit(FAILURE)
 
 
 class _Phases:
@@ -84,15 +84,14 @@ class _Phases:
         self._phase = ""
 
     def __call__(self) -> None:
-        progress = self._demo.progress
-        if progress.phase != self._phase:
-            self._phase = progress.phase
+        if self._demo.phase != self._phase:
+            self._phase = self._demo.phase
             self._console.print(_headline(self._demo))
 
 
 def _headline(demo: Demo) -> str:
-    now, arrived = demo.progress, demo.backend.unique
-    return f"{now.phase}: {now.written} written, {arrived} received, {now.rotations} rotations"
+    arrived, rotations = demo.backend.unique, counted(demo.rotations, "rotation")
+    return f"{demo.phase}: {demo.written} written, {arrived} received, {rotations}"
 
 
 def _view(demo: Demo) -> Group:

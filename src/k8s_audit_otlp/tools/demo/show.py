@@ -27,57 +27,33 @@ class Script:
     seed: int = 7
 
 
-@dataclass(slots=True)
-class Progress:
-    """What has happened so far, for whoever shows it."""
-
-    phase: str = "starting"
-    written: int = 0
-    rotations: int = 0
-    kills: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Conservation:
-    """What came of it. Counts are events."""
-
-    written: int
-    received: int
-    repeated: int
-    lost: int
-    rotations: int
-    kills: int
-
-    def __str__(self) -> str:
-        sign = "=" if self.written == self.received and not self.lost else "≠"
-        return (
-            f"written {self.written} {sign} received {self.received} (unique), "
-            f"duplicates {self.repeated}, lost {self.lost}"
-        )
-
-
 class Demo:
-    """One demonstration in a folder of its own."""
+    """One demonstration in a folder of its own; what has happened so far can be asked for."""
 
     def __init__(self, folder: Path, script: Script) -> None:
         self._folder = folder
         self._script = script
         self._log = folder / "log" / "audit.log"
-        self._written: Counter[str] = Counter()
+        self._written: Counter[str] = Counter()  # by auditID
         self._stop = Event()
-        self.progress = Progress()
+        self.phase = "starting"
+        self.written = self.rotations = self.kills = 0
         self.backend = DemoBackend()
 
-    def run(self, on_tick: Callable[[], None]) -> Conservation:
+    @property
+    def lost(self) -> int:
+        return (self._written - self.backend.audit_ids).total()
+
+    def run(self, on_tick: Callable[[], None]) -> None:
         """Play it; *on_tick* is called about ten times a second."""
         self._log.parent.mkdir(parents=True)
         with self.backend:
-            return self._play(on_tick)
+            self._play(on_tick)
 
-    def _play(self, on_tick: Callable[[], None]) -> Conservation:
+    def _play(self, on_tick: Callable[[], None]) -> None:
         config = self._write_config()
         writer = Thread(target=self._write, name="cluster", daemon=True)
-        self.progress.phase = "the cluster writes its audit log, the agent follows it"
+        self.phase = "the cluster writes its audit log, the agent follows it"
         writer.start()
         agent = self._start(config)
         kill_at = time.monotonic() + self._script.seconds / 2
@@ -85,18 +61,16 @@ class Demo:
             while writer.is_alive():
                 on_tick()
                 time.sleep(0.1)
-                if not self.progress.kills and time.monotonic() >= kill_at:
+                if not self.kills and time.monotonic() >= kill_at:
                     agent.kill()
                     agent.wait()
-                    self.progress.kills += 1
-                    self.progress.phase = (
-                        "the agent was killed (kill -9); the cluster goes on writing"
-                    )
+                    self.kills += 1
+                    self.phase = "the agent was killed (kill -9); the cluster goes on writing"
                     for _ in range(8):
                         on_tick()
                         time.sleep(0.1)
                     agent = self._start(config)
-                    self.progress.phase = "the agent was started again and goes on where it was"
+                    self.phase = "the agent was started again and goes on where it was"
             self._drain(agent, on_tick)
             agent.send_signal(signal.SIGTERM)
             agent.wait(_SILENT_S)
@@ -105,14 +79,13 @@ class Demo:
             agent.wait()
             self._stop.set()
             writer.join()
-        self.progress.phase = "done"
-        return self._conservation()
+        self.phase = "done"
 
     def _drain(self, agent: "subprocess.Popen[bytes]", on_tick: Callable[[], None]) -> None:
         """Wait until everything has arrived, the agent has ended, or nothing comes any more."""
         on_tick()
         arrived, since = self.backend.unique, time.monotonic()
-        while self._written - self.backend.audit_ids and agent.poll() is None:
+        while self.lost and agent.poll() is None:
             time.sleep(0.1)
             on_tick()
             if self.backend.unique != arrived:
@@ -120,15 +93,13 @@ class Demo:
             elif time.monotonic() - since >= _SILENT_S:
                 return
 
-    def _conservation(self) -> Conservation:
-        arrived = self.backend.audit_ids
-        return Conservation(
-            self._written.total(),
-            arrived.total(),
-            self.backend.repeated,
-            (self._written - arrived).total(),
-            self.progress.rotations,
-            self.progress.kills,
+    def outcome(self) -> str:
+        """Say in a line what came of it."""
+        received = self.backend.unique
+        sign = "=" if self.written == received and not self.lost else "≠"
+        return (
+            f"written {self.written} {sign} received {received} (unique), "
+            f"duplicates {self.backend.repeated}, lost {self.lost}"
         )
 
     def _write(self) -> None:
@@ -136,12 +107,12 @@ class Demo:
         log = RotatingLog(self._log, script.max_bytes)
         started = time.monotonic()
         while not self._stop.is_set() and (elapsed := time.monotonic() - started) < script.seconds:
-            while self.progress.written < elapsed * script.rate and not self._stop.is_set():
+            while self.written < elapsed * script.rate and not self._stop.is_set():
                 audit_id, line = cluster.event()
                 log.write(line)
                 self._written[audit_id] += 1
-                self.progress.written += 1
-                self.progress.rotations = log.rotations
+                self.written += 1
+                self.rotations = log.rotations
             time.sleep(0.01)
         log.close()
 
