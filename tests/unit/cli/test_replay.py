@@ -74,16 +74,16 @@ def test_everything_on_disk_goes_out_with_the_same_uids(fixture: Fixture) -> Non
     assert not list((fixture.state / "replay").iterdir())  # it is through
 
 
-def test_nothing_to_send_is_no_success(fixture: Fixture) -> None:
-    """Whether everything is older than --from, or as new as --to."""
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["real", "dry"])
+def test_nothing_to_send_is_no_success(fixture: Fixture, dry: list[str]) -> None:
+    """Whether everything is older than --from, or as new as --to; a dry run says it as well."""
     fixture.write(10)
     with Backend() as new:
         file = configured(fixture, new.url)
-        none = ended(replaying(file, "--from", "2998-01-01", "--to", LAST), 2)
-        assert "nothing was sent of what is on disk: none is that new" in none
-        assert "10 lie after --to" in ended(
-            replaying(file, "--from", FIRST, "--to", "2021-01-01"), 2
-        )
+        none = ended(replaying(file, "--from", "2998-01-01", "--to", LAST, *dry), 2)
+        assert "nothing of what is on disk is to be sent: none is so new" in none
+        early = ended(replaying(file, "--from", FIRST, "--to", "2021-01-01", *dry), 2)
+        assert "10 lie after --to" in early
         assert not new.received.uids
 
 

@@ -39,39 +39,36 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die("--from is not before --to: nothing lies between them", USAGE)
     part = ReplayPart(until_ns, rate=0.0 if dry_run else rate)
     timeout_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
-    if dry_run:
-        _count(config, exporter, since_ns, part, timeout_s)
-        return
-    state = state_of(config, exporter, since_ns, until_ns)
     options = AgentOptions(
         once=True, deadline_s=timeout_s, lock_timeout_s=0.0, around_encode=part.around
     )
-    tally, delivered = _run(replay_config(config, exporter, since_ns, state), options)
-    if delivered and not (tally.delivered or tally.dead_lettered or tally.refused):
+    state = state_of(config, exporter, since_ns, until_ns)
+    what, more = "sent again", ""
+    if dry_run:
+        counting = CountingSender()
+        options = replace(options, senders={exporter: counting})
+        tally, through = _count(config, exporter, since_ns, options)
+        what, more = "would be sent again", f", {size(counting.bytes)} before compression"
+    else:
+        tally, through = _run(replay_config(config, exporter, since_ns, state), options)
+    dropped, kept = sum(tally.dropped.values()), tally.dead_lettered or tally.refused
+    if through and not kept and not dry_run:
         shutil.rmtree(state)
-        dropped = sum(tally.dropped.values())
-        why = (
-            f"{dropped:,} lie after --to or a policy drops them" if dropped else "none is that new"
-        )
-        die(f"nothing was sent of what is on disk: {why}")
-    echo(_said(tally, "sent again"))
-    if not delivered:
-        die("not everything was sent; call it again with the same times to go on", UNDELIVERED)
-    if tally.dead_lettered or tally.refused:
+    if through and not kept and not tally.delivered:
+        why = f"{dropped:,} lie after --to or a policy drops them" if dropped else "none is so new"
+        die(f"nothing of what is on disk is to be sent: {why}")
+    sent = f"{counted(tally.delivered, 'record')} {what}"
+    echo(f"{sent}; {dropped:,} lie after --to or a policy drops them{more}")
+    if not through:
+        die("that is not all; call it again with the same times to go on", UNDELIVERED)
+    if kept and not dry_run:
         die(f"some records were refused; they are in {state}/dead-letter", UNDELIVERED)
-    shutil.rmtree(state)
 
 
 def _count(
-    config: Config, exporter: str, since_ns: int, part: ReplayPart, timeout_s: float
-) -> None:
-    counting = CountingSender()
-    options = AgentOptions(
-        once=True,
-        deadline_s=timeout_s,
-        senders={exporter: counting},
-        around_encode=part.around,
-    )
+    config: Config, exporter: str, since_ns: int, options: AgentOptions
+) -> tuple[Tally, bool]:
+    """Run the replay in a state directory of its own, with a sender that sends nothing."""
     state = config.service.state_dir  # a container may have no other place to write to
     place = state if os.access(state, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="replay-", dir=place) as directory:
@@ -79,9 +76,7 @@ def _count(
         service = chosen.service  # nothing of what is not sent may be sealed or measured
         telemetry = service.telemetry.model_copy(update={"metrics": MetricsBlock()})
         update = {"evidence": EvidenceBlock(), "telemetry": telemetry}
-        chosen = replace(chosen, service=service.model_copy(update=update))
-        tally, _ = _run(chosen, options)
-    echo(f"{_said(tally, 'would be sent again')}, {size(counting.bytes)} before compression")
+        return _run(replace(chosen, service=service.model_copy(update=update)), options)
 
 
 def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
@@ -101,9 +96,3 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
         echo(f"the progress could not be written: {agent.commit_error}", err=True)
         sys.exit(STATE)
     return tally, delivered
-
-
-def _said(tally: Tally, what: str) -> str:
-    dropped = sum(tally.dropped.values())
-    sent = counted(tally.delivered, "record")
-    return f"{sent} {what}; {dropped:,} lie after --to or a policy drops them"
