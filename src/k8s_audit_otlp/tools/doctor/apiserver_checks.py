@@ -17,8 +17,8 @@ from k8s_audit_otlp.telemetry.runway import (
     segment_bytes_of_flags,
 )
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
-from k8s_audit_otlp.tools.text import duration, size
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.text import counted, duration, size
 
 PATCH = "k8s-audit-otlp apiserver patch MANIFEST"
 TOO_SHORT_S = 3600.0  # less than somebody needs to come and look
@@ -212,7 +212,7 @@ def dropped(facts: ApiserverFacts) -> CheckResult:
     lost = sum(counts) + sum(lines)
     if lost:
         return fail(
-            f"kube-apiserver could not write or post {lost} events: they are lost for everybody",
+            f"kube-apiserver could not write or post {counted(lost, 'event')}: lost for everybody",
             "mostly its disk was full, an event was larger than --audit-log-maxsize, or a webhook "
             "was away for too long; mend that, and watch apiserver_audit_error_total",
         )
@@ -221,16 +221,16 @@ def dropped(facts: ApiserverFacts) -> CheckResult:
     return ok("kube-apiserver dropped no event since it started")
 
 
-CHECKS: tuple[Check[ApiserverFacts], ...] = (
-    Check("apiserver.flags", flags),
-    Check("apiserver.truncation", truncation),
-    Check("apiserver.kubeadm", kubeadm),
-    Check("apiserver.dropped", dropped),
-)
-OF_A_LOG: tuple[Check[ApiserverFacts], ...] = (  # where it writes one
-    Check("apiserver.log-path", log_path),
-    Check("apiserver.log-mount", log_mount),
-    Check("apiserver.compress", compression),
-    Check("apiserver.mode", mode),
-    Check("apiserver.retention", retention),
-)
+CHECKS: Checks[ApiserverFacts] = {
+    "apiserver.flags": flags,
+    "apiserver.truncation": truncation,
+    "apiserver.kubeadm": kubeadm,
+    "apiserver.dropped": dropped,
+}
+OF_A_LOG: Checks[ApiserverFacts] = {  # where it writes one
+    "apiserver.log-path": log_path,
+    "apiserver.log-mount": log_mount,
+    "apiserver.compress": compression,
+    "apiserver.mode": mode,
+    "apiserver.retention": retention,
+}

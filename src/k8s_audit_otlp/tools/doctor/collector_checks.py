@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from k8s_audit_otlp.config.durations import parse_duration
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped
 
 # exporters without a sending queue of their own: what they are given is written or shown at once
 QUEUELESS = frozenset({"debug", "nop", "file"})
@@ -134,9 +134,9 @@ def _seconds(text: str) -> float:
         return 0.0  # an expression such as ${env:X}: nobody can tell from here
 
 
-CHECKS: tuple[Check[CollectorFacts], ...] = (
-    Check("collector.pipeline", pipeline),
-    Check("collector.batch", _needs_pipelines(batch)),
-    Check("collector.queue", _needs_pipelines(queue)),
-    Check("collector.retries", _needs_pipelines(retries)),
-)
+CHECKS: Checks[CollectorFacts] = {
+    "collector.pipeline": pipeline,
+    "collector.batch": _needs_pipelines(batch),
+    "collector.queue": _needs_pipelines(queue),
+    "collector.retries": _needs_pipelines(retries),
+}

@@ -3,7 +3,7 @@
 The tables of the groups say what is checked; this says of what, and gathers the facts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from k8s_audit_otlp.tools.doctor import (
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process, processes
 from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, Facts, Finding, State, fail
+from k8s_audit_otlp.tools.doctor.findings import Checks, Facts, Finding, State, fail
 from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_bytes
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts, look_at_log
 from k8s_audit_otlp.tools.doctor.source_checks import SourceFacts
@@ -74,12 +74,12 @@ def examine(question: Question) -> Iterator[Finding]:
     if apiserver is not None:
         facts = _apiserver_facts(question, apiserver, process, logs)
         subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
-        checks = (
-            *apiserver_checks.CHECKS,
-            *(apiserver_checks.OF_A_LOG if facts.flags.get(LOG_PATH) else ()),
-            *(webhook_checks.CHECKS if facts.flags.get(WEBHOOK_FILE) else ()),
-            *policy_checks.CHECKS,
-        )
+        checks = {
+            **apiserver_checks.CHECKS,
+            **(apiserver_checks.OF_A_LOG if facts.flags.get(LOG_PATH) else {}),
+            **(webhook_checks.CHECKS if facts.flags.get(WEBHOOK_FILE) else {}),
+            **policy_checks.CHECKS,
+        }
         yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)
     yield from _findings(host_checks.CHECKS, host, str(host.state_dir or "this host"))
@@ -90,18 +90,14 @@ def examine(question: Question) -> Iterator[Finding]:
         yield from _findings(collector_checks.CHECKS, collector, "Collector")
 
 
-def _findings(checks: Iterable[Check[Facts]], facts: Facts, subject: str) -> Iterator[Finding]:
-    for check in checks:
-        if (result := _carefully(check.look, facts)) is not None:
-            yield Finding(check.name, subject, *result)
-
-
-def _carefully(look: Callable[[Facts], CheckResult | None], facts: Facts) -> CheckResult | None:
-    """Let an unforeseen error in a check be one finding, not the end of all."""
-    try:
-        return look(facts)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the other checks still help
-        return fail(f"the check itself failed: {type(error).__name__}", "please report this")
+def _findings(checks: Checks[Facts], facts: Facts, subject: str) -> Iterator[Finding]:
+    for name, look in checks.items():
+        try:
+            result = look(facts)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other checks still help
+            result = fail(f"the check itself failed: {type(error).__name__}", "please report this")
+        if result is not None:
+            yield Finding(name, subject, *result)
 
 
 # -- gathering ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, tls_of
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.topics import topic
 from k8s_audit_otlp.tools.text import duration
 from k8s_audit_otlp.transport.connection import Connections
@@ -241,14 +241,14 @@ def _is_datakit(facts: ExporterFacts) -> bool:
     return str(facts.exporter.url).endswith("/otel/v1/logs")
 
 
-CHECKS: tuple[Check[ExporterFacts], ...] = (
-    Check("exporter.dns", _on_network(dns)),
-    Check("exporter.tcp", _on_network(tcp)),
-    Check("exporter.proxy", _on_network(proxy)),
-    Check("exporter.tls", _on_network(handshake)),
-    Check("exporter.credentials", credentials),
-    Check("exporter.topic", topic),
-    Check("exporter.clock", _on_network(clock)),
-    Check("exporter.age", age),
-    Check("exporter.send", send),
-)
+CHECKS: Checks[ExporterFacts] = {
+    "exporter.dns": _on_network(dns),
+    "exporter.tcp": _on_network(tcp),
+    "exporter.proxy": _on_network(proxy),
+    "exporter.tls": _on_network(handshake),
+    "exporter.credentials": credentials,
+    "exporter.topic": topic,
+    "exporter.clock": _on_network(clock),
+    "exporter.age": age,
+    "exporter.send": send,
+}

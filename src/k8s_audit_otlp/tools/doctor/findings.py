@@ -1,9 +1,8 @@
 """What a check may say. Values only."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 
 class State(StrEnum):
@@ -40,14 +39,8 @@ def skipped(why: str, hint: str = "") -> CheckResult:
 
 
 Facts = TypeVar("Facts")
-
-
-@dataclass(frozen=True, slots=True)
-class Check(Generic[Facts]):
-    """One row of a group's table: a stable name, and who answers; None where it does not apply."""
-
-    name: str
-    look: Callable[[Facts], CheckResult | None]
+# A group's table: stable names, and who answers; None where a check does not apply.
+Checks: TypeAlias = Mapping[str, Callable[[Facts], CheckResult | None]]
 
 
 class Finding(NamedTuple):

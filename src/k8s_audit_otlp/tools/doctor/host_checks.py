@@ -14,7 +14,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import size
 
 LEAST_STATE_BYTES = 64 << 20  # a checkpoint is kilobytes; below this somebody else fills the disk
@@ -156,9 +156,9 @@ def free_bytes(directory: Path) -> int | None:
     return None
 
 
-CHECKS: tuple[Check[HostFacts], ...] = (
-    Check("host.inotify", inotify),
-    Check("host.disk", disk),
-    Check("state.directory", state),
-    Check("state.lock", lock),
-)
+CHECKS: Checks[HostFacts] = {
+    "host.inotify": inotify,
+    "host.disk": disk,
+    "state.directory": state,
+    "state.lock": lock,
+}

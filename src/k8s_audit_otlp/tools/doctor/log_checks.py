@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
 from k8s_audit_otlp.receiver.listing import unknown_backups
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
 from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import ago, counted, duration, size
@@ -245,15 +245,15 @@ def clock(log: LogFacts) -> CheckResult:
     return ok("no event is from the future")
 
 
-CHECKS: tuple[Check[LogFacts], ...] = (
-    Check("log.there", there),
-    Check("log.readable", readable),
-    Check("log.growing", growing),
-    Check("log.format", form),
-    Check("log.rotation", second_rotation),
-    Check("log.names", names),
-    Check("log.mount", single_file_mount),
-    Check("log.clock", clock),
-    Check("log.silence", silence),
-    Check("host.selinux", selinux),
-)
+CHECKS: Checks[LogFacts] = {
+    "log.there": there,
+    "log.readable": readable,
+    "log.growing": growing,
+    "log.format": form,
+    "log.rotation": second_rotation,
+    "log.names": names,
+    "log.mount": single_file_mount,
+    "log.clock": clock,
+    "log.silence": silence,
+    "host.selinux": selinux,
+}

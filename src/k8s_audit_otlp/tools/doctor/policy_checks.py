@@ -7,7 +7,7 @@ from k8s_audit_otlp.apiserver.profiles import mistakes
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 
 PRINT = "print one that does not: k8s-audit-otlp apiserver policy"
 _RANK = {"None": 0, "Metadata": 1, "Request": 2, "RequestResponse": 3}
@@ -174,10 +174,10 @@ def loaded(facts: ApiserverFacts) -> CheckResult:
     return ok("kube-apiserver has started since the policy was last changed")
 
 
-CHECKS: tuple[Check[ApiserverFacts], ...] = (
-    Check("policy.loads", loads),
-    Check("policy.secrets", tokens),
-    Check("policy.configmaps", config_maps),
-    Check("policy.keeps", keeps),
-    Check("policy.loaded", loaded),
-)
+CHECKS: Checks[ApiserverFacts] = {
+    "policy.loads": loads,
+    "policy.secrets": tokens,
+    "policy.configmaps": config_maps,
+    "policy.keeps": keeps,
+    "policy.loaded": loaded,
+}

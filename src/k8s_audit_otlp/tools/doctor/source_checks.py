@@ -17,7 +17,7 @@ from k8s_audit_otlp.config.sources import (
 )
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, warn
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
@@ -180,9 +180,9 @@ def _is_local(endpoint: str) -> bool:
     return is_local(endpoint.rpartition(":")[0].strip("[]"))
 
 
-CHECKS: tuple[Check[SourceFacts], ...] = (
-    Check("receiver.reachable", reachable),
-    Check("receiver.spool", room),
-    Check("receiver.certificates", _of_webhook(certificates)),
-    Check("receiver.senders", _of_webhook(senders)),
-)
+CHECKS: Checks[SourceFacts] = {
+    "receiver.reachable": reachable,
+    "receiver.spool": room,
+    "receiver.certificates": _of_webhook(certificates),
+    "receiver.senders": _of_webhook(senders),
+}

@@ -19,7 +19,7 @@ from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
-from k8s_audit_otlp.tools.doctor.findings import Check, CheckResult, fail, ok, skipped, warn
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import duration, size
 from k8s_audit_otlp.transport.proxy import is_local
 from k8s_audit_otlp.transport.tls import load_pair
@@ -205,8 +205,8 @@ def _default(name: str) -> float:
     return float(_DEFAULTS[name])
 
 
-CHECKS: tuple[Check[ApiserverFacts], ...] = (
-    Check("apiserver.webhook-file", config_file),
-    Check("apiserver.webhook", given_up),
-    Check("apiserver.webhook-batches", batches),
-)
+CHECKS: Checks[ApiserverFacts] = {
+    "apiserver.webhook-file": config_file,
+    "apiserver.webhook": given_up,
+    "apiserver.webhook-batches": batches,
+}

@@ -17,7 +17,7 @@ from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backend import Backend
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 
 
 def delivered(include: Path, tmp_path: Path, backend: Backend) -> Agent:

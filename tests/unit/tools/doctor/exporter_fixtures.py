@@ -14,7 +14,7 @@ from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
 from tests.kit.backend import Backend
 from tests.kit.servers import free_port
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 KEY = "tkn-0123456789abcdef"
 
 

@@ -19,7 +19,7 @@ from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS, OF_A_LOG
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, processes
 from k8s_audit_otlp.tools.doctor.findings import State
 
-TABLE = {check.name: check.look for check in (*CHECKS, *OF_A_LOG)}
+TABLE = {**CHECKS, **OF_A_LOG}
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
 MIB = 1 << 20
 METRICS = 'apiserver_audit_event_total 81920\napiserver_audit_error_total{plugin="log"} 0\n'
@@ -91,7 +91,7 @@ BAD = {
         (lambda f: dataclasses.replace(f, kubeadm="kind: Other\n"), "no ClusterConfiguration"),
     ],
     "apiserver.dropped": [
-        (lambda f: dataclasses.replace(f, metrics=METRICS.replace("} 0", "} 6282")), "6282"),
+        (lambda f: dataclasses.replace(f, metrics=METRICS.replace("} 0", "} 6282")), "6,282"),
         (
             lambda f: dataclasses.replace(
                 f,

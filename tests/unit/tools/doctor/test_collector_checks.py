@@ -5,7 +5,7 @@ import pytest
 from k8s_audit_otlp.tools.doctor.collector_checks import CHECKS, CollectorFacts
 from k8s_audit_otlp.tools.doctor.findings import State
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 
 GOOD = """
 receivers: {otlp: {protocols: {http: {}}}}

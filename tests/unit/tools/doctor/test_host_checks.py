@@ -14,7 +14,7 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.host_checks import CHECKS, HostFacts, judge_rooms
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 MIB = 1 << 20
 ROOT = os.geteuid() == 0
 HOLD = (

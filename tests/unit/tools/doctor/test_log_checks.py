@@ -14,7 +14,7 @@ from k8s_audit_otlp.tools.doctor.findings import State
 from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process
 from k8s_audit_otlp.tools.doctor.findings import State
 from k8s_audit_otlp.tools.doctor.policy_checks import CHECKS
 
-TABLE = {check.name: check.look for check in CHECKS}
+TABLE = dict(CHECKS)
 HEAD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
 EVERYTHING = HEAD + "- level: RequestResponse\n"
 SECRETS = '- level: Metadata\n  resources: [{group: "", resources: [secrets]}]\n'

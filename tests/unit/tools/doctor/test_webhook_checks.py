@@ -18,8 +18,9 @@ from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
 from tests.kit.certificates import Authority
 
 TABLE = {
-    check.name: check.look
-    for check in (*apiserver_checks.CHECKS, *apiserver_checks.OF_A_LOG, *CHECKS)
+    **apiserver_checks.CHECKS,
+    **apiserver_checks.OF_A_LOG,
+    **CHECKS,
 }
 MIB = 1 << 20
 POLICY = "--audit-policy-file=/etc/policy.yaml"
