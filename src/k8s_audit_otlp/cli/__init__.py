@@ -133,9 +133,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; one that is not there gets the nearest that is."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}; {suggest(args[0], COMMANDS)}")
+        """Find the command; `run` is deaf to some signals before it is imported."""
         if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
             for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(harmless, signal.SIG_IGN)

@@ -6,7 +6,7 @@ import click
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
 from k8s_audit_otlp.cli import doing
-from k8s_audit_otlp.cli.options import CONFIG, EXPORTER, JSON, PATH, lasting
+from k8s_audit_otlp.cli.options import CONFIG, JSON, OF_EXPORTER, PATH, lasting
 
 _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -46,13 +46,7 @@ def doctor() -> None:
 
 @click.command()
 @CONFIG
-@click.option(
-    "--exporter",
-    "exporters",
-    type=EXPORTER,
-    multiple=True,
-    help="Only this one; may be given again.",
-)
+@OF_EXPORTER("exporters", multiple=True, help="Only this one; may be given again.")
 @click.option(
     "--policy",
     "policies",

@@ -7,10 +7,12 @@ from k8s_audit_otlp.cli.options import (
     CONFIG,
     EXPORTER,
     JSON,
-    MOMENT,
+    OF_EXPORTER,
     STATE_DIR,
     Number,
     lasting,
+    on_state,
+    time_or_age,
 )
 
 
@@ -31,8 +33,7 @@ def run() -> None:
 
 
 @click.command()
-@CONFIG
-@STATE_DIR
+@on_state
 @JSON
 @click.option("--watch", is_flag=True, help="Show it anew every second until interrupted.")
 @click.option(
@@ -50,8 +51,7 @@ def status() -> None:
 
 
 @click.command()
-@CONFIG
-@STATE_DIR
+@on_state
 @lasting("--deadline", default="60s", help="Give up after so long without an answer.")
 @doing("reload:command")
 def reload() -> None:
@@ -65,16 +65,10 @@ def reload() -> None:
 @click.command()
 @CONFIG
 @STATE_DIR
-@click.option("--exporter", required=True, help="Id of the exporter that gets it.")
+@OF_EXPORTER(required=True, help="Id of the exporter that gets it.")
+@click.option("--from", "since_ns", type=time_or_age, required=True, help="Nothing before it.")
 @click.option(
-    "--from", "since_ns", type=MOMENT, required=True, help="A time or an age: nothing before it."
-)
-@click.option(
-    "--to",
-    "until_ns",
-    type=MOMENT,
-    default="0s",
-    help="A time or an age: nothing from it on; now by default.",
+    "--to", "until_ns", type=time_or_age, default="0s", help="Nothing from it on; now by default."
 )
 @click.option("--rate", type=Number(min=0), default=0.0, help="Records a second at most.")
 @click.option("--dry-run", is_flag=True, help="Count what would be sent, and send nothing.")
@@ -99,9 +93,8 @@ def dead_letter() -> None:
 
 
 @dead_letter.command("list")
-@click.argument("exporter", type=EXPORTER, required=False)
-@CONFIG
-@STATE_DIR
+@EXPORTER(required=False)
+@on_state
 @JSON
 @doing("dead_letter:list_")
 def list_() -> None:
@@ -109,9 +102,8 @@ def list_() -> None:
 
 
 @dead_letter.command()
-@click.argument("exporter", type=EXPORTER)
-@CONFIG
-@STATE_DIR
+@EXPORTER()
+@on_state
 @_UID
 @click.option("--limit", default=20, show_default=True, help="Entries to show; 0 shows all.")
 @click.option("--record", "with_record", is_flag=True, help="Show the record as OTLP JSON.")
@@ -121,7 +113,7 @@ def show() -> None:
 
 
 @dead_letter.command("replay")
-@click.argument("exporter", type=EXPORTER)
+@EXPORTER()
 @CONFIG
 @STATE_DIR
 @_UID
@@ -131,9 +123,8 @@ def replay_letters() -> None:
 
 
 @dead_letter.command()
-@click.argument("exporter", type=EXPORTER)
-@CONFIG
-@STATE_DIR
+@EXPORTER()
+@on_state
 @_UID
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @doing("dead_letter:purge")

@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from k8s_audit_otlp.cli import Group, doing
-from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH
+from k8s_audit_otlp.cli.options import AGAINST, CONFIG, JSON, PATH, UID_FIELD, time_or_age
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.evidence.seal import make_key
-from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.stores import STORES
 
 _KEYS = click.option(
@@ -42,28 +41,22 @@ def keygen(file: Path, previous: Path | None) -> None:
 
 
 @command.command()
-@click.option(
-    "--against",
-    required=True,
-    multiple=True,
-    metavar="FILE|DIR|-",
-    help="An export of the back end; may be given again.",
-)
+@AGAINST
 @_KEYS
 @click.option("--cluster", default="", help="Judge only this k8s.cluster.name.")
 @click.option(
     "--from",
     "since",
-    type=MOMENT,
-    default=0,
-    help="Judge segments that begin at this time (or age) or later.",
+    type=time_or_age,
+    default="beginning",
+    help="Judge segments that begin at this time or later.",
 )
 @click.option(
     "--to",
     "until",
-    type=MOMENT,
-    default=0,
-    help="Judge segments that end before this time (or age).",
+    type=time_or_age,
+    default="beginning",
+    help="Judge segments that end before this time.",
 )
 @click.option(
     "--raw",
@@ -72,7 +65,7 @@ def keygen(file: Path, previous: Path | None) -> None:
     help="Files of the log, where they still are: compare their bytes with the receipts.",
 )
 @_HTML
-@click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
+@UID_FIELD
 @JSON
 @doing("evidence:verify")
 def verify() -> None:

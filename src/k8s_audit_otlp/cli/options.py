@@ -3,14 +3,13 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from k8s_audit_otlp.cli import STATE, die
 from k8s_audit_otlp.cli.terminal import echo
@@ -48,6 +47,28 @@ CONFIG = click.option(
 STATE_DIR = click.option(
     "--state-dir", type=PATH, help="Directory of the positions; overrides service::state_dir."
 )
+
+
+def on_state(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a state directory, and that *directory*."""
+
+    @wraps(command)
+    def call(*, config_file: Path | None, state_dir: Path | None, **asked: Any) -> None:
+        command(directory=directory_of(config_file, state_dir), **asked)
+
+    return CONFIG(STATE_DIR(call))
+
+
+AGAINST = click.option(
+    "--against",
+    required=True,
+    multiple=True,
+    metavar="FILE|DIR|-",
+    help="What arrived: an export or an answer of the back end; may be given again.",
+)
+UID_FIELD = click.option(
+    "--uid-field", default="log.record.uid", show_default=True, help="Field that holds the uid."
+)
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -62,88 +83,47 @@ class Number(click.FloatRange):
         return number
 
 
-class Duration(click.ParamType[float]):
-    """Seconds, written as the configuration writes them: `5s`, `1h30m`."""
-
-    name = "duration"
-
-    def convert(
-        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        if isinstance(value, float):
-            return value
-        try:
-            return parse_duration(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def duration(value: str) -> float:
+    """Read seconds that are written as the configuration writes them: `5s`, `1h30m`."""
+    try:
+        return parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
-class Moment(click.ParamType[int]):
-    """A time, a date or an age, as nanoseconds since the epoch."""
+def time_or_age(value: str) -> int:
+    """Read a time, a date or an age as nanoseconds since the epoch."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - slow to import
 
-    name = "time"
+    from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
 
-    def convert(
-        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        if isinstance(value, int):
-            return value
-        from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - slow to import
-
-        from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
-
-        try:
-            wish = TypeAdapter(StartAtValue).validate_python(value)
-            found = 0 if wish.kind == "beginning" else wish.since_ns(time.time_ns())
-        except ValidationError:
-            found = None
-        if found is None:
-            hint = "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
-            self.fail(f"{value!r} is no time; {hint}", param, ctx)
-        return found
+    try:
+        wish = TypeAdapter(StartAtValue).validate_python(value)
+        found = 0 if wish.kind == "beginning" else wish.since_ns(time.time_ns())
+    except ValidationError:
+        found = None
+    if found is None:
+        hint = "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
+        raise click.BadParameter(f"{value!r} is no time; {hint}")
+    return found
 
 
-DURATION = Duration()
 # An option that is a duration with a default: `@lasting("--deadline", default="30s", help=...)`.
-lasting = partial(click.option, type=DURATION, show_default=True)
-MOMENT = Moment()
+lasting = partial(click.option, type=duration, show_default=True)
 
 
-class NameOf(click.ParamType[str]):
-    """A name of something; the shell offers those that there are."""
-
-    def __init__(self, what: str, known: Callable[[click.Context], Iterable[str]]) -> None:
-        self.name = what
-        self._known = known
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> str:  # noqa: ARG002 - click's signature
-        return str(value)
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        del param
-        return [CompletionItem(name) for name in self._known(ctx) if name.startswith(incomplete)]
-
-
-def _exporters(ctx: click.Context) -> Iterable[str]:
-    """Return those of the configuration on the command line or in the environment."""
+def exporters(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of an exporter, from the configuration that is named so far."""
     try:
         path = config_path(ctx.params.get("config_file"))
-        return load_config(path).config.exporters if path else ()
+        known = load_config(path).config.exporters if path else {}
     except (ConfigError, OSError):
-        return ()
+        return []
+    return [name for name in known if name.startswith(incomplete)]
 
 
-def _vendors(ctx: click.Context) -> Iterable[str]:
-    from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS  # noqa: PLC0415
-
-    del ctx
-    return (*VENDORS, *ROUTES)
-
-
-EXPORTER = NameOf("exporter", _exporters)
-VENDOR = NameOf("vendor", _vendors)
+EXPORTER = partial(click.argument, "exporter", shell_complete=exporters)
+OF_EXPORTER = partial(click.option, "--exporter", metavar="EXPORTER", shell_complete=exporters)
 
 
 def config_path(

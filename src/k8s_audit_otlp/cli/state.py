@@ -1,6 +1,5 @@
 """`state`: the positions on disk, of exporters in use and of disabled ones."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -9,8 +8,8 @@ from pathlib import Path
 import click
 
 from k8s_audit_otlp.cli import USAGE, Group, die
-from k8s_audit_otlp.cli.options import CONFIG, JSON, STATE_DIR, checkpoint_in, directory_of
-from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.cli.options import JSON, checkpoint_in, on_state
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
@@ -30,15 +29,14 @@ def command() -> None:
 
 
 @command.command("list")
-@CONFIG
-@STATE_DIR
+@on_state
 @JSON
-def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) -> None:
+def list_(directory: Path, *, as_json: bool) -> None:
     """List every exporter that has a position, with its backlog as of the last checkpoint."""
-    checkpoint, _ = checkpoint_in(directory_of(config_file, state_dir))
+    checkpoint, _ = checkpoint_in(directory)
     found = inspect(checkpoint)
     if as_json:
-        click.echo(json.dumps([asdict(consumed) for consumed in found], indent=2))
+        echo_json([asdict(consumed) for consumed in found])
         return
     if not found:
         echo("no exporter has a position")
@@ -61,9 +59,8 @@ def list_(config_file: Path | None, state_dir: Path | None, *, as_json: bool) ->
 @command.command()
 @click.argument("old")
 @click.argument("new")
-@CONFIG
-@STATE_DIR
-def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None) -> None:
+@on_state
+def rename(directory: Path, old: str, new: str) -> None:
     """Give the position of OLD to NEW, for an exporter whose id was changed."""
     old, written, new = _id_of(old) or old, new, _id_of(new)
     if not new:
@@ -71,7 +68,7 @@ def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None)
         die(f"{what}; write type/name, such as otlp_http/siem", USAGE)
     if old == new:
         die(f"{old} and {new} are the same; nothing to rename", USAGE)
-    with _changing(directory_of(config_file, state_dir)) as checkpoint:
+    with _changing(directory) as checkpoint:
         found = _with(checkpoint, old)
         for exporters in checkpoint.positions.values():
             if new in exporters:
@@ -83,12 +80,11 @@ def rename(old: str, new: str, config_file: Path | None, state_dir: Path | None)
 
 @command.command()
 @click.argument("exporter")
-@CONFIG
-@STATE_DIR
-def forget(exporter: str, config_file: Path | None, state_dir: Path | None) -> None:
+@on_state
+def forget(directory: Path, exporter: str) -> None:
     """Remove the position of EXPORTER: should it come back, it begins where start_at says."""
     exporter = _id_of(exporter) or exporter
-    with _changing(directory_of(config_file, state_dir)) as checkpoint:
+    with _changing(directory) as checkpoint:
         for exporters in _with(checkpoint, exporter):
             del exporters[exporter]
     echo(f"{exporter} is forgotten")

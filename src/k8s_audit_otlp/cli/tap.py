@@ -16,13 +16,11 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli import STATE, die, say
 from k8s_audit_otlp.cli.options import (
-    CONFIG,
-    DURATION,
-    EXPORTER,
     JSON,
-    STATE_DIR,
+    OF_EXPORTER,
     checkpoint_in,
-    directory_of,
+    duration,
+    on_state,
 )
 from k8s_audit_otlp.cli.terminal import console
 from k8s_audit_otlp.config.mistakes import suggest
@@ -43,9 +41,8 @@ _DONE: Final = object()
 def _watching(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of both."""
     options = (
-        CONFIG,
-        STATE_DIR,
-        click.option("--exporter", type=EXPORTER, help="Only what this one delivers."),
+        on_state,
+        OF_EXPORTER(help="Only what this one delivers."),
         click.option(
             "--match",
             "wishes",
@@ -53,7 +50,7 @@ def _watching(command: Callable[..., None]) -> Callable[..., None]:
             metavar="FIELD=PATTERN",
             help=f"Only such events, as user=system:*, code=4xx; fields: {', '.join(FIELDS)}.",
         ),
-        click.option("--for", "seconds", type=DURATION, help="Stop after so long."),
+        click.option("--for", "seconds", type=duration, help="Stop after so long."),
     )
     for option in reversed(options):
         command = option(command)
@@ -64,8 +61,7 @@ def _watching(command: Callable[..., None]) -> Callable[..., None]:
 @_watching
 @JSON
 def tap(
-    config_file: Path | None,
-    state_dir: Path | None,
+    directory: Path,
     exporter: str | None,
     wishes: tuple[str, ...],
     seconds: float | None,
@@ -84,7 +80,6 @@ def tap(
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
     match = _match(wishes, exporter)
-    directory = directory_of(config_file, state_dir)
     stream = _connect(directory)
     _say_unknown(exporter, directory)
     for record in _records(stream, directory, seconds):
@@ -99,8 +94,7 @@ def tap(
 @click.command("top")
 @_watching
 def top(
-    config_file: Path | None,
-    state_dir: Path | None,
+    directory: Path,
     exporter: str | None,
     wishes: tuple[str, ...],
     seconds: float | None,
@@ -110,7 +104,6 @@ def top(
     Counts what has left since it was started, by user, verb and resource, the largest first.
     """
     match, volume, screen = _match(wishes, exporter), Volume(), console()
-    directory = directory_of(config_file, state_dir)
     stream = _connect(directory)
     _say_unknown(exporter, directory)
     shown = 0.0

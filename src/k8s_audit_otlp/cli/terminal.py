@@ -1,5 +1,6 @@
 """What a person sees at a terminal: a console as wide as it is, and a bar for a long reading."""
 
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,11 @@ def echo(text: str, *, err: bool = False, **style: Any) -> None:
             folded = wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
         for part in folded:
             click.secho(part, err=err, **style)
+
+
+def echo_json(value: object, indent: int | None = 2) -> None:
+    """Write plain values for a program; no sign of them commands a terminal."""
+    click.echo(json.dumps(value, indent=indent, default=str))
 
 
 @contextmanager

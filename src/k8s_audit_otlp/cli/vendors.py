@@ -1,12 +1,9 @@
 """`vendors`: the presets as a table, and a ready block for one of them."""
 
-import json
-
 import click
 from rich.text import Text
 
-from k8s_audit_otlp.cli.options import VENDOR
-from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.config.vendors import show as vendors_show
 from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS, Vendor
@@ -31,7 +28,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     if as_json:
         presets = [vendors_show.as_json(row) for row in VENDORS.values()]
         routes = [vendors_show.as_json(row) for row in ROUTES.values()]
-        click.echo(json.dumps([*presets, *routes], indent=2))
+        echo_json([*presets, *routes])
         return
 
     screen = console()
@@ -61,8 +58,12 @@ def _table(vendors: list[Vendor]) -> FittingTable:
     return table
 
 
+def _names(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in (*VENDORS, *ROUTES) if name.startswith(incomplete)]
+
+
 @command.command("show")
-@click.argument("name", type=VENDOR)
+@click.argument("name", shell_complete=_names)
 @click.option("--grpc", is_flag=True, help="Send over gRPC.")
 @_JSON
 def show(name: str, *, grpc: bool, as_json: bool) -> None:
@@ -75,7 +76,7 @@ def show(name: str, *, grpc: bool, as_json: bool) -> None:
     if grpc and (vendor is None or not vendor.grpc):
         raise click.BadParameter(f"{row.title} takes no gRPC", param_hint="--grpc")
     if as_json:
-        click.echo(json.dumps(vendors_show.as_json(row), indent=2))
+        echo_json(vendors_show.as_json(row))
     elif vendor is not None:
         click.echo(vendors_show.vendor_text(vendor, grpc=grpc), nl=False)
     elif route is not None:

@@ -1,6 +1,5 @@
 """`verify`: compare the log on disk with what arrived at a back end."""
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -10,14 +9,21 @@ import click
 
 from k8s_audit_otlp.cli import CHANGED, MISSING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
-from k8s_audit_otlp.cli.options import CONFIG, JSON, MOMENT, PATH, load_config
-from k8s_audit_otlp.cli.terminal import console, echo, reading
+from k8s_audit_otlp.cli.options import (
+    AGAINST,
+    CONFIG,
+    JSON,
+    PATH,
+    UID_FIELD,
+    load_config,
+    time_or_age,
+)
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json, reading
 from k8s_audit_otlp.receiver.listing import Entry, logs_in
 from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import DiskLog
-from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.scope import Scope
 
@@ -33,17 +39,9 @@ _PROBLEMS = 20  # segments whose trouble is told in words
 @click.command()
 @click.option("--path", "log", type=PATH, help="Live log file.")
 @CONFIG
-@click.option(
-    "--against",
-    required=True,
-    multiple=True,
-    metavar="FILE|DIR|-",
-    help="What arrived: an export or an answer of the back end; may be given again.",
-)
-@click.option("--uid-field", default=UID_FIELD, show_default=True, help="Field that holds the uid.")
-@click.option(
-    "--since", type=MOMENT, default=0, help="A time or an age: ask for nothing before it."
-)
+@AGAINST
+@UID_FIELD
+@click.option("--since", type=time_or_age, default="beginning", help="Ask for nothing before it.")
 @click.option(
     "--receipts-only",
     is_flag=True,
@@ -92,7 +90,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         on_disk = "" if receipts_only else "no event on disk is asked for, and "
         die(f"there is nothing to compare: {on_disk}no receipt is among what arrived")
     if as_json:
-        click.echo(json.dumps(as_json_value(report, unread), indent=2))
+        echo_json(as_json_value(report, unread))
     else:
         _print(report, unread)
     sys.exit(_code_of(report))

@@ -168,6 +168,15 @@ def test_a_mistake_is_exit_code_2_and_says_the_way_out(
     assert isinstance(done.exception, SystemExit)
 
 
+def test_one_event_is_said_to_be_one(tmp_path: Path) -> None:
+    """Not "1 events", nowhere."""
+    log = tmp_path / "audit.log"
+    log.write_bytes(EventSource(1).line() + b"\n")
+    done = explain("--path", str(log))
+    assert "holds     1 event, " in done.stdout
+    assert "1 of 1 event sent" in done.stdout
+
+
 def test_a_terminal_shows_how_far_it_is(audit_log: Path) -> None:
     """A bar on standard error, and only there."""
     ours, theirs = pty.openpty()

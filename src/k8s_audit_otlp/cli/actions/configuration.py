@@ -1,6 +1,5 @@
 """`validate` and `schema`: what a configuration may say, and what one will do. No secret shown."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from k8s_audit_otlp.cli import USAGE
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.output.schema import json_schema
@@ -25,10 +24,10 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
     except ConfigError as error:
         if not as_json:
             raise
-        click.echo(json.dumps(_refused(error), indent=2))
+        echo_json(_refused(error))
         sys.exit(USAGE)
     if as_json:
-        click.echo(json.dumps(_accepted(path, loaded), indent=2))
+        echo_json(_accepted(path, loaded))
     elif not quiet:
         click.secho(f"{path}: no mistakes", fg="green")
         for line in summary(loaded.config, loaded.remarks):
@@ -57,4 +56,4 @@ def _accepted(path: Path, loaded: Loaded) -> dict[str, Any]:
 
 
 def schema() -> None:
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    echo_json(json_schema())

@@ -23,11 +23,8 @@ from k8s_audit_otlp.agent.build import (
     with_resource,
 )
 from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
-from k8s_audit_otlp.cli.options import (
-    config_with,
-    directory_of,
-)
-from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.options import config_with
+from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.dead_letter import (
@@ -59,14 +56,11 @@ class Summary:
     why: str = ""  # of the newest
 
 
-def list_(
-    exporter: str | None, config_file: Path | None, state_dir: Path | None, *, as_json: bool
-) -> None:
-    directory = directory_of(config_file, state_dir)
+def list_(directory: Path, exporter: str | None, *, as_json: bool) -> None:
     files = [_file(directory, exporter)] if exporter else _files(directory)
     summaries = [_summary(path) for path in files]
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in summaries], indent=2, default=str))
+        echo_json([asdict(one) for one in summaries])
         return
     if not summaries:
         echo("no dead letters")
@@ -79,15 +73,9 @@ def list_(
 
 
 def show(
-    exporter: str,
-    config_file: Path | None,
-    state_dir: Path | None,
-    uids: Sequence[str],
-    limit: int,
-    *,
-    with_record: bool,
+    directory: Path, exporter: str, uids: Sequence[str], limit: int, *, with_record: bool
 ) -> None:
-    path = _file(directory_of(config_file, state_dir), exporter)
+    path = _file(directory, exporter)
     wanted = _wanted(uids)
     chosen = [entry for entry in read_entries(path) if wanted(entry)]
     for entry in chosen[-limit:] if limit else chosen:
@@ -126,24 +114,17 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
     if result.refused:
         echo(f"  {result.refused:,} refused again and kept: {result.why}", err=True)
     if result.without_record:
-        echo(f"  {result.without_record:,} entries hold no record, only places", err=True)
+        echo(f"  {result.without_record:,} of no record, only places, and kept", err=True)
     if result.without_receiver:
-        echo(f"  {result.without_receiver:,} come from receivers that are not configured", err=True)
+        echo(f"  {result.without_receiver:,} of receivers that are not configured", err=True)
     if result.stopped:
         echo(f"  stopped, the rest is kept: {result.stopped}", err=True)
     if result.refused or result.stopped or result.without_receiver:
         sys.exit(UNDELIVERED)
 
 
-def purge(
-    exporter: str,
-    config_file: Path | None,
-    state_dir: Path | None,
-    uids: Sequence[str],
-    *,
-    yes: bool,
-) -> None:
-    path = _file(directory_of(config_file, state_dir), exporter)
+def purge(directory: Path, exporter: str, uids: Sequence[str], *, yes: bool) -> None:
+    path = _file(directory, exporter)
     wanted = _wanted(uids)
     marks = Counter(
         digest(line)

@@ -1,6 +1,5 @@
 """`doctor`: is everything right, from kube-apiserver to the back ends? Prints no secret."""
 
-import json
 import os
 import sys
 from collections import Counter
@@ -15,7 +14,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
@@ -67,7 +66,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     )
     if as_json:
         findings = list(examine(question))
-        click.echo(json.dumps([finding._asdict() for finding in findings], indent=2))
+        echo_json([finding._asdict() for finding in findings])
     else:
         screen = console()
         findings = list(_show(examine(question), screen))

@@ -1,6 +1,5 @@
 """`evidence`: judge an export by itself, or a day of a store, and tell of it where people look."""
 
-import json
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ from k8s_audit_otlp.cli import (
 )
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
 from k8s_audit_otlp.evidence.seal import read_public_keys
@@ -71,7 +70,7 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     if verdict.nothing:
         die(f"{', '.join(against)}: {verdict.nothing}", NOTHING)
     if as_json:
-        click.echo(json.dumps(json_of(verdict), indent=2))
+        echo_json(json_of(verdict))
     else:
         for line in lines_of(verdict):
             echo(line)
@@ -200,7 +199,7 @@ def _tell(  # noqa: PLR0913 - one for each place
 def _print(verdict: Verdict, day: Day, *, as_json: bool) -> None:
     if as_json:
         value = {"day": day.name, "answer": answer_of(verdict), **json_of(verdict)}
-        click.echo(json.dumps(value, indent=2))
+        echo_json(value)
         return
     for line in lines_of(verdict) if not verdict.nothing else ():
         echo(line)

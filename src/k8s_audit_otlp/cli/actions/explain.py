@@ -1,6 +1,5 @@
 """`explain`: what an exporter would make of an event or of a whole log. Sends nothing."""
 
-import json
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import resource_scopes_of
 from k8s_audit_otlp.cli import die, say
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import console, echo, reading
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json, reading
 from k8s_audit_otlp.config.audit_files import read_policy
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
@@ -60,7 +59,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if page is not None:
         _write(page, report)
     if as_json:
-        click.echo(json.dumps(report.as_json(), indent=2))
+        echo_json(report.as_json())
     else:
         _print(report)
 
@@ -98,7 +97,7 @@ def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) ->
             {"exporter": target.name, "mapping": target.mapping.digest, **each.as_json()}
             for target, each in found
         ]
-        click.echo(json.dumps(plain, indent=2))
+        echo_json(plain)
     else:
         stories = []
         for target, each in found:

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 from k8s_audit_otlp.cli import FAILURE, STATE, USAGE, die
-from k8s_audit_otlp.cli.options import directory_of
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.status_file import last_report
@@ -15,9 +14,8 @@ from k8s_audit_otlp.tools.text import duration
 _LOOK_S = 0.1
 
 
-def command(config_file: Path | None, state_dir: Path | None, *, deadline: float) -> None:
+def command(directory: Path, *, deadline: float) -> None:
     """Ask the agent, and end as it answers."""
-    directory = directory_of(config_file, state_dir)
     asked_at = time.monotonic()
     while (pid := _agent_of(directory)) is None and time.monotonic() < asked_at + deadline:
         time.sleep(_LOOK_S)

@@ -1,6 +1,5 @@
 """`status`: what the state directory says about every exporter, and a running agent beside it."""
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -11,26 +10,22 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.cli import FAILURE, OK
-from k8s_audit_otlp.cli.options import checkpoint_in, directory_of
-from k8s_audit_otlp.cli.terminal import console, echo
+from k8s_audit_otlp.cli.options import checkpoint_in
+from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.health import next_step
 from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentNow, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
-from k8s_audit_otlp.tools.text import about, ago, duration, size
+from k8s_audit_otlp.tools.text import about, ago, counted, duration, size
 
 _WATCH_S = 1.0
 
 
-def command(
-    config_file: Path | None, state_dir: Path | None, *, as_json: bool, watch: bool, fail: bool
-) -> None:
-    """Show whether events are lost, and how far each exporter is."""
+def command(directory: Path, *, as_json: bool, watch: bool, fail: bool) -> None:
     if watch and fail:
         raise click.UsageError("--watch has no end that could fail; leave one of them out")
-    directory = directory_of(config_file, state_dir)
     if watch and not as_json and sys.stdout.isatty():
         from k8s_audit_otlp.cli.actions.watch import watch as live  # noqa: PLC0415 - slow to import
 
@@ -38,7 +33,7 @@ def command(
     while True:
         checkpoint, agent = _read(directory)
         if as_json:
-            click.echo(json.dumps(_as_json(checkpoint, agent), indent=None if watch else 2))
+            echo_json(_as_json(checkpoint, agent), None if watch else 2)
         else:
             echo(_as_text(checkpoint, agent, time.time()))
         if not watch:
@@ -124,7 +119,8 @@ def _source(source: SourceView) -> list[str]:
     if source.trouble:
         lines.append(f"  trouble  {source.trouble}")
     if source.behind_s is not None:
-        waiting = f", {sum(source.waiting.values()):,} messages wait" if source.waiting else ""
+        count = counted(sum(source.waiting.values()), "message")
+        waiting = f", waiting: {count}" if source.waiting else ""
         lines.append(f"  behind   {duration(source.behind_s)}{waiting}")
     if source.answers:
         named = {"tls": "no TLS handshake: the agent's log says why"}
@@ -148,7 +144,8 @@ def _source(source: SourceView) -> list[str]:
 def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float) -> list[str]:
     head = stored.exporter
     if live:
-        head += f": {live.state}, {live.rate:,.0f} records/s, {live.in_flight} requests in flight"
+        head += f": {live.state}, {live.rate:,.0f} records/s, "
+        head += f"{counted(live.in_flight, 'request')} in flight"
         if live.runway_s is not None:
             head += f", runway {duration(live.runway_s)}"
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)

@@ -11,7 +11,7 @@ from rich.text import Text
 from k8s_audit_otlp.tools.explain.report import LogReport, NoisyRow, RuleRow, ViewReport
 from k8s_audit_otlp.tools.page import Bar, PageRow, Table, render
 from k8s_audit_otlp.tools.table import fitted
-from k8s_audit_otlp.tools.text import duration, number, printable, share, size
+from k8s_audit_otlp.tools.text import counted, duration, number, printable, share, size
 
 UNKNOWN = "?"
 _EXPORTERS = (
@@ -39,11 +39,11 @@ def renderables(report: LogReport) -> Iterator[RenderableType]:
 
 def summary(report: LogReport) -> list[tuple[str, str]]:
     """Say what was looked at, as (label, text)."""
-    events, in_a_day = number(report.events), rate(report, report.events, number)
+    in_a_day = rate(report, report.events, number)
     first, last = (text or UNKNOWN for text in (report.first, report.last))
     said = [
         ("log", printable(", ".join(report.logs), 1000)),
-        ("holds", f"{events} events, {size(report.size)}"),
+        ("holds", f"{counted(report.events, 'event')}, {size(report.size)}"),
         ("covers", f"{first} to {last}, {duration(report.seconds)}"),
         ("in a day", f"{in_a_day} events, {rate(report, report.size)} of log"),
     ]
@@ -92,7 +92,7 @@ def heading(view: ViewReport) -> str:
         policy = []  # the name says it
     parts = [
         *policy,
-        f"{number(view.events - view.dropped)} of {number(view.events)} events sent",
+        f"{number(view.events - view.dropped)} of {counted(view.events, 'event')} sent",
         f"{number(view.redacted)} redacted",
     ]
     if view.max_record_bytes:
