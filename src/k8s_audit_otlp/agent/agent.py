@@ -4,7 +4,6 @@ Order of life: lock, load, list the logs, place every exporter, start; commit on
 commit, release. Nothing is lost wherever this is cut off: what is not committed is sent again.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,12 +38,10 @@ from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import Failures
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is looked at
@@ -148,7 +145,7 @@ class Agent:
         self.started = True
         restored = self._file.load()
         if restored.warning:
-            logger.warning("%s", restored.warning, extra=fields("state_damaged"))
+            logger.warning("state_damaged", restored.warning)
         self._base = (restored.checkpoint or self._base).note_boot(self._options.boot())
 
     def _build(self, marker: Marker | None) -> Pipeline:
@@ -189,8 +186,8 @@ class Agent:
         return pipeline
 
     def _await_predecessor(self, holder: str) -> None:
-        text, more = "waiting for process %s to let go of %s", fields("waiting", process=holder)
-        logger.info(text, holder, self._file.directory, extra=more)
+        text = f"waiting for process {holder} to let go of {self._file.directory}"
+        logger.info("waiting", text, process=holder)
 
     def subscriptions(self) -> Iterator[Subscription]:
         for runtime in self.exporters:

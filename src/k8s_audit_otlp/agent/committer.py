@@ -1,6 +1,5 @@
 """Writes the checkpoint, and handles a disk that refuses it."""
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
@@ -10,10 +9,8 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from k8s_audit_otlp.state.positions import PositionFile
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 
 @dataclass(eq=False, repr=False)
@@ -82,7 +79,7 @@ class Committer:
             for subscription in subscriptions:
                 subscription.stored()
         if self.error:
-            logger.info("%s: written again", self.file.path, extra=fields("state_written"))
+            logger.info("state_written", f"{self.file.path}: written again")
             self._stall("")
         self.error, self._delivered = "", self._delivered_bytes()
 
@@ -92,12 +89,8 @@ class Committer:
     def _refused(self, error: OSError) -> None:
         """Go on delivering; without positions only up to a bound, as all of it is sent again."""
         if not self.error:
-            logger.error(
-                "%s: the state cannot be written (%s); delivery goes on, notices wait",
-                self.file.path,
-                error.strerror,
-                extra=fields("state_unwritable", reason=error.strerror),
-            )
+            why = f"the state cannot be written ({error.strerror}); delivery goes on, notices wait"
+            logger.error("state_unwritable", f"{self.file.path}: {why}", reason=error.strerror)
         self.error = str(error.strerror)
         if isinstance(error, FileNotFoundError):
             self._make_directory_again()
@@ -122,4 +115,4 @@ class Committer:
             self.lock.acquire()
         except (StateError, StateLockedError) as error:
             # tried again at the next commit
-            logger.error("%s", error, extra=fields("state_unwritable"))
+            logger.error("state_unwritable", str(error))

@@ -1,6 +1,5 @@
 """Builds the ready consumer of every exporter from the configuration and the open logs."""
 
-import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -53,12 +52,10 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
-from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
 _FRAME = 96  # bytes of a request's own fields, and of the name that an hour has in its resource
@@ -90,7 +87,6 @@ class Pipeline:
         self._around_encode = self.options.around_encode
         self._routes = list(self.config.routes())
         self._budget = Budget(self.config.service.memory_budget_bytes)
-        self._once = OnceAMinute()
         self._hashes = self.config.service.evidence.hashes
         every = [log for of in self.logs.values() for log in of]
         self._raw_hashes = {log.key: RawHashes() for log in every if self._hashes == "all"}
@@ -109,12 +105,11 @@ class Pipeline:
         ours = {receiver for receiver, exporter in self._routes if exporter not in self._senders}
         for name, resource in resources_of(self.config, self.env).items():
             if name in ours and is_placeless(resource):
-                logger.warning(
-                    "receivers::%s::resource: neither k8s.cluster.name nor k8s.node.name is set; "
-                    "the logs of several control-plane nodes will look like one",
-                    name,
-                    extra=fields("placeless", receiver=name),
+                text = (
+                    f"receivers::{name}::resource: neither k8s.cluster.name nor k8s.node.name is "
+                    "set; the logs of several control-plane nodes will look like one"
                 )
+                logger.warning("placeless", text, receiver=name)
 
     def build(self) -> list[ExporterRuntime]:
         """Return a runtime for every exporter that has something to do."""
@@ -178,8 +173,6 @@ class Pipeline:
         gate = Gate(wake.set)
         journal = ExporterJournal(
             name,
-            logger,
-            self._once,
             gate,
             endpoint=endpoint_of(exporter),
             counts=self._counts.setdefault(name, ExporterCounts()),

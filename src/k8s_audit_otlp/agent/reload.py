@@ -5,7 +5,6 @@ Else the running agent finishes its requests, stores its positions and ends, and
 another agent on the same state: for the positions a reload is a restart.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -18,11 +17,9 @@ from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.files import look as look_at_files
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import ReloadAnswer
 from k8s_audit_otlp.transport.tls import stamp
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 SAME = (
     "the configuration says the same; a key or a certificate in a file is read anew when it changes"
@@ -86,7 +83,7 @@ class Reload:
         self._asked, self._read_at = False, time.monotonic()
         if self._read is None:
             why = "with --once, with --path or from standard input nothing is read again"
-            logger.warning("reload refused: %s", why, extra=fields("reload_refused"))
+            logger.warning("reload_refused", f"reload refused: {why}")
             self._answer(why, refused=True)
             return False
         try:
@@ -98,7 +95,7 @@ class Reload:
             return False
         self.refused = False
         if not said:
-            logger.info("reload: %s", SAME, extra=fields("unchanged"))
+            logger.info("unchanged", f"reload: {SAME}")
             self._answer(SAME)
             return False
         self._start_next(said, new)
@@ -121,24 +118,21 @@ class Reload:
         found = Findings()
         look_at_files(config, found)
         for path in appeared if found.mistakes else ():
-            text, why = "%s has come to match and is not read yet: %s", found.mistakes[0]
-            logger.error(text, path, why, extra=fields("reload_refused", log=str(path)))
+            text = f"{path} has come to match and is not read yet: {found.mistakes[0]}"
+            logger.error("reload_refused", text, log=str(path))
         return bool(found.mistakes)
 
     def _start_next(self, said: Sequence[str], new: Loaded | None) -> None:
         for line in said:
-            logger.info("reload: %s", line, extra=fields("reloading"))
+            logger.info("reloading", f"reload: {line}")
         self.next, self.said = new, tuple(said)
 
     def _refuse(self, error: ConfigError) -> None:
         self.refused = True
         mistakes = [one.in_file(error.source) for one in error.mistakes]
         for mistake in mistakes:
-            logger.error(
-                "reload refused, the old configuration stays: %s",
-                mistake,
-                extra=fields("reload_refused"),
-            )
+            text = f"reload refused, the old configuration stays: {mistake}"
+            logger.error("reload_refused", text)
         self._answer(*mistakes, refused=True)
 
     def _effects(self, old: Config, new: Config) -> list[str]:

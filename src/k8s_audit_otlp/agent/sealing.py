@@ -1,7 +1,6 @@
 """Seals the chains of receipts every ten minutes, where a key is configured."""
 
 import contextlib
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -16,11 +15,9 @@ from k8s_audit_otlp.evidence.seal import INTERVAL_S, KeyFileError, SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.state.outbox import Notice
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 
 _LAST_S = 0.5  # how long a stop waits for its seals to leave
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 
 class Sealing:
@@ -64,8 +61,8 @@ class Sealing:
             try:
                 _append(self._file, seals)
             except OSError as error:
-                text, more = "%s: seals cannot be written: %s", fields("seal_failed")
-                logger.error(text, self._file, error.strerror, extra=more)
+                text = f"{self._file}: seals cannot be written: {error.strerror}"
+                logger.error("seal_failed", text)
 
     def last(self, commit: Callable[[], None], subscriptions: Sequence[Subscription]) -> None:
         """Seal what there is at a stop, and let the seals leave before nothing new does."""

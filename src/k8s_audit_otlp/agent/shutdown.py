@@ -3,7 +3,6 @@
 `--once` asks for what is there at the start, `until: caught_up` for what is there at the signal.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,9 +15,7 @@ from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.troubles import WAITING
 from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.telemetry.logs import fields
-
-logger = logging.getLogger("k8s_audit_otlp")
+from k8s_audit_otlp.telemetry.logs import logger
 
 _NOTICES_S = 10.0  # for notices without progress, once no event waits: they are kept for later
 
@@ -181,9 +178,9 @@ class Shutdown:
         """Log that the end has begun."""
         why = "giving way to the new configuration" if self.handed_over else "stopping"
         requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
-        wait = f": waiting up to {timeout_s:g} s for {requests} in flight; what is left is kept"
-        more = fields("stopping", in_flight=in_flight, reload=self.handed_over)
-        logger.info("%s%s", why, wait if in_flight else "", extra=more)
+        if in_flight:
+            why += f": waiting up to {timeout_s:g} s for {requests} in flight; what is left is kept"
+        logger.info("stopping", why, in_flight=in_flight, reload=self.handed_over)
 
     def set_target(self) -> None:
         """Make what is on disk now the target that is to be delivered before the end."""

@@ -1,6 +1,5 @@
 """The sources of an agent, and the spools that they write and that its logs are read from."""
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +25,10 @@ from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import inspect
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime, RunningSource
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.transport.tls import TlsError
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 
 class Sources:
@@ -83,14 +80,12 @@ class Sources:
                 left[path] = max(left.get(path, 0), stored.backlog_bytes)
         for path, waiting in left.items():
             if waiting:
-                logger.warning(
-                    "%s: %d bytes of it are not delivered, and no receiver reads it any more: "
-                    "they are kept and not sent; put the receiver back, or remove the directory "
-                    "to give them up",
-                    path,
-                    waiting,
-                    extra=fields("abandoned_spool", log=path, bytes=waiting),
+                text = (
+                    f"{path}: {waiting} bytes of it are not delivered, and no receiver reads it "
+                    "any more: they are kept and not sent; put the receiver back, or remove the "
+                    "directory to give them up"
                 )
+                logger.warning("abandoned_spool", text, log=path, bytes=waiting)
 
     def start(self) -> None:
         """Take what comes from now on.
@@ -99,8 +94,8 @@ class Sources:
         """
         for name, source in self._config.sources.items():
             if not self._on:
-                text = "%s: takes nothing new with --once; only what it has taken before is sent"
-                logger.warning(text, name, extra=fields("source", receiver=name))
+                text = "takes nothing new with --once; only what it has taken before is sent"
+                logger.warning("source", f"{name}: {text}", receiver=name)
                 continue
             spools = {
                 cluster: self.spools[log]
@@ -117,8 +112,8 @@ class Sources:
                     f"receivers::{name}", f"it cannot be started: {why}", hint
                 ) from None
             self.running[name] = running
-            more = fields("source", receiver=name, address=self.addresses[name])
-            logger.info("%s: listening at %s", name, self.addresses[name], extra=more)
+            address = self.addresses[name]
+            logger.info("source", f"{name}: listening at {address}", receiver=name, address=address)
 
     def look(self) -> None:
         """Take up new certificates."""

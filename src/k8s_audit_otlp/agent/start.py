@@ -1,6 +1,5 @@
 """How an agent starts: its options, its logs, and every exporter where its stored position says."""
 
-import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +23,9 @@ from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.journal import ExporterCounts
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import SourceView
 from k8s_audit_otlp.transport.sender import Sender
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _STARTS = 2  # without progress, before the third is in safe mode
 
@@ -158,8 +156,9 @@ def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:
     if not _note_start(checkpoint) and not died_in_a_line and not marker.has_crashes:
         return None
     logger.warning(
+        "safe_mode",
         "safe mode, as the last starts delivered nothing: lines are encoded one by one; one that "
-        "kills the process is sent without its bodies after that, then left out and told as such"
+        "kills the process is sent without its bodies after that, then left out and told as such",
     )
     return marker
 

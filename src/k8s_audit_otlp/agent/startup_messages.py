@@ -1,6 +1,5 @@
 """Says once what shows after the start: a log is none, or is read twice; an exporter is through."""
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.foreign import framed, seems
@@ -8,7 +7,7 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 
 _HEAD_BYTES = 128 * 1024  # an apiserver writes 60 KiB of messages before its first event
 _ALL_UNREAD = (
@@ -18,8 +17,6 @@ _OTHERS_LEFT_OUT = (
     "none of its first lines is an audit event, and what is none is left out and counted: the "
     "apiserver writes its events there with --audit-log-path=-"
 )
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 
 def startup_messages(
@@ -49,10 +46,12 @@ class SharedFileWarning:
                 pair = str(other.key), str(log.key)
                 if other is not log and pair not in self._said:
                     self._said.add(pair)
-                    text = "%s: is the same file as %s, so every event of it is sent twice; %s"
-                    hint = "remove one of them, or a hard link"
-                    more = fields("shared_file", receiver=log.key.receiver, log=str(log.path))
-                    logger.warning(text, *pair[::-1], hint, extra=more)
+                    text = (
+                        f"{log.key}: is the same file as {other.key}, so every event of it is sent "
+                        "twice; remove one of them, or a hard link"
+                    )
+                    more = {"receiver": log.key.receiver, "log": str(log.path)}
+                    logger.warning("shared_file", text, **more)
 
 
 class ForeignLogWarning:
@@ -84,13 +83,9 @@ class ForeignLogWarning:
             return bool(lines) or full
         if (others := framed(lines)) and not full and not self._once:
             return False
-        logger.warning(
-            "%s: this is no audit log, it seems to be %s; %s",
-            log.path,
-            kind,
-            _OTHERS_LEFT_OUT if others else _ALL_UNREAD,
-            extra=fields("foreign_log", receiver=log.key.receiver, log=str(log.path)),
-        )
+        hint = _OTHERS_LEFT_OUT if others else _ALL_UNREAD
+        text = f"{log.path}: this is no audit log, it seems to be {kind}; {hint}"
+        logger.warning("foreign_log", text, receiver=log.key.receiver, log=str(log.path))
         return True
 
 
@@ -109,8 +104,8 @@ class CaughtUpMessage:
                 continue  # of a log that cannot be read nobody knows what is ahead
             del self._behind[name]
             count = _delivered(subscriptions) - self._delivered[name]
-            more = fields("caught_up", exporter=name, delivered=count)
-            logger.info("%s: caught up, %s delivered on the way", name, f"{count:,}", extra=more)
+            text = f"{name}: caught up, {count:,} delivered on the way"
+            logger.info("caught_up", text, exporter=name, delivered=count)
 
 
 def _delivered(subscriptions: Iterable[Subscription]) -> int:

@@ -1,6 +1,5 @@
 """The logs of all receivers, open, each with a thread that watches it."""
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -22,9 +21,7 @@ from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.journal import LogJournal
-from k8s_audit_otlp.telemetry.logs import fields
-
-logger = logging.getLogger("k8s_audit_otlp")
+from k8s_audit_otlp.telemetry.logs import logger
 
 
 class WatchedLogs:
@@ -67,7 +64,7 @@ class WatchedLogs:
                 )
             key = LogKey(receiver_id, str(path))
             state, files = manifests.get(str(key)), handed.setdefault(key, {})
-            journal, deleted = LogJournal(logger), deleted_segments_of(receiver, files)
+            journal, deleted = LogJournal(), deleted_segments_of(receiver, files)
             log = AuditLog(receiver_id, path, journal, state, limits=limits, deleted=deleted)
             logs.append(log)
         self._watchers += map(self._watcher, logs)
@@ -84,9 +81,8 @@ class WatchedLogs:
                 "write the path of the live file",
             )
         if not paths:
-            more = fields("no_log", receiver=receiver_id)
-            text = "%s: nothing matches %s; waiting for it"
-            logger.warning(text, receiver_id, patterns, extra=more)
+            text = f"{receiver_id}: nothing matches {patterns}; waiting for it"
+            logger.warning("no_log", text, receiver=receiver_id)
         if GLOB & set(patterns):
             self._known[receiver_id] = set(paths)
         return paths

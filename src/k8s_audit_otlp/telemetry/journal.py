@@ -1,16 +1,11 @@
-"""What the stations tell when something happens, as log lines and counts.
+"""What the stations tell when something happens, as log lines and counts."""
 
-A log line about the same thing is written at most once a minute, with how often it happened since:
-an outage must not fill the disk that the audit log lives on.
-"""
-
-import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.notices import GAP_REASONS
@@ -21,16 +16,16 @@ from k8s_audit_otlp.model import Delivered, LogKey, Outcome
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.logs import OnceAMinute, fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.telemetry.views import Happening, HappeningKind
 
-_logger = logging.getLogger("k8s_audit_otlp")
-
 _RECENT: Final = 20  # of the newest happenings
 # What a back end answers stays with its exporter: other back ends get the notice too.
 _REFUSED = "its back end does not take them; its own dead letter says why"
+_NOTICE_S: Final = 60.0  # between two notices of the same failure
+_MAX_FAILURES: Final = 512  # different ones that are remembered
 
 
 @dataclass(slots=True)
@@ -53,11 +48,9 @@ class ExporterCounts:
 class ExporterJournal:
     """What one exporter tells: implements the delivery's events, and takes its gaps."""
 
-    def __init__(  # noqa: PLR0913 - whom it tells, and of whom, each named
+    def __init__(
         self,
         exporter: str,
-        logger: logging.Logger,
-        once: OnceAMinute,
         gate: Gate,
         *,
         endpoint: str = "",
@@ -78,25 +71,15 @@ class ExporterJournal:
         self._tap = tap
         self._gate = gate
         self.endpoint = endpoint
-        self._logger = logger
-        self._once = once
         self._lock = Lock()
         self._troubled_since = 0.0  # of a clock that nobody sets; 0 where all is well
-        self._trouble_told = False  # only then its end is worth a line
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
-    def _fields(self, event: str, **more: object) -> dict[str, Any]:
+    def _say(self, write: Callable[..., None], event: str, text: str, **more: object) -> None:
+        """Write a line about this exporter; one for the same reason is equal, but of a gap."""
         where = {"endpoint": self.endpoint} if self.endpoint else {}
-        return fields(event, exporter=self.exporter, **where, **more)
-
-    def _say_once(self, level: int, event: str, text: str, **more: object) -> bool:
-        """Write a line unless one of the kind was written of late; say whether it is written."""
-        speak, repeated = self._once.admit(f"{event} {self.exporter} {more.get('reason', '')}")
-        if speak:
-            again = f" ({repeated} more times)" if repeated else ""
-            extra = self._fields(event, **more, repeated=repeated)
-            self._logger.log(level, "%s: %s%s", self.exporter, text, again, extra=extra)
-        return speak
+        once = "" if event == "gap" else f"{event} {self.exporter} {more.get('reason', '')}"
+        write(event, f"{self.exporter}: {text}", once=once, exporter=self.exporter, **where, **more)
 
     def answered(
         self, outcome: Outcome, records: Sequence[bytes], size: int, seconds: float
@@ -127,14 +110,11 @@ class ExporterJournal:
             seconds = time.monotonic() - self._troubled_since
             if counts.last_retry_at > time.time():  # the clock was set back
                 counts.last_retry_at = counts.acknowledged_at
-            told = recovered and self._trouble_told
             if recovered:
-                self._troubled_since, self._trouble_told = 0.0, False
-        if told:
-            text, more = "%s: delivering again after %.1f s", round(seconds, 3)
-            self._logger.info(
-                text, self.exporter, more, extra=self._fields("recovered", seconds=more)
-            )
+                self._troubled_since = 0.0
+        if recovered:
+            text = f"delivering again after {seconds:.1f} s"
+            self._say(logger.info, "recovered", text, seconds=round(seconds, 3))
 
     def retrying(self, why: str, delay_s: float, reason: str) -> None:
         with self._lock:
@@ -143,9 +123,8 @@ class ExporterJournal:
             self.counts.last_retry_at = time.time()
             self._troubled_since = self._troubled_since or time.monotonic()
         when = f"in {delay_s:.0f} s" if delay_s >= 0.95 else "within a second"
-        text, delay = f"{why}; nothing is lost, trying again {when}", round(delay_s, 3)
-        told = self._say_once(logging.WARNING, "retrying", text, reason=reason, delay_s=delay)
-        self._trouble_told |= told
+        text = f"{why}; nothing is lost, trying again {when}"
+        self._say(logger.warning, "retrying", text, reason=reason, delay_s=round(delay_s, 3))
 
     def set_aside(self, why: str, delay_s: float, reason: str) -> None:
         """Tell that one record waits apart: it keeps failing while others pass."""
@@ -164,14 +143,14 @@ class ExporterJournal:
             f"the back end refused {count} records of a request it accepted ({why}); "
             "their places are in the dead letter"
         )
-        self._say_once(logging.ERROR, "refused", text, count=count)
+        self._say(logger.error, "refused", text, count=count)
 
     def dead_lettered(self, why: str, *, notices: bool) -> None:
         if not notices:
             self._on_refused(1, _REFUSED)
             self._note("dead letter", "one record is refused for good")
         text = f"a record is refused for good and went to the dead letter: {why}"
-        self._say_once(logging.ERROR, "dead_lettered", text, count=1)
+        self._say(logger.error, "dead_lettered", text, count=1)
 
     def redacted(self, rules: Mapping[str, int]) -> None:
         """Count the events in which each rule of the redaction has replaced something."""
@@ -186,25 +165,18 @@ class ExporterJournal:
         with self._lock:
             self.counts.gaps[gap.reason] += 1
         self._note("gap", f"{what} {lost} ({gap.reason})")
-        log = subscription.log
-        self._logger.error(
-            "%s: %s: %s %s to this exporter (%s: %s)",
-            self.exporter,
-            log.path,
-            what,
-            lost,
-            gap.reason,
-            gap.why or GAP_REASONS.get(gap.reason, ""),
-            extra=self._fields(
-                "gap",
-                receiver=log.key.receiver,
-                reason=gap.reason,
-                segment=name,
-                identity=segment.state.identity,
-                number=segment.seq,
-                offset=gap.span.start,
-                bytes=size,
-            ),
+        log, why = subscription.log, gap.why or GAP_REASONS.get(gap.reason, "")
+        self._say(
+            logger.error,
+            "gap",
+            f"{log.path}: {what} {lost} to this exporter ({gap.reason}: {why})",
+            receiver=log.key.receiver,
+            reason=gap.reason,
+            segment=name,
+            identity=segment.state.identity,
+            number=segment.seq,
+            offset=gap.span.start,
+            bytes=size,
         )
 
     def lost_at_source(self, source: str, what: str, messages: int) -> None:
@@ -212,13 +184,9 @@ class ExporterJournal:
         with self._lock:
             self.counts.gaps["deleted"] += 1
         self._note("gap", f"{source}: {what}")
-        self._logger.error(
-            "%s: %s: %s: lost to this exporter",
-            self.exporter,
-            source,
-            what,
-            extra=self._fields("gap", receiver=source, reason="deleted", messages=messages),
-        )
+        text = f"{source}: {what}: lost to this exporter"
+        more = {"receiver": source, "reason": "deleted", "messages": messages}
+        self._say(logger.error, "gap", text, **more)
 
     def _note(self, kind: HappeningKind, text: str) -> None:
         """Remember it; the same again only moves the time."""
@@ -232,38 +200,36 @@ class ExporterJournal:
 class LogJournal:
     """What the logs tell: implements the receiver's events."""
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
     def discovered(self, log: LogKey, segment: SegmentState) -> None:
-        text, more = "%s: new segment %s as %s", fields("segment", receiver=log.receiver)
-        self._logger.debug(text, log, segment.identity, segment.name, extra=more)
+        text = f"{log}: new segment {segment.identity} as {segment.name}"
+        logger.debug("segment", text, receiver=log.receiver)
 
     def trouble(self, log: LogKey, message: str) -> None:
+        of = {"receiver": log.receiver, "log": log.path}
         if message:
-            more = fields("log_trouble", receiver=log.receiver, log=log.path)
             why = message.partition(": ")[2] or message  # of whichever of its files
-            self._logger.warning("%s", message, extra={**more, "once": f"trouble of {log} {why}"})
+            logger.warning("log_trouble", message, once=f"trouble of {log} {why}", **of)
         else:
-            more = fields("log_readable", receiver=log.receiver, log=log.path)
-            self._logger.info("%s: readable again", log, extra=more)
+            logger.info("log_readable", f"{log}: readable again", **of)
 
 
 class Failures:
-    """Tells of failures in the log and in the stream; equal ones once a minute."""
+    """Tells of failures in the log and in the stream; there, of equal ones once a minute."""
 
     def __init__(self, evidence: Evidence, *, monotonic: Callable[[], float]) -> None:
         self._evidence = evidence
-        self._once = OnceAMinute(monotonic=monotonic)
+        self._monotonic = monotonic
+        self._told: dict[str, float] = {}  # when, by what
 
     def say(self, part: str, why: str) -> None:
         """Tell that *part* of the agent has failed, and that it goes on."""
-        speak, more = self._once.admit(f"{part} {why}")
-        if speak:
-            again = f" ({more} more times)" if more else ""
-            extra = fields("failed", part=part, reason=why, repeated=more)
-            _logger.error("%s: %s%s", part, why, again, extra=extra)
-            self._evidence.agent("failed", f"{part}: {why}", {"k8s.audit.agent.part": part})
+        text, now = f"{part}: {why}", self._monotonic()
+        logger.error("failed", text, part=part, reason=why)
+        if now - self._told.get(text, -_NOTICE_S) >= _NOTICE_S:
+            if len(self._told) >= _MAX_FAILURES:
+                self._told.clear()
+            self._told[text] = now
+            self._evidence.agent("failed", text, {"k8s.audit.agent.part": part})
 
     def guard(self, part: str, act: Callable[[], object]) -> None:
         """Do *act*, which must not end whoever does it."""

@@ -1,7 +1,7 @@
 """The agent's own log: one stream of lines, for people or as JSON, equal ones once a minute.
 
-A line may carry fields (`extra=fields("gap", exporter=…)`); JSON shows them beside the message.
-Lines whose words change are equal where they have the same `once` (`extra={"once": …}`).
+A line names what happened and may carry fields (`logger.error("gap", text, exporter=…)`); JSON
+shows them beside the message. Lines whose words change are equal where they have the same `once`.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from threading import Lock, Timer
+from threading import Timer
 from typing import Any, Final, Literal, TextIO
 
 from k8s_audit_otlp.telemetry.terminal_safe import visible, visible_json, visible_lines
@@ -40,6 +40,33 @@ _OTEL_LEVELS: Final[Mapping[str, Level]] = {
 def fields(event: str, **more: object) -> dict[str, Any]:
     """Return the `extra` of a log line: what happened, and to whom."""
     return {"fields": {"event": event, **more}}
+
+
+class EventLogger:
+    """Writes lines that name what happened, with fields."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def log(self, level: int, event: str, text: str, *, once: str = "", **more: object) -> None:
+        """Write *text*; lines with the same *once* are equal, whatever they say."""
+        extra = fields(event, **more) | ({"once": once} if once else {})
+        self._logger.log(level, "%s", text, extra=extra)
+
+    def debug(self, event: str, text: str, **more: Any) -> None:
+        self.log(logging.DEBUG, event, text, **more)
+
+    def info(self, event: str, text: str, **more: Any) -> None:
+        self.log(logging.INFO, event, text, **more)
+
+    def warning(self, event: str, text: str, **more: Any) -> None:
+        self.log(logging.WARNING, event, text, **more)
+
+    def error(self, event: str, text: str, **more: Any) -> None:
+        self.log(logging.ERROR, event, text, **more)
+
+
+logger = EventLogger("k8s_audit_otlp")
 
 
 def level_of(configured: Level | None, env: Mapping[str, str]) -> Level:
@@ -93,30 +120,6 @@ class _Said:
     at: float
     held: int = 0
     last: logging.LogRecord | None = None
-
-
-class OnceAMinute:
-    """Lets the first of equal things through and then one a minute.
-
-    It is for what does more than write a line, and for lines of an agent within a program, whose
-    handlers are not ours.
-    """
-
-    def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._last: dict[str, tuple[float, int]] = {}
-        self._lock = Lock()
-
-    def admit(self, key: str) -> tuple[bool, int]:
-        """Say whether to speak about *key*, and how often it was suppressed since the last time."""
-        now = self._monotonic()
-        with self._lock:
-            last, suppressed = self._last.get(key, (now - _REPEAT_S, 0))
-            if now - last < _REPEAT_S:
-                self._last[key] = (last, suppressed + 1)
-                return False, 0
-            self._last[key] = (now, 0)
-            return True, suppressed
 
 
 class _HoldBack(logging.Handler):

@@ -9,7 +9,6 @@ and else taken from what lies there. `Runways.look` is called about once a secon
 the threshold is said in the agent's log, at most once a minute.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -22,10 +21,8 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_of
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import SHORT_S
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _DELETED = (
     "events are deleted that it has not sent; mend the back end, or raise --audit-log-maxbackup "
@@ -174,14 +171,14 @@ class Runways:
             return
         key = subscription.log.key
         name = subscription.exporter
-        more = fields("runway_short", exporter=name, receiver=key.receiver, runway_s=round(left))
+        what = _FULL if key.receiver in self._spools else _DELETED
         logger.warning(
-            "%s: %s: within %.0f min %s",
-            name,
-            subscription.log.path,
-            max(1, left / 60),
-            _FULL if key.receiver in self._spools else _DELETED,
-            extra={**more, "once": f"runway {name} {key}"},
+            "runway_short",
+            f"{name}: {subscription.log.path}: within {max(1, left / 60):.0f} min {what}",
+            once=f"runway {name} {key}",
+            exporter=name,
+            receiver=key.receiver,
+            runway_s=round(left),
         )
 
     def seconds(self, subscription: Subscription, window_s: float | None = None) -> float | None:

@@ -1,6 +1,5 @@
 """Whether a log can be read is asked where a dead mount holds up nobody."""
 
-import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from k8s_audit_otlp.telemetry.log_access import HANGS, LogAccess, trouble_of
 
 @pytest.fixture
 def logs(tmp_path: Path) -> list[AuditLog]:
-    quiet = LogJournal(logging.getLogger("test"))
+    quiet = LogJournal()
     return [AuditLog("k8s_audit", tmp_path / name, quiet) for name in ("dead.log", "a.log")]
 
 

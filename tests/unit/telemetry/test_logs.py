@@ -16,7 +16,6 @@ from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.telemetry.journal import ExporterJournal, LogJournal
 from k8s_audit_otlp.telemetry.logs import (
-    OnceAMinute,
     fields,
     level_of,
     set_up_logs,
@@ -156,11 +155,10 @@ def test_every_line_has_an_event(written: io.StringIO) -> None:
     [(0.0, "within a second"), (0.4, "within a second"), (0.95, "in 1 s"), (17.6, "in 18 s")],
 )
 def test_when_it_is_tried_again_is_said_in_words_that_hold(
-    written: io.StringIO, clock: ManualClock, delay_s: float, says: str
+    written: io.StringIO, delay_s: float, says: str
 ) -> None:
     """Nobody waits 0 s."""
-    once = OnceAMinute(monotonic=clock)
-    journal = ExporterJournal("otlp_http", logger, once, Gate(lambda: None), endpoint="h:1")
+    journal = ExporterJournal("otlp_http", Gate(lambda: None), endpoint="h:1")
     journal.retrying("no answer", delay_s, "connection")
     (line,) = lines(written)
     assert line["message"] == f"otlp_http: no answer; nothing is lost, trying again {says}"
@@ -173,7 +171,7 @@ def test_another_reason_is_no_repeat(written: io.StringIO, clock: ManualClock) -
     records refused would fill the disk with the two lines.
     """
     gate = Gate(lambda: None)
-    journal = ExporterJournal("otlp_http", logger, OnceAMinute(monotonic=clock), gate)
+    journal = ExporterJournal("otlp_http", gate)
     for _ in range(3):
         journal.retrying("HTTP 503", 1.0, "retryable")
         journal.retrying("HTTP 401", 1.0, "misconfigured")
@@ -194,7 +192,7 @@ def test_another_reason_is_no_repeat(written: io.StringIO, clock: ManualClock) -
 def test_a_clock_that_is_set_back_leaves_no_trouble_behind(written: io.StringIO) -> None:
     """What was acknowledged after a failure is, whatever the clock said in between."""
     gate = Gate(lambda: None)
-    journal = ExporterJournal("otlp_http", logger, OnceAMinute(), gate, endpoint="h:1")
+    journal = ExporterJournal("otlp_http", gate, endpoint="h:1")
     journal.retrying("no answer", 0.1, "connection")
     journal.counts.last_retry_at += 3600.0
     gate.acknowledged()
@@ -239,7 +237,7 @@ def test_one_trouble_of_one_file_after_the_other_is_a_line_a_minute(
     written: io.StringIO, clock: ManualClock
 ) -> None:
     """A rotation that makes a backup unreadable with each file writes no line with each."""
-    journal, log = LogJournal(logger), LogKey("k8s_audit", "/log/audit.log")
+    journal, log = LogJournal(), LogKey("k8s_audit", "/log/audit.log")
     for n in range(20):
         journal.trouble(log, f"/log/audit-{n}.log: Permission denied")
     journal.trouble(log, "/log/audit.log: Input/output error")

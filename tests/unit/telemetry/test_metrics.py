@@ -1,6 +1,5 @@
 """What an operator's Prometheus reads: right numbers, known labels, counters that never fall."""
 
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -15,7 +14,6 @@ from k8s_audit_otlp.evidence.notices import GAP_REASONS
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
-from k8s_audit_otlp.telemetry.logs import OnceAMinute
 from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics, process_values
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
@@ -160,7 +158,7 @@ def test_any_name_can_be_read_back(name: str) -> None:
 def test_requests_are_counted_by_what_became_of_them(started: Callable[..., Any]) -> None:
     """Cumulative buckets, a sum and a count; an outcome that never came is there at zero."""
     gate = Gate(lambda: None)
-    journal = ExporterJournal("a", logging.getLogger("test"), OnceAMinute(), gate)
+    journal = ExporterJournal("a", gate)
     journal.answered(Delivered(), [b"one", b"two"], 2000, 0.03)
     journal.answered(Retry("busy"), [b"three"], 300_000, 0.3)
     series = parsed(started(ExporterView("a", requests=journal.counts.sent))[0].text())

@@ -1,7 +1,6 @@
 """Who watches sees what was acknowledged, and nobody waits for who does not read."""
 
 import contextlib
-import logging
 import os
 import socket
 import stat
@@ -15,7 +14,6 @@ import pytest
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import Delivered, Retry
 from k8s_audit_otlp.telemetry.journal import ExporterJournal
-from k8s_audit_otlp.telemetry.logs import OnceAMinute
 from k8s_audit_otlp.telemetry.tap import MAX_READERS, Tap, connect, frames, left_out
 
 
@@ -40,9 +38,7 @@ def watching(tap: Tap, directory: Path) -> socket.socket:
 def test_what_is_acknowledged_is_shown_in_order(tap: Tap, tmp_path: Path) -> None:
     """With the exporter that it left by; a request that must be repeated is not shown yet."""
     gate = Gate(lambda: None)
-    journal = ExporterJournal(
-        "otlp_http/siem", logging.getLogger("test"), OnceAMinute(), gate, tap=tap
-    )
+    journal = ExporterJournal("otlp_http/siem", gate, tap=tap)
     with watching(tap, tmp_path) as stream:
         for outcome in (Retry("later"), Delivered()):
             journal.answered(outcome, [b"one", b"two"], 6, 0.1)

@@ -5,7 +5,6 @@
 Source: k8s.io/apiserver pkg/audit/metrics.go
 """
 
-import logging
 import re
 import time
 from collections import deque
@@ -19,13 +18,11 @@ from typing import Final
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.service import ApiserverMetrics
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import ApiserverView
 from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
 from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import Url
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _TIMEOUT_S: Final = 10.0
 _HOUR_S: Final = 3600.0  # what is compared; a loss of today must not drown in a year
@@ -110,8 +107,10 @@ class ApiserverReader:
             more = sum(counts.errors.values()) - sum(before.errors.values()) if before else 0.0
             self._unwritten += max(0.0, more)
         if more > 0:
-            text = "kube-apiserver could not write %d audit events: see its disk and its log"
-            logger.error(text, more, extra=fields("apiserver_errors", count=more))
+            text = (
+                f"kube-apiserver could not write {more:.0f} audit events: see its disk and its log"
+            )
+            logger.error("apiserver_errors", text, count=more)
 
     def _keep(self, counts: ApiserverCounts, before: ApiserverCounts | None) -> None:
         """Keep what the last hour is measured from; an apiserver that began anew counts anew."""
@@ -126,8 +125,8 @@ class ApiserverReader:
     def _failed(self, why: str) -> None:
         with self._lock:
             self._trouble = why
-        text = "the apiserver's own metrics cannot be read: %s; events are not concerned"
-        logger.warning(text, why, extra=fields("apiserver_unread", reason=why))
+        text = f"the apiserver's own metrics cannot be read: {why}; events are not concerned"
+        logger.warning("apiserver_unread", text, reason=why)
 
     def _fetch(self) -> ApiserverCounts:
         block = self._block

@@ -20,11 +20,9 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.addresses import with_path
 from k8s_audit_otlp.config.service import MetricsPush
 from k8s_audit_otlp.otlp.resource import build_resource
-from k8s_audit_otlp.telemetry.logs import fields
+from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.metrics.measured import Histogram
 from k8s_audit_otlp.telemetry.metrics.table import Family, Labels, Value
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _TIMEOUT_S: Final = 10.0
 _CUMULATIVE: Final = export.AggregationTemporality.CUMULATIVE
@@ -77,7 +75,7 @@ class MetricsPusher:
         data = metrics_data(self._read(), self._resource, self._since_ns, now_ns)
         if self._exporter.export(data) is not export.MetricExportResult.SUCCESS:
             text = "the agent's own metrics could not be pushed; events are not concerned"
-            logger.warning(text, extra=fields("push_failed"))
+            logger.warning("push_failed", text)
 
 
 def own_resource(env: Mapping[str, str]) -> Resource:
