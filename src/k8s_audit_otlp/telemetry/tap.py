@@ -10,13 +10,13 @@ holds, as eight bytes, how many records were left out; none means that too many 
 
 import contextlib
 import os
-import selectors
 import socket
 import struct
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import Final
 
 FILE_NAME: Final = "tap.sock"
@@ -24,7 +24,8 @@ MAX_READERS: Final = 8
 _LENGTHS: Final = struct.Struct("!II")
 _COUNT: Final = struct.Struct("!Q")
 _MAX_READER_BYTES: Final = 4 * 1024 * 1024  # that wait for one reader
-_MAX_REQUESTS: Final = 64  # waiting to be handed out
+_LOOK_S: Final = 0.5  # how often it is seen whether a reader is still there
+_CLOSE_S: Final = 2.0  # how long readers may take what is there at the end
 _MAX_FRAME: Final = 1 << 30
 
 
@@ -75,70 +76,92 @@ def connect(state_dir: Path) -> socket.socket:
     return stream
 
 
-class _Reader:
-    """One connection, with what it has not taken yet."""
+class _Reader(Thread):
+    """One connection, with what it has not taken yet; a thread of its own sends that."""
 
-    def __init__(self, stream: socket.socket) -> None:
-        self.stream = stream
-        self.waiting: deque[bytes] = deque()
-        self.size = 0
-        self.missed = 0
+    def __init__(self, stream: socket.socket, on_gone: Callable[["_Reader"], None]) -> None:
+        super().__init__(name="tap reader", daemon=True)
+        self._stream = stream
+        self._on_gone = on_gone
+        self._changed = Condition()  # guards what follows
+        self._waiting: deque[tuple[str, Sequence[bytes]]] = deque()
+        self._size = 0
+        self._missed = 0
+        self._closing = False
 
-    def offer(self, frame: bytes) -> None:
-        if self.size + len(frame) > _MAX_READER_BYTES:
-            self.missed += 1
-            return
-        self._say_missed()
-        self._add(frame)
+    def offer(self, exporter: str, records: Sequence[bytes]) -> None:
+        """Take the records of a request, or count them as left out; waits for nobody."""
+        size = sum(map(len, records))
+        with self._changed:
+            if self._size and self._size + size > _MAX_READER_BYTES:
+                self._missed += len(records)
+            else:
+                self._say_missed()
+                self._waiting.append((exporter, records))
+                self._size += size
+            self._changed.notify()
 
     def _say_missed(self) -> None:
-        if self.missed:
-            self._add(frame_of(b"", _COUNT.pack(self.missed)))
-            self.missed = 0
+        if self._missed:
+            self._waiting.append(("", [_COUNT.pack(self._missed)]))
+            self._missed = 0
 
-    def _add(self, frame: bytes) -> None:
-        self.waiting.append(frame)
-        self.size += len(frame)
+    def run(self) -> None:
+        with contextlib.suppress(OSError), self._stream:  # it is gone
+            while (batch := self._next()) is not None:
+                exporter, records = batch
+                for record in records:
+                    self._stream.sendall(frame_of(exporter.encode(), record))
+                with self._changed:
+                    self._size -= sum(map(len, records)) if exporter else 0
+        self._on_gone(self)
 
-    def send(self) -> None:
-        """Send what the connection takes now. Raise OSError where it is gone."""
-        while self.waiting or self.missed:
-            if not self.waiting:
-                self._say_missed()
-            frame = self.waiting[0]
-            try:
-                sent = self.stream.send(frame)
-            except BlockingIOError:
-                return
-            self.size -= sent
-            if sent < len(frame):
-                self.waiting[0] = frame[sent:]
-                return
-            self.waiting.popleft()
+    def _next(self) -> tuple[str, Sequence[bytes]] | None:
+        """Wait for what is to be sent; None when the end has come."""
+        with self._changed:
+            while not self._waiting:
+                if self._missed:
+                    self._say_missed()
+                elif self._closing or not (self._changed.wait(_LOOK_S) or self._is_there()):
+                    return None
+            return self._waiting.popleft()
+
+    def _is_there(self) -> bool:
+        """Look whether it has hung up: a reader says nothing, so what it says is its end."""
+        with contextlib.suppress(BlockingIOError):
+            return bool(self._stream.recv(64, socket.MSG_DONTWAIT))
+        return True
+
+    def close(self, within_s: float) -> None:
+        """Send what waits, and hang up."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self.join(max(0.0, within_s))
+        with contextlib.suppress(OSError):
+            self._stream.shutdown(socket.SHUT_RDWR)
 
 
 class Tap:
-    """The socket and its readers, served by a thread of its own. `watched` is free to ask."""
+    """The socket and its readers. `watched` is free to ask."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.watched = False
         self._state_dir = state_dir
         self._path = state_dir / FILE_NAME
-        self._lock = Lock()  # over the next two
-        self._offered: deque[tuple[bytes, Sequence[bytes]]] = deque()
-        self._missed = 0  # records of requests that found too many waiting
-        self._readers: dict[int, _Reader] = {}
-        self._selector: selectors.BaseSelector
-        self._wake: socket.socket | None = None
-        self._closing = False
-        self._thread: Thread | None = None
+        self._lock = Lock()
+        self._readers: list[_Reader] = []  # guarded by the lock
+        self._listener: socket.socket | None = None
+
+    @property
+    def watched(self) -> bool:
+        return bool(self._readers)
 
     def start(self) -> None:
         """Listen, unless it does. The directory is ours: a socket left in it is a dead agent's.
 
         Raise OSError where no socket can be made there.
         """
-        if self._thread is not None:
+        if self._listener is not None:
             return
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
@@ -146,105 +169,46 @@ class Tap:
         with _address(self._state_dir) as address:
             listener.bind(address)
         listener.listen(MAX_READERS)
-        self._wake, woken = socket.socketpair()
-        self._selector = selectors.DefaultSelector()
-        for each in (listener, self._wake, woken):
-            each.setblocking(False)
-        self._selector.register(listener, selectors.EVENT_READ)
-        self._selector.register(woken, selectors.EVENT_READ)
-        self._thread = Thread(target=self._serve, args=(listener, woken), name="tap", daemon=True)
-        self._thread.start()
+        self._listener = listener
+        Thread(target=self._serve, args=(listener,), name="tap", daemon=True).start()
 
     def publish(self, exporter: str, records: Sequence[bytes]) -> None:
         """Hand out records that were acknowledged; waits for no reader."""
         with self._lock:
-            if len(self._offered) < _MAX_REQUESTS:
-                self._offered.append((exporter.encode(), records))
-            else:
-                self._missed += len(records)
-        self._nudge()
-
-    def _nudge(self) -> None:
-        if self._wake is not None:
-            with contextlib.suppress(OSError):  # full: it is awake already
-                self._wake.send(b"\0")
+            readers = list(self._readers)
+        for reader in readers:
+            reader.offer(exporter, records)
 
     def close(self) -> None:
-        if self._thread is None:
+        if self._listener is None:
             return
-        self._closing = True
-        self._nudge()
-        self._thread.join(2.0)
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        self._listener.close()
+        end = time.monotonic() + _CLOSE_S
+        with self._lock:
+            readers = list(self._readers)
+        for reader in readers:
+            reader.close(end - time.monotonic())
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
 
-    def _serve(self, listener: socket.socket, woken: socket.socket) -> None:
-        while not self._closing:
-            for key, events in self._selector.select(1.0):
-                if key.fileobj is listener:
-                    self._accept(listener)
-                elif key.fileobj is woken:
-                    with contextlib.suppress(BlockingIOError):
-                        woken.recv(4096)
-                    self._hand_out()
-                else:
-                    self._attend(key.fd, events)
-        self._hand_out()
-        for fd in list(self._readers):
-            self._drop(fd)
-        for each in (listener, woken, self._wake, self._selector):
-            if each is not None:
-                each.close()
-
-    def _accept(self, listener: socket.socket) -> None:
-        try:
-            stream, _ = listener.accept()
-        except OSError:
-            return
-        stream.setblocking(False)
-        if len(self._readers) >= MAX_READERS:
-            with stream, contextlib.suppress(OSError):
-                stream.send(frame_of(b"", _COUNT.pack(0)))
-            return
-        self._readers[stream.fileno()] = _Reader(stream)
-        self._selector.register(stream, selectors.EVENT_READ)
-        self.watched = True
-
-    def _hand_out(self) -> None:
-        while True:
+    def _serve(self, listener: socket.socket) -> None:
+        while listener.fileno() >= 0:
+            try:
+                stream, _ = listener.accept()
+            except OSError:
+                time.sleep(_LOOK_S)  # it is closed, or the process has no descriptor left
+                continue
+            if len(self._readers) >= MAX_READERS:
+                with stream, contextlib.suppress(OSError):
+                    stream.send(frame_of(b"", _COUNT.pack(0)))
+                continue
+            reader = _Reader(stream, self._forget)
             with self._lock:
-                name, records = self._offered.popleft() if self._offered else (b"", ())
-                missed, self._missed = self._missed, 0
-            if not records and not missed:
-                return
-            shown = [frame_of(name, record) for record in records]
-            for reader in self._readers.values():
-                for frame in shown:
-                    reader.offer(frame)
-                reader.missed += missed
-            for fd in list(self._readers):
-                self._attend(fd, selectors.EVENT_WRITE)
+                self._readers.append(reader)
+                reader.start()
 
-    def _attend(self, fd: int, events: int) -> None:
-        """Send to a reader what it takes; a reader says nothing, so what it says is its end."""
-        reader = self._readers.get(fd)
-        if reader is None:
-            return
-        try:
-            if events & selectors.EVENT_READ and not reader.stream.recv(64):
-                self._drop(fd)
-                return
-            reader.send()
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._drop(fd)
-            return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if reader.waiting else 0)
-        self._selector.modify(fd, wanted)
-
-    def _drop(self, fd: int) -> None:
-        reader = self._readers.pop(fd)
-        self._selector.unregister(fd)
-        reader.stream.close()
-        self.watched = bool(self._readers)
+    def _forget(self, reader: _Reader) -> None:
+        with self._lock:
+            self._readers.remove(reader)
