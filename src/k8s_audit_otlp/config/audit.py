@@ -43,13 +43,9 @@ class LimitsBlock(ConfigBlock):
         None, "Records of a request, whatever sending_queue says.", ge=1
     )
     max_time_span_s: Seconds = key(
-        "0s",
-        "Longest time between the events of one request; 0 is no limit.",
-        alias="max_time_span",
+        "0s", "Longest time between the events of one request; 0 is no limit."
     )
-    max_age_s: Seconds = key(
-        "0s", "Age of the oldest event that is taken; 0 is no limit.", alias="max_age"
-    )
+    max_age_s: Seconds = key("0s", "Age of the oldest event that is taken; 0 is no limit.")
     max_attributes: int | None = key(
         None, "Attributes of a record; annotations are left out first.", ge=LEAST_ATTRIBUTES
     )

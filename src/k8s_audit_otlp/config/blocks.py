@@ -1,6 +1,6 @@
 """The blocks that exporters and extensions share, in the Collector's words. Values only.
 
-Field names carry the unit (`timeout_s`); the key in the file is the alias (`timeout`).
+Names of durations carry the unit (`timeout_s`); the key in the file does not (`timeout`).
 Every key has a description and a default: the schema and the reference are made from them.
 """
 
@@ -41,6 +41,13 @@ class ConfigBlock(BaseModel):
         arbitrary_types_allowed=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        for name, field in cls.model_fields.items():
+            if name.endswith("_s"):
+                short = name.removesuffix("_s")
+                field.alias = field.validation_alias = field.serialization_alias = short
 
     @model_validator(mode="before")
     @classmethod
@@ -109,25 +116,19 @@ class Tls(ConfigBlock):
 class RetryBlock(ConfigBlock):
     """How a failed request is repeated (config/configretry). It is repeated for ever by default."""
 
-    initial_interval_s: PositiveSeconds = key(
-        "5s", "Wait before the first repeat.", alias="initial_interval"
-    )
-    max_interval_s: PositiveSeconds = key(
-        "30s", "Longest wait between repeats.", alias="max_interval"
-    )
+    initial_interval_s: PositiveSeconds = key("5s", "Wait before the first repeat.")
+    max_interval_s: PositiveSeconds = key("30s", "Longest wait between repeats.")
     multiplier: float = key(1.5, "Growth of the wait from one repeat to the next.", ge=1)
     randomization_factor: float = key(0.5, "Share of the wait that is random.", ge=0, le=1)
     max_elapsed_time_s: Seconds = key(
-        "0s",
-        "After so long a request goes to the dead letter; 0 repeats for ever.",
-        alias="max_elapsed_time",
+        "0s", "After so long a request goes to the dead letter; 0 repeats for ever."
     )
 
 
 class SendingBatch(ConfigBlock):
     """How many records one request carries."""
 
-    flush_timeout_s: Seconds = key("200ms", "Longest wait for more records.", alias="flush_timeout")
+    flush_timeout_s: Seconds = key("200ms", "Longest wait for more records.")
     sizer: Literal["items", "bytes"] | None = key(
         None, "What min_size and max_size count: items (records) or bytes; items by default."
     )

@@ -66,7 +66,7 @@ class OtlpHttp(_Exporter):
     headers: Headers = key({}, "Headers of every request, as a map or a list of {name, value}.")
     compression: _HttpCompression = key("gzip", "Compression of the requests.")
     compression_params: CompressionParams = key({}, "How hard to compress.")
-    timeout_s: PositiveSeconds = key("30s", "Longest time for a whole request.", alias="timeout")
+    timeout_s: PositiveSeconds = key("30s", "Longest time for a whole request.")
     encoding: Literal["proto"] = key("proto", "Encoding of the requests; only proto.")
     proxy_url: HttpUrl | None = key(
         None, "Proxy; HTTP_PROXY, HTTPS_PROXY and NO_PROXY apply without it."
@@ -106,8 +106,8 @@ class OtlpHttp(_Exporter):
 class Keepalive(ConfigBlock):
     """Pings that keep an idle gRPC connection alive."""
 
-    time_s: Seconds = key("10s", "Idle time before a ping.", alias="time")
-    timeout_s: PositiveSeconds = key("20s", "Wait for the answer to a ping.", alias="timeout")
+    time_s: Seconds = key("10s", "Idle time before a ping.")
+    timeout_s: PositiveSeconds = key("20s", "Wait for the answer to a ping.")
     permit_without_stream: bool = key(False, "Ping when no request is in flight as well.")
 
 
@@ -119,7 +119,7 @@ class OtlpGrpc(_Exporter):
     endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
     headers: Metadata = key({}, "Metadata of every request, as a map or a list of {name, value}.")
     compression: _GrpcCompression = key("gzip", "Compression of the requests.")
-    timeout_s: PositiveSeconds = key("5s", "Deadline of a request.", alias="timeout")
+    timeout_s: PositiveSeconds = key("5s", "Deadline of a request.")
     tls: Tls = key({}, "How the connection is secured.")
     auth: Auth | None = key(None, "Extension that adds credentials.")
     keepalive: Keepalive | None = key(None, "Pings on an idle connection; none by default.")
@@ -179,9 +179,7 @@ class Producer(ConfigBlock):
         "gzip", "Compression of the messages; Event Hubs takes gzip only."
     )
     compression_params: CompressionParams = key({}, "How hard to compress.")
-    linger_s: Seconds = key(
-        "10ms", "How long raw messages wait for others to travel with.", alias="linger"
-    )
+    linger_s: Seconds = key("10ms", "How long raw messages wait for others to travel with.")
 
 
 class KafkaExporter(_Exporter, KafkaBlock):
@@ -194,9 +192,7 @@ class KafkaExporter(_Exporter, KafkaBlock):
         None, "What a message holds: a request, or raw: one event; otlp_proto by default."
     )
     logs: Topic = key({}, "Topic and encoding, as newer Collectors write them.")
-    timeout_s: PositiveSeconds = key(
-        "30s", "Longest wait until a message is acknowledged.", alias="timeout"
-    )
+    timeout_s: PositiveSeconds = key("30s", "Longest wait until a message is acknowledged.")
     producer: Producer = key({}, "How messages are written.")
 
     @model_validator(mode="after")
@@ -238,7 +234,7 @@ class Sdk(_Exporter):
     type: ClassVar[str] = "sdk"
 
     exporter: str = Field(description="Name of the entry point: console, otlp_proto_http, ...")
-    timeout_s: PositiveSeconds = key("30s", "Longest time for one export.", alias="timeout")
+    timeout_s: PositiveSeconds = key("30s", "Longest time for one export.")
 
 
 Exporter: TypeAlias = OtlpHttp | OtlpGrpc | OtlpFile | KafkaExporter | Sdk

@@ -111,10 +111,8 @@ class OAuth2Client(ConfigBlock):
     endpoint_params: dict[str, SecretTexts] = key(
         {}, "Further parameters, one value or a list each."
     )
-    timeout_s: PositiveSeconds = key("10s", "Longest time for fetching a token.", alias="timeout")
-    expiry_buffer_s: Seconds = key(
-        "5m", "Renew a token so long before it expires.", alias="expiry_buffer"
-    )
+    timeout_s: PositiveSeconds = key("10s", "Longest time for fetching a token.")
+    expiry_buffer_s: Seconds = key("5m", "Renew a token so long before it expires.")
     tls: Tls = key({}, "How the connection to token_url is secured.")
 
     @model_validator(mode="after")

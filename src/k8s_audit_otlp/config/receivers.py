@@ -58,7 +58,7 @@ class K8sAudit(ConfigBlock):
         " that are called alike are told apart.",
     )
     poll_interval_s: PositiveSeconds = key(
-        "1s", "Look for growth at least so often; inotify wakes earlier.", alias="poll_interval"
+        "1s", "Look for growth at least so often; inotify wakes earlier."
     )
     max_line_bytes: Bytes = key(
         "64MiB", "A longer line becomes a record without its bodies, never a cut one."
@@ -74,9 +74,7 @@ class K8sAudit(ConfigBlock):
     rescue_dir: str | None = key(None, "Copy what would be let go to this directory first.")
     rescue_max_bytes: Bytes = key("1GiB", "Size of the rescue directory.")
     silence_after_s: Seconds = key(
-        "0s",
-        "Send a notice when nothing was written for so long; 0 is off.",
-        alias="silence_after",
+        "0s", "Send a notice when nothing was written for so long; 0 is off."
     )
 
     @field_validator("include")

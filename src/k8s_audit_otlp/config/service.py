@@ -29,7 +29,7 @@ class MetricsPush(ConfigBlock):
     endpoint: BaseUrl | None = key(None, "Base URL; /v1/metrics is appended. None by default.")
     headers: Headers = key({}, "Headers of every push, as a map or a list of {name, value}.")
     ca_file: str | None = key(None, "File with the authorities to trust.")
-    interval_s: PositiveSeconds = key("60s", "Time between two pushes.", alias="interval")
+    interval_s: PositiveSeconds = key("60s", "Time between two pushes.")
 
 
 class MetricsBlock(ConfigBlock):
@@ -50,7 +50,7 @@ class ApiserverMetrics(ConfigBlock):
     token_file: str | None = key(None, "Bearer token; read anew each time.")
     ca_file: str | None = key(None, "File with the authorities to trust.")
     insecure_skip_verify: bool = key(False, "Do not check the apiserver's certificate.")
-    interval_s: PositiveSeconds = key("30s", "Time between two readings.", alias="interval")
+    interval_s: PositiveSeconds = key("30s", "Time between two readings.")
 
 
 class Telemetry(ConfigBlock):
@@ -86,9 +86,7 @@ class Service(ConfigBlock):
     """The process: where its state is, how it stops, what it says about itself."""
 
     state_dir: str = key("/var/lib/k8s-audit-otlp", "Directory of positions and dead letters.")
-    shutdown_timeout_s: Seconds = key(
-        "4s", "How long a stop waits for requests in flight.", alias="shutdown_timeout"
-    )
+    shutdown_timeout_s: Seconds = key("4s", "How long a stop waits for requests in flight.")
     until: Literal["signal", "caught_up"] = key(
         "signal", "When to stop: at a signal, or (after one) when everything is delivered."
     )

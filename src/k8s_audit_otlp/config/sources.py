@@ -53,9 +53,7 @@ class SourceBlock(ConfigBlock):
         {}, "Resource attributes: k8s.cluster.name, service.name, ..."
     )
     attributes: dict[str, Scalar] = key({}, "Static tags; they go to the resource as well.")
-    silence_after_s: Seconds = key(
-        "0s", "Send a notice when nothing came for so long; 0 is off.", alias="silence_after"
-    )
+    silence_after_s: Seconds = key("0s", "Send a notice when nothing came for so long; 0 is off.")
     spool: SpoolBlock = key({}, "Where it puts what it has taken.")
 
     def clusters_served(self) -> Mapping[str, Mapping[str, str | int | float | bool]]:
@@ -100,12 +98,8 @@ class AuditWebhook(SourceBlock):
     max_request_body_size: Bytes = key(
         "64MiB", "Longest request, after decompression; a longer one is answered with 413."
     )
-    read_timeout_s: PositiveSeconds = key(
-        "30s", "Longest time for a request to come in.", alias="read_timeout"
-    )
-    idle_timeout_s: PositiveSeconds = key(
-        "90s", "Close a connection that is idle for so long.", alias="idle_timeout"
-    )
+    read_timeout_s: PositiveSeconds = key("30s", "Longest time for a request to come in.")
+    idle_timeout_s: PositiveSeconds = key("90s", "Close a connection that is idle for so long.")
     client_names: Texts = key(
         (), "Take only client certificates with one of these names; every trusted one by default."
     )
@@ -156,13 +150,9 @@ class Kafka(SourceBlock, KafkaBlock):
         None, "A name of this agent alone, that it keeps: started again, it has its partitions."
     )
     session_timeout_s: PositiveSeconds = key(
-        "10s",
-        "After so long others get the partitions of an agent that was killed.",
-        alias="session_timeout",
+        "10s", "After so long others get the partitions of an agent that was killed."
     )
-    heartbeat_interval_s: PositiveSeconds = key(
-        "3s", "How often it shows that it is there.", alias="heartbeat_interval"
-    )
+    heartbeat_interval_s: PositiveSeconds = key("3s", "How often it shows that it is there.")
     initial_offset: Literal["earliest", "latest"] = key(
         "earliest", "Where a group without an offset begins."
     )
@@ -204,12 +194,8 @@ class CloudWatch(SourceBlock):
     stream_prefix: str = key("kube-apiserver-audit", "How the names of its streams begin.")
     region: str | None = key(None, "The region; that of the environment by default.")
     endpoint_url: str | None = key(None, "Another address of the service.")
-    poll_interval_s: PositiveSeconds = key(
-        "5s", "How often each stream is asked for more.", alias="poll_interval"
-    )
-    start_age_s: Seconds = key(
-        "24h", "How far back streams are read at the first start.", alias="start_age"
-    )
+    poll_interval_s: PositiveSeconds = key("5s", "How often each stream is asked for more.")
+    start_age_s: Seconds = key("24h", "How far back streams are read at the first start.")
 
 
 Source: TypeAlias = AuditWebhook | Kafka | CloudWatch
