@@ -16,7 +16,9 @@ from http.client import HTTPConnection, HTTPResponse
 from threading import Lock
 from typing import Any
 
+from k8s_audit_otlp.model import Failure, Retry
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
+from k8s_audit_otlp.transport.sender import NotSentError
 from k8s_audit_otlp.transport.tls import OTHER_VERSION, not_accepted
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
@@ -35,13 +37,17 @@ _PLAIN = frozenset(
 UNREACHED_PROXY = dict.fromkeys((502, 503, 504), "it does not reach the back end")
 
 
-class ConnectError(Exception):
-    """Nothing was sent. The text is safe to print; `misconfigured`: waiting will not mend it."""
+class ConnectError(NotSentError):
+    """There is no connection. `misconfigured`: waiting will not mend it."""
 
     def __init__(self, why: str, *, misconfigured: bool = False, step: str = "proxy") -> None:
         super().__init__(why)
         self.misconfigured = misconfigured
         self.step = step  # that failed: dns, tcp, proxy, tls
+
+    @property
+    def outcome(self) -> Failure:
+        return super().outcome if self.misconfigured else Retry(str(self), reached=False)
 
 
 @dataclass(eq=False, repr=False)

@@ -11,12 +11,12 @@ from urllib.parse import quote_plus, urlencode
 from k8s_audit_otlp.config.blocks import Auth
 from k8s_audit_otlp.config.extensions import Extension, OAuth2Client
 from k8s_audit_otlp.config.secret import Secret
-from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
+from k8s_audit_otlp.model import Misconfigured, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
-from k8s_audit_otlp.transport.sender import read_setting
-from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError
+from k8s_audit_otlp.transport.sender import NotSentError, read_setting
+from k8s_audit_otlp.transport.tls import TlsError, make_context
 from k8s_audit_otlp.transport.url import UnusableError, Url, basic
 
 
@@ -30,12 +30,16 @@ class Credentials(Protocol):
         """Take note that the back end did not accept the last ones."""
 
 
-class NoCredentialsError(Exception):
-    """No token can be had now; `outcome` is what becomes of the request that wanted it."""
+class NoCredentialsError(NotSentError):
+    """No token can be had now."""
 
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__("no credentials")
-        self.outcome = outcome
+    def __init__(self, outcome: Retry | Misconfigured) -> None:
+        super().__init__(outcome.why)
+        self._outcome = outcome
+
+    @property
+    def outcome(self) -> Retry | Misconfigured:
+        return self._outcome
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -94,7 +98,6 @@ class OAuth2Credentials:
         self._header = ""
         self._renew_at = 0.0
         self._in_form = False
-        self._context = ContextKeeper(client.tls)
 
     def headers(self) -> Mapping[str, str]:
         with self._lock:
@@ -141,7 +144,7 @@ class OAuth2Credentials:
         try:
             connections = Connections(
                 Url.parse(url),
-                context=self._context.context,
+                context=lambda: make_context(self._client.tls),
                 server_name=self._client.tls.server_name_override or "",
                 proxy=Url.parse(proxy) if proxy else None,
                 most_idle=0,

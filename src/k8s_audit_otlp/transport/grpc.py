@@ -19,12 +19,12 @@ from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text,
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.connection import MISCONFIGURED_PROXY
-from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
+from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
 from k8s_audit_otlp.transport.sender import (
     USER_AGENT,
     ExportRequest,
-    UnreadableSettingError,
+    NotSentError,
     read_setting,
 )
 from k8s_audit_otlp.transport.tls import (
@@ -98,10 +98,8 @@ class GrpcSender:
         try:
             call = self._connect()
             metadata = self._metadata()
-        except NoCredentialsError as error:
+        except NotSentError as error:
             return error.outcome
-        except (UnreadableSettingError, UnusableError, TlsError) as error:
-            return Misconfigured(str(error))
         try:
             answer = call(request.body, timeout=self._exporter.timeout_s, metadata=metadata)
         except grpc.RpcError as error:

@@ -13,7 +13,7 @@ from threading import Lock
 from urllib.parse import parse_qsl
 
 from k8s_audit_otlp.config.exporters import OtlpHttp
-from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
+from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import (
     error_in,
     read_partial_success,
@@ -23,21 +23,17 @@ from k8s_audit_otlp.otlp.export_response import (
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import compressor
-from k8s_audit_otlp.transport.connection import (
-    ConnectError,
-    Connections,
-    tls_reason,
-)
-from k8s_audit_otlp.transport.credentials import Credentials, NoCredentialsError, own_headers
+from k8s_audit_otlp.transport.connection import Connections, tls_reason
+from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
 from k8s_audit_otlp.transport.sender import (
     USER_AGENT,
     ExportRequest,
-    UnreadableSettingError,
+    NotSentError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import ContextKeeper, TlsError
+from k8s_audit_otlp.transport.tls import make_context, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
@@ -70,10 +66,9 @@ class HttpSender:
         self._resource_scopes = resource_scopes
         self._now = now
         self._compress = compressor(exporter.compression, exporter.compression_params.level)
-        self._tls = ContextKeeper(exporter.tls)
         self._lock = Lock()  # guards the connections and what they were made for
         self._connections: Connections | None = None
-        self._made_for: tuple[str, str | None] = ("", None)
+        self._made_for: object = None
         self._fixed = {"Content-Type": "application/x-protobuf", "User-Agent": USER_AGENT}
         if exporter.compression != "none":
             self._fixed["Content-Encoding"] = exporter.compression
@@ -88,16 +83,12 @@ class HttpSender:
         try:
             connections = self._connect()
             headers = self._headers(connections.url)
-        except NoCredentialsError as error:
+        except NotSentError as error:
             return error.outcome
-        except (UnreadableSettingError, UnusableError) as error:
-            return Misconfigured(str(error))
         url = connections.url
         try:
             answer = connections.post(headers, request.body, timeout)
-        except (UnusableError, TlsError) as error:
-            return Misconfigured(str(error))
-        except (ConnectError, NoAnswerError, OSError) as error:
+        except (NotSentError, NoAnswerError, OSError) as error:
             outcome: Outcome = read_failure(error, timeout, tls=url.scheme == "https")
         else:
             if answer.status == 401 and self._credentials:
@@ -143,15 +134,16 @@ class HttpSender:
         proxy = None
         if exporter.proxy_url is not None:
             proxy = read_setting(exporter.proxy_url.resolve, "the proxy_url")
+        made_for = (url, proxy, stamp(exporter.tls.files))
         with self._lock:
             known = self._connections
-            if known and self._made_for == (url, proxy) and not self._tls.changed():
+            if known and self._made_for == made_for:
                 return known
             through = proxy_for(url, self._env) if proxy is None else proxy
             try:
                 made = Connections(
                     Url.parse(url),
-                    context=self._tls.context,
+                    context=lambda: make_context(exporter.tls),
                     server_name=exporter.tls.server_name_override or "",
                     proxy=Url.parse(through) if through else None,
                     most_idle=exporter.sending_queue.num_consumers,
@@ -160,7 +152,7 @@ class HttpSender:
                 raise UnusableError(f"the endpoint or the proxy: {error}") from None
             if known:
                 known.close()
-            self._connections, self._made_for = made, (url, proxy)
+            self._connections, self._made_for = made, made_for
             return made
 
     def close(self) -> None:
@@ -207,12 +199,10 @@ def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> 
     return without_sent(outcome, sent)
 
 
-def read_failure(error: Exception, timeout_s: float, *, tls: bool) -> Retry | Misconfigured:
+def read_failure(error: Exception, timeout_s: float, *, tls: bool) -> Failure:
     """Say what a failed exchange means; the text names neither path nor header."""
-    if isinstance(error, ConnectError):
-        return (
-            Misconfigured(str(error)) if error.misconfigured else Retry(str(error), reached=False)
-        )
+    if isinstance(error, NotSentError):
+        return error.outcome
     if isinstance(error, NoAnswerError) and error.began:
         return Retry(f"the connection broke: {error}")
     if isinstance(error, TimeoutError):

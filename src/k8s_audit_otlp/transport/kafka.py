@@ -19,7 +19,7 @@ from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.otlp.record import body_of, segment_of, uid_of
 from k8s_audit_otlp.transport.answers import read_kafka
 from k8s_audit_otlp.transport.otlp_json import to_line
-from k8s_audit_otlp.transport.sender import ExportRequest, UnreadableSettingError, read_setting
+from k8s_audit_otlp.transport.sender import ExportRequest, NotSentError, read_setting
 from k8s_audit_otlp.transport.tls import stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
@@ -102,8 +102,8 @@ class KafkaSender:
             return TooLarge(f"a message has {longest} bytes; producer::max_message_bytes is {most}")
         try:
             link = self._connected()
-        except UnreadableSettingError as error:
-            return Misconfigured(str(error))
+        except NotSentError as error:
+            return error.outcome
         except KafkaException as error:
             return Misconfigured(f"the client cannot be made: {error.args[0].str()}")
         return link.produce(request, self._exporter.timeout_s + _GRACE_S)

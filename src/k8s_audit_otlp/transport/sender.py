@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.model import Outcome
+from k8s_audit_otlp.model import Failure, Misconfigured, Outcome
 
 T = TypeVar("T")
 USER_AGENT = f"k8s-audit-otlp/{__version__}"
@@ -31,7 +31,15 @@ class Sender(Protocol):
     def close(self) -> None: ...
 
 
-class UnreadableSettingError(Exception):
+class NotSentError(Exception):
+    """Nothing was sent; `outcome` is what that means. The text is safe to print."""
+
+    @property
+    def outcome(self) -> Failure:
+        return Misconfigured(str(self))
+
+
+class UnreadableSettingError(NotSentError):
     """A setting that lives in a file cannot be read. The text names it, never its value."""
 
 

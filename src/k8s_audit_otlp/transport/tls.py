@@ -1,15 +1,15 @@
-"""Makes an ssl context of certificate files, anew when one of them changes."""
+"""Makes an ssl context of certificate files, and tells when one of them has changed."""
 
 import os
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.sources import ServerTls
+from k8s_audit_otlp.transport.sender import NotSentError
 
 OTHER_VERSION = "the server knows no TLS as new as tls::min_version (1.2 by default)"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
@@ -24,7 +24,7 @@ _REASONS = {
 }
 
 
-class TlsError(Exception):
+class TlsError(NotSentError):
     """The settings of TLS cannot be used; the text says which and why.
 
     `key` is the one of the block that is wrong, `why` the reason; neither holds a secret.
@@ -46,30 +46,6 @@ def stamp(files: Iterable[str]) -> list[tuple[int, int, int]]:
         except OSError:
             found.append((0, 0, 0))
     return found
-
-
-class ContextKeeper:
-    """The context of one exporter, made anew when one of its files has changed."""
-
-    def __init__(self, options: Tls) -> None:
-        self._options = options
-        self._lock = Lock()
-        self._stamp: object = None
-        self._context: ssl.SSLContext | None = None
-
-    def changed(self) -> bool:
-        """Say whether a file was replaced since the last context was made."""
-        with self._lock:
-            return self._context is not None and stamp(self._options.files) != self._stamp
-
-    def context(self) -> ssl.SSLContext:
-        """Return the context of now. Raise TlsError as `make_context` does."""
-        with self._lock:
-            now = stamp(self._options.files)
-            if self._context is None or now != self._stamp:
-                self._context = make_context(self._options)
-                self._stamp = now
-            return self._context
 
 
 def make_context(options: Tls) -> ssl.SSLContext:

@@ -4,11 +4,13 @@ from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlsplit
 
+from k8s_audit_otlp.transport.sender import NotSentError
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATH_SIGNS = "/%:@!$&'()*+,;=~-._"  # RFC 3986
 
 
-class UnusableError(ValueError):
+class UnusableError(NotSentError, ValueError):
     """A URL or a header cannot be used. The text says why and repeats neither."""
 
 
