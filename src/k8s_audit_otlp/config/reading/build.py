@@ -34,7 +34,12 @@ from k8s_audit_otlp.config.reading.model_errors import explain, has_key
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of
-from k8s_audit_otlp.config.vendors.apply import check_resources, check_vendor, forget_set, preset
+from k8s_audit_otlp.config.vendors.apply import (
+    check_resources,
+    check_vendor,
+    forget_unwritten,
+    preset,
+)
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -159,10 +164,11 @@ def _components(
             found.mistake(path, f"is the same as {found.written[place]}", "give it another name")
         else:
             found.written[place] = written
-            filled, added = preset(kind, block, from_beginning=from_beginning)
+            filled = preset(kind, block, from_beginning=from_beginning)
             component = validate(models[kind], table_of(section, kind), filled, path, found)
             if component is not None:
-                forget_set(component, added)
+                if filled is not block:
+                    forget_unwritten(component, block)
                 built[component_id] = component
     return built
 

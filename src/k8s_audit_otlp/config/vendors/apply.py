@@ -15,7 +15,7 @@ from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.document import Path
 from k8s_audit_otlp.config.types import known_value
-from k8s_audit_otlp.config.vendors.preset import VENDORS, KeyPath, Vendor, with_defaults
+from k8s_audit_otlp.config.vendors.preset import VENDORS, Vendor, with_defaults
 from k8s_audit_otlp.otlp.mapping import TABLE
 
 PLAIN_NAMES = frozenset(row.key for row in TABLE if row.profile == "plain")
@@ -31,34 +31,28 @@ def _vendor_of(block: Any) -> Vendor | None:
     return VENDORS.get(str(name))
 
 
-def preset(
-    kind: str, block: Mapping[str, Any], *, from_beginning: bool
-) -> tuple[Mapping[str, Any], list[KeyPath]]:
-    """Return *block* with its vendor's defaults, and the keys that came from them.
+def preset(kind: str, block: Mapping[str, Any], *, from_beginning: bool) -> Mapping[str, Any]:
+    """Return *block* with its vendor's defaults.
 
     A receiver that starts later than at the beginning is left to: its `start_at` was meant.
     """
     vendor = _vendor_of(block)
     if vendor is None:
-        return block, []
+        return block
     defaults = vendor.defaults(kind)
     if not from_beginning:
         defaults["audit"].pop("start_at", None)
     return with_defaults(block, defaults)
 
 
-def forget_set(made: BaseModel, added: list[KeyPath]) -> None:
-    """Let keys that came from a preset count as defaults, not as written in the file."""
-    for path in added:
-        block: Any = made
-        for part in path:
-            fields = type(block).model_fields.items()
-            name = next(name for name, field in fields if part in (name, field.alias))
-            inner = getattr(block, name)
-            if not isinstance(inner, BaseModel):
-                block.model_fields_set.discard(name)
-                break
-            block = inner
+def forget_unwritten(made: BaseModel, block: Mapping[str, Any]) -> None:
+    """Let what a preset has put under *block* count as defaults, not as written in the file."""
+    for name, field in type(made).model_fields.items():
+        inner, written = getattr(made, name), block.get(field.alias or name)
+        if written is None and not isinstance(inner, BaseModel):
+            made.model_fields_set.discard(name)
+        elif isinstance(inner, BaseModel):
+            forget_unwritten(inner, written if isinstance(written, Mapping) else {})
 
 
 def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
+from msgspec import convert
+
 from k8s_audit_otlp.config.reading.document import packaged_yaml
 
 Tree: TypeAlias = Mapping[str, Any]
-KeyPath: TypeAlias = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,26 +78,16 @@ def _filled(tree: Tree) -> dict[str, Any]:
     return {k: v for k, v in pairs if v not in ("", [], {}, ())}
 
 
-def with_defaults(block: Tree, defaults: Tree) -> tuple[dict[str, Any], list[KeyPath]]:
-    """Put *defaults* under a block; return it with the keys that came from them."""
-    merged, added = dict(block), list[KeyPath]()
+def with_defaults(block: Tree, defaults: Tree) -> dict[str, Any]:
+    """Put *defaults* under a block."""
+    merged = dict(block)
     for name, default in defaults.items():
         own = block.get(name)
         if own is None:
             merged[name] = default
-            added.extend(_leaves(name, default))
         elif isinstance(default, Mapping) and isinstance(own, Mapping):
-            merged[name], below = with_defaults(own, default)
-            added.extend((name, *path) for path in below)
-    return merged, added
-
-
-def _leaves(name: str, value: Any) -> Iterator[KeyPath]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from ((name, *path) for path in _leaves(key, inner))
-    else:
-        yield (name,)
+            merged[name] = with_defaults(own, default)
+    return merged
 
 
 def _rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -106,15 +97,10 @@ def _rows() -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _vendor(name: str, row: Mapping[str, Any]) -> Vendor:
-    """Make lists what they are in a `Vendor`; a list of quirks may stand within another one."""
+    """Read a row; a list of quirks may stand within another one."""
     quirks = ([one] if isinstance(one, str) else one for one in row.get("quirks", ()))
-    lists = {
-        "headers": tuple(Header(**header) for header in row.get("headers", ())),
-        "quirks": tuple(quirk for part in quirks for quirk in part),
-    }
-    for key in {"compressions", "retry_codes"} & row.keys():
-        lists[key] = tuple(row[key])
-    return Vendor(**{**row, **lists, "name": name})
+    own = {"name": name, "quirks": [quirk for part in quirks for quirk in part]}
+    return convert({**row, **own}, Vendor)
 
 
 VENDORS: Final[Mapping[str, Vendor]] = {name: _vendor(name, row) for name, row in _rows()}
@@ -162,6 +148,6 @@ class Route:
 
 
 ROUTES: Final[Mapping[str, Route]] = {
-    name: Route(name, **{**row, "quirks": tuple(row.get("quirks", ()))})
+    name: convert({**row, "name": name}, Route)
     for name, row in packaged_yaml(__package__, "routes.yaml").items()
 }
