@@ -4,10 +4,10 @@ A record stays in `left` until it is accepted or set aside. One bad record among
 500 costs about a dozen requests: nine halves, itself, one to show that the others pass, the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
-from k8s_audit_otlp.exporter.decisions import BatchProgress, Next
+from k8s_audit_otlp.exporter.decisions import BatchProgress, Next, after
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 
 _GOLDEN = 0.6180339887498949  # its multiples spread over the batch: neighbours may share a fault
@@ -120,3 +120,24 @@ class Bisect:
         self._at, self._original = 0, None
         self._count = (self._together + 1) // 2 if self._together else len(self.left)
         self._count = max(1, min(self._count, self._most))
+
+
+def deliver_now(
+    records: Sequence[bytes], send: Callable[[Sequence[bytes]], Outcome]
+) -> Iterator[tuple[list[bytes], Outcome]]:
+    """Send *records* for whom somebody waits; yield them with what became of them.
+
+    That is `Delivered` of a request, `Rejected` or `TooLarge` of a single record, and any other
+    outcome of all that is left, where only waiting could help.
+    """
+    search = Bisect(records)
+    while search.left:
+        part = search.part
+        outcome = send(part)
+        step = after(outcome, search.answered(outcome))
+        if step.wait:
+            yield search.left, outcome
+            return
+        if step.next in (Next.REST, Next.SET_ASIDE):
+            yield part, outcome
+        search.choose(step.next, 0)

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from k8s_audit_otlp.exporter.backoff import Backoff, send_with_retries
 from k8s_audit_otlp.exporter.batcher import BatchLimits
-from k8s_audit_otlp.exporter.bisect import Bisect
+from k8s_audit_otlp.exporter.bisect import deliver_now
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, remove_lines
-from k8s_audit_otlp.exporter.decisions import Next, after
+from k8s_audit_otlp.exporter.decisions import SYSTEMIC
 from k8s_audit_otlp.exporter.reasons import why_of
-from k8s_audit_otlp.model import Delivered, Outcome, Rejected
+from k8s_audit_otlp.model import Delivered, Outcome, Rejected, TooLarge
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender
 
@@ -121,19 +121,15 @@ class Replay:
 
     def _deliver(self, receiver: str, lines: Sequence[bytes], records: Sequence[bytes]) -> None:
         line_of = {id(record): line for record, line in zip(records, lines, strict=True)}
-        search = Bisect(records)
-        while search.left and not self.result.stopped:
-            part = search.part
-            outcome = self._send(receiver, part)
+        for decided, outcome in deliver_now(records, partial(self._send, receiver)):
             if isinstance(outcome, Delivered):
-                self._accepted([line_of[id(record)] for record in part])
-            progress = search.answered(outcome)._replace(refused_in_a_row=self._refused_in_a_row)
-            step = after(outcome, progress)
-            if step.next is Next.SET_ASIDE:
-                self._refused(outcome, systemic=step.wait)
-            elif step.wait:  # somebody waits for the command
+                self._accepted([line_of[id(record)] for record in decided])
+            elif isinstance(outcome, Rejected | TooLarge):
+                self._refused(outcome)
+            else:
                 self.result.stopped = why_of(outcome)
-            search.choose(step.next, 0)
+            if self.result.stopped:
+                return
 
     def _send(self, receiver: str, records: Sequence[bytes]) -> Outcome:
         request = self.sender.prepare(receiver, records)
@@ -150,11 +146,11 @@ class Replay:
         if self._done_bytes >= _REMOVE_EVERY_BYTES:
             self._remove_accepted()
 
-    def _refused(self, outcome: Outcome, *, systemic: bool) -> None:
+    def _refused(self, outcome: Outcome) -> None:
         self.result.refused += 1
         self.result.why = why_of(outcome)
         self._refused_in_a_row += 1
-        if systemic:
+        if self._refused_in_a_row >= SYSTEMIC:
             self.result.stopped = f"every record is refused: {self.result.why}"
 
     def _remove_accepted(self) -> None:

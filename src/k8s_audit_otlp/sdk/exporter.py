@@ -12,8 +12,10 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from threading import Event
-from typing import Final, Protocol, assert_never
+from typing import Final, Protocol
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.sdk._logs import ReadableLogRecord
@@ -26,7 +28,9 @@ from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.vendors.apply import vendor_at
 from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.exporter.backoff import Backoff
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.exporter.bisect import deliver_now
+from k8s_audit_otlp.exporter.reasons import why_of
+from k8s_audit_otlp.model import Delivered, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.attributes_sum import SumLimiter
 from k8s_audit_otlp.otlp.mapping import MappingOptions
@@ -98,37 +102,27 @@ class AuditLogRecordExporter(LogRecordExporter):
 
     def _deliver(self, records: Sequence[bytes], end: float, tally: _Tally) -> None:
         """Send, split and repeat until every record is accepted, refused or out of time."""
-        waiting = [records]
-        attempt = 0
-        while waiting:
-            part = waiting.pop()
-            outcome = self._sender.send(self._sender.prepare(GROUP, part))
-            match outcome:
-                case Delivered(rejected=rejected, message=message):
-                    tally.refused += rejected
-                    tally.why = message if rejected else tally.why
-                    attempt = 0
-                case TooLarge(why=why) | Rejected(why=why):
-                    middle = len(part) // 2
-                    if middle:
-                        waiting += [part[middle:], part[:middle]]
-                    else:
-                        tally.refused += 1
-                        tally.why = why
-                case Retry(why=why, after_s=after_s):
-                    wait = BACKOFF.delay_s(attempt, self._roll(), after_s)
-                    attempt += 1
-                    waiting.append(part)
-                    if self._monotonic() + wait >= end or self._stop.wait(wait):
-                        tally.undelivered += sum(map(len, waiting))
-                        tally.why = why
-                        return
-                case Misconfigured(why=why):
-                    tally.undelivered += len(part) + sum(map(len, waiting))
-                    tally.why = why
-                    return
-                case never:
-                    assert_never(never)
+        for decided, outcome in deliver_now(records, partial(self._send, end)):
+            if isinstance(outcome, Delivered):
+                if not outcome.rejected:
+                    continue
+                tally.refused += outcome.rejected
+            elif isinstance(outcome, Rejected | TooLarge):
+                tally.refused += 1
+            else:
+                tally.undelivered += len(decided)
+            tally.why = why_of(outcome)
+
+    def _send(self, end: float, records: Sequence[bytes]) -> Outcome:
+        request = self._sender.prepare(GROUP, records)
+        for attempt in count():
+            outcome = self._sender.send(request)
+            if not isinstance(outcome, Retry):
+                break
+            wait = BACKOFF.delay_s(attempt, self._roll(), outcome.after_s)
+            if self._monotonic() + wait >= end or self._stop.wait(wait):
+                break
+        return outcome
 
     def shutdown(self) -> None:
         """End repeats and close the connections."""
