@@ -7,8 +7,7 @@ from typing import Any
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.exporters import OtlpGrpc, OtlpHttp
-from k8s_audit_otlp.config.secret import Secret
-from k8s_audit_otlp.config.template import FileText, Template
+from k8s_audit_otlp.config.secret import FileText, Secret
 from k8s_audit_otlp.transport.credentials import Credentials
 from k8s_audit_otlp.transport.grpc import GrpcSender
 from k8s_audit_otlp.transport.http import HttpSender
@@ -47,4 +46,4 @@ def grpc_sender(
 
 def read_from(file: Path) -> Secret:
     """Return what a configuration means by `${file:...}`."""
-    return Secret(Template((FileText(str(file)),)))
+    return Secret((FileText(str(file)),))

@@ -1,6 +1,7 @@
 """The types of addresses in a configuration: where to send, and where to listen. No I/O."""
 
 import re
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -8,7 +9,6 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator
 
 from k8s_audit_otlp.config.secret import Secret, safe_url
-from k8s_audit_otlp.config.template import Template
 from k8s_audit_otlp.config.types import TEXT_SCHEMA, known_value, mistake, shown, to_secret
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
@@ -24,7 +24,7 @@ _GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "pass
 
 
 def _as_url(value: Any) -> tuple[Secret, str | None]:
-    secret = Secret(to_secret(value).template, is_url=True)
+    secret = replace(to_secret(value), is_url=True)
     text = known_value(secret)
     if text == "":
         raise mistake("is empty", "write where to send, or leave the key out")
@@ -115,7 +115,7 @@ GrpcTarget = Annotated[Secret, PlainValidator(_grpc_target), TEXT_SCHEMA]
 
 def with_path(base: Secret, path: str) -> Secret:
     """Append *path* to a base URL with exactly one slash between them."""
-    *head, last = base.template.parts
+    *head, last = base.parts
     if not isinstance(last, str):
-        return Secret(Template((*base.template.parts, f"/{path}")), is_url=True)
-    return Secret(Template((*head, f"{last.rstrip('/')}/{path}")), is_url=True)
+        return Secret((*base.parts, f"/{path}"), is_url=True)
+    return Secret((*head, f"{last.rstrip('/')}/{path}"), is_url=True)

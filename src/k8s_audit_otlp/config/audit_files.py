@@ -11,7 +11,7 @@ from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
-from k8s_audit_otlp.config.template import read_regular
+from k8s_audit_otlp.config.secret import read_regular
 from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 

@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 
 from k8s_audit_otlp.config.addresses import HttpUrl
 from k8s_audit_otlp.config.blocks import ConfigBlock, Tls, key
-from k8s_audit_otlp.config.secret import Secret
-from k8s_audit_otlp.config.template import FileText, Template
+from k8s_audit_otlp.config.secret import FileText, Secret
 from k8s_audit_otlp.config.types import (
     HeaderName,
     HeaderValue,
@@ -26,7 +25,7 @@ _Block = TypeVar("_Block", bound=ConfigBlock)
 def _file_or_value(path: str | None, value: Secret | None) -> Secret:
     """Return what a client shows; the file wins, as in the Collector."""
     if path is not None:
-        return Secret(Template((FileText(path),)))
+        return Secret((FileText(path),))
     assert value is not None  # noqa: S101 - the block's own check has seen to it
     return value
 

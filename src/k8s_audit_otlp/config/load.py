@@ -12,8 +12,8 @@ from k8s_audit_otlp.config.reading.build import build
 from k8s_audit_otlp.config.reading.document import read_document
 from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
+from k8s_audit_otlp.config.secret import NoValueError
 from k8s_audit_otlp.config.service import Service
-from k8s_audit_otlp.config.template import NoValueError
 
 _JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
@@ -115,14 +115,12 @@ def _follows(place: str, unresolved: list[str]) -> bool:
 
 def _settle_unread(expansion: Expansion, found: Findings) -> None:
     """Let a Secret wait for a file that can be there later; any other value is needed now."""
-    waiting = set()
-    if found.config is not None:
-        waiting = {secret.template for secret in secrets_in(found.config)}
+    waiting = set(secrets_in(found.config)) if found.config is not None else set()
     broken = {_component(mistake.where) for mistake in found.mistakes}
-    for place, (template, error) in expansion.unread.items():
+    for place, (secret, error) in expansion.unread.items():
         complaints = [one for one in found.mistakes if one.where == place]
         # of a component with mistakes it is not known which values are secrets
-        waits = template in waiting or _component(place) in broken
+        waits = secret in waiting or _component(place) in broken
         never = isinstance(error, NoValueError)
         if complaints or never or not waits:
             found.mistakes = [one for one in found.mistakes if one not in complaints]

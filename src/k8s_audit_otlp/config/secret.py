@@ -1,43 +1,80 @@
 """Values that must never be printed, and what may be printed of a URL. Reads files on demand.
 
-A `Secret` keeps the template that the file wrote (`Bearer ${file:/run/token}`) and resolves it
-when it is used, so a token that was renewed on disk is picked up without a restart.
+A `Secret` keeps what the configuration wrote (`Bearer ${file:/run/token}`) and reads it when it is
+used, so a token that was renewed on disk is picked up without a restart.
 """
 
+import os
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from k8s_audit_otlp.config.template import Template
-
+MAX_FILE_BYTES = 1 << 20  # a token, a certificate, a password; never a log given by mistake
 HIDDEN = "***"
 _LONGEST_SHOWN_SEGMENT = 24  # real path segments are words; Sumo Logic's secret has 80+ letters
 
 
-@dataclass(frozen=True, slots=True, repr=False, eq=False)
-class Secret:
-    """A template whose value is read on use. Its repr and str hide the value."""
+def _not_waiting(path: str, flags: int) -> int:
+    """Open a file so that no read of it waits: one of the kernel (/proc/kmsg) would, for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
-    template: Template = field(repr=False)
-    is_url: bool = False
+
+class NoValueError(OSError):
+    """What is there is no text of a file: it does not become a value by waiting for it."""
+
+
+def read_regular(path: str, most: int) -> bytes:
+    """Read a file of *most* bytes; a pipe or a device would be waited for without end.
+
+    Raise NoValueError where it is none, or longer; OSError where it cannot be read.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise NoValueError(22, "not a file", path)
+    with open(path, "rb", opener=_not_waiting) as file:
+        data = file.read(most + 1) or b""  # None where a read would wait
+    if len(data) > most:
+        raise NoValueError(27, f"over {most >> 20} MiB", path)
+    return data
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """The content of a file without its last line ends."""
+
+    path: str
+
+    def read(self) -> str:
+        try:
+            return read_regular(self.path, MAX_FILE_BYTES).decode().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise NoValueError(84, "not UTF-8 text", self.path) from error
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """Text with files in it; variables are in place already. Its repr and str hide the value."""
+
+    parts: tuple[str | FileText, ...]
+    is_url: bool = field(default=False, compare=False)
 
     @classmethod
     def of(cls, value: str) -> "Secret":
-        """Wrap a value that is already known."""
-        return cls(Template((value,)))
+        return cls((value,))
 
     def resolve(self) -> str:
         """Return the value as of now. Raise OSError when one of its files cannot be read."""
-        return self.template.resolve()
+        return "".join(self.resolved())
+
+    def resolved(self) -> Iterator[str]:
+        """Yield each part as it reads now."""
+        for part in self.parts:
+            yield part if isinstance(part, str) else part.read()
 
     @property
     def files(self) -> tuple[str, ...]:
-        return self.template.files
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self.template == other.template
-
-    def __hash__(self) -> int:
-        return hash(self.template)
+        return tuple(part.path for part in self.parts if isinstance(part, FileText))
 
     def __str__(self) -> str:
         if not self.is_url:

@@ -199,11 +199,6 @@ class CloudWatch(SourceBlock):
 
 
 Source: TypeAlias = AuditWebhook | Kafka | CloudWatch
-SOURCES: Mapping[str, type[Source]] = {
-    "k8s_audit_webhook": AuditWebhook,
-    "kafka": Kafka,
-    "aws_cloudwatch": CloudWatch,
-}
 
 
 def log_id(receiver_id: str, cluster: str) -> str:

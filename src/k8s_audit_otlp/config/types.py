@@ -153,7 +153,7 @@ def to_secret(value: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     if isinstance(value, Expanded):
-        return Secret(value.template)
+        return value.secret
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return Secret.of(str(value))
     raise mistake("not a text", "write one value, quoted if need be")

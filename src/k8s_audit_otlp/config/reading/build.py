@@ -6,20 +6,13 @@ then the blocks are checked against each other.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from k8s_audit_otlp.config.config import Config, Findings, canonical
-from k8s_audit_otlp.config.exporters import (
-    Exporter,
-    KafkaExporter,
-    OtlpFile,
-    OtlpGrpc,
-    OtlpHttp,
-    Sdk,
-)
-from k8s_audit_otlp.config.extensions import BasicAuth, BearerToken, Extension, OAuth2Client
+from k8s_audit_otlp.config.exporters import Exporter
+from k8s_audit_otlp.config.extensions import Extension
 from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.collector_keys import (
     FOREIGN_EXPORTERS,
@@ -33,7 +26,7 @@ from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.model_errors import explain, has_key
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
-from k8s_audit_otlp.config.sources import SOURCES, Source, logs_of
+from k8s_audit_otlp.config.sources import Source, logs_of
 from k8s_audit_otlp.config.vendors.apply import (
     check_resources,
     check_vendor,
@@ -43,19 +36,11 @@ from k8s_audit_otlp.config.vendors.apply import (
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-RECEIVERS: Mapping[str, type[K8sAudit | Source]] = {"k8s_audit": K8sAudit, **SOURCES}
-EXPORTERS: Mapping[str, type[Exporter]] = {
-    "otlp_http": OtlpHttp,
-    "otlp_grpc": OtlpGrpc,
-    "otlp_file": OtlpFile,
-    "kafka": KafkaExporter,
-    "sdk": Sdk,
+RECEIVERS: Mapping[str, type[K8sAudit | Source]] = {
+    one.type: one for one in (K8sAudit, *get_args(Source))
 }
-EXTENSIONS: Mapping[str, type[Extension]] = {
-    "bearertokenauth": BearerToken,
-    "basicauth": BasicAuth,
-    "oauth2client": OAuth2Client,
-}
+EXPORTERS: Mapping[str, type[Exporter]] = {one.type: one for one in get_args(Exporter)}
+EXTENSIONS: Mapping[str, type[Extension]] = {one.type: one for one in get_args(Extension)}
 SECTIONS = ("receivers", "processors", "exporters", "extensions", "service")
 _NAMED = 5  # keys that a message names
 _NAME = re.compile(r"[^\s/][^\s]*")

@@ -9,10 +9,9 @@ import yaml
 
 from k8s_audit_otlp.config.mistakes import Mistake
 from k8s_audit_otlp.config.reading.document import Path, where
+from k8s_audit_otlp.config.secret import FileText, Secret
 from k8s_audit_otlp.config.template import (
     Expanded,
-    FileText,
-    Template,
     UnresolvedError,
     has_reference,
     parse_template,
@@ -33,7 +32,7 @@ class Expansion:
 
     tree: Any = None
     mistakes: list[Mistake] = field(default_factory=list)
-    unread: dict[str, tuple[Template, OSError]] = field(default_factory=dict)
+    unread: dict[str, tuple[Secret, OSError]] = field(default_factory=dict)
     from_files: dict[str, str] = field(default_factory=dict)  # text -> the reference to it
 
     def without_files(self, mistake: Mistake) -> Mistake:
@@ -74,22 +73,22 @@ def _expand(node: Any, path: Path, env: Mapping[str, str], found: Expansion) -> 
 
 def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> Any:
     try:
-        template = parse_template(text, env)
+        secret = parse_template(text, env)
     except UnresolvedError as error:
         found.mistakes.append(Mistake(where(path), error.what, error.hint))
         return None
     try:
-        parts = [*template.resolved()]
+        parts = [*secret.resolved()]
         value = "".join(parts)
-        for part, read in zip(template.parts, parts, strict=True):
+        for part, read in zip(secret.parts, parts, strict=True):
             if isinstance(part, FileText) and len(read) >= _SHORTEST_HIDDEN:
                 found.from_files[read] = f"${{file:{part.path}}}"
     except OSError as error:
-        found.unread[where(path)] = (template, error)
+        found.unread[where(path)] = (secret, error)
         value = ""
     whole = text.startswith("${") and text.find("}") == len(text) - 1
-    block = _block(value) if whole and not template.files else None
-    return Expanded(value, text, template) if block is None else block
+    block = _block(value) if whole and not secret.files else None
+    return Expanded(value, text, secret) if block is None else block
 
 
 def _block(value: str) -> Any:
