@@ -33,7 +33,7 @@ from k8s_audit_otlp.transport.sender import (
     NotSentError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import make_context, stamp
+from k8s_audit_otlp.transport.tls import TlsError, make_context, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
@@ -88,6 +88,8 @@ class HttpSender:
         url = connections.url
         try:
             answer = connections.post(headers, request.body, timeout)
+        except (UnusableError, TlsError) as error:  # which are not about the peer
+            return error.outcome
         except (NotSentError, NoAnswerError, OSError) as error:
             outcome: Outcome = read_failure(error, timeout, tls=url.scheme == "https")
         else:
