@@ -25,7 +25,6 @@ from k8s_audit_otlp.agent.start import (
     digest_of,
     marker_for,
     resume,
-    silence_after,
 )
 from k8s_audit_otlp.agent.startup_messages import startup_messages
 from k8s_audit_otlp.agent.watched_logs import WatchedLogs
@@ -221,7 +220,8 @@ class Agent:
 
     def _until_done(self) -> bool:
         next_sync, pause = self._monotonic(), COMMIT_S
-        after_s = silence_after(self.config, self.logs)
+        receivers = self.config.receivers
+        after_s = {log.key: receivers[log.key.receiver].silence_after_s for log in self.logs}
         silence = Silence(self._evidence, after_s, now_ns=self._now_ns)
         while not self._shutdown.at_once:
             self._wake.wait(pause)

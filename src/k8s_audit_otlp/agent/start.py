@@ -15,7 +15,6 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import Handed
-from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.start_at import Skipped, start_at_end, start_since, time_at
 from k8s_audit_otlp.state.checkpoint import Boot, Checkpoint, this_boot
 from k8s_audit_otlp.state.ledger import Tally
@@ -190,8 +189,3 @@ def announce(
         evidence.agent("safe_mode", "the last starts made no progress: line by line", {})
     where = "; ".join(f"{r.exporter} at {r.segment or 'nothing'} +{r.offset}" for r in resumed)
     evidence.agent("started", f"started: {where}", {"process.pid": os.getpid()})
-
-
-def silence_after(config: Config, logs: Iterable[AuditLog]) -> dict[LogKey, float]:
-    """Return after how many seconds without an event each log is silent; 0 is never."""
-    return {log.key: config.receivers[log.key.receiver].silence_after_s for log in logs}

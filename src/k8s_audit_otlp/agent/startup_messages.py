@@ -6,7 +6,7 @@ from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes
+from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.logs import logger
 
 _HEAD_BYTES = 128 * 1024  # an apiserver writes 60 KiB of messages before its first event
@@ -100,7 +100,7 @@ class CaughtUpMessage:
 
     def __call__(self) -> None:
         for name, subscriptions in list(self._behind.items()):
-            if any(backlog_bytes(one) or one.log.troubles for one in subscriptions):
+            if any(backlog_of(one).bytes or one.log.troubles for one in subscriptions):
                 continue  # of a log that cannot be read nobody knows what is ahead
             del self._behind[name]
             count = _delivered(subscriptions) - self._delivered[name]

@@ -9,7 +9,7 @@ from typing import Any
 from k8s_audit_otlp.config.config import Config, Findings
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, Remark
 from k8s_audit_otlp.config.reading.build import build
-from k8s_audit_otlp.config.reading.document import read_document
+from k8s_audit_otlp.config.reading.document import ConfigDocument, read_document
 from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
 from k8s_audit_otlp.config.secret import NoValueError
@@ -45,25 +45,18 @@ def load_text(
         raise ConfigError(source, [Mistake("", what, "give it with --path, where there is one")])
     if document.mistakes and not document.lines:
         raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
-    try:
-        loaded = load_tree(document.tree, source, env, state_dir=state_dir)
-    except ConfigError as error:
-        found = [replace(one, line=document.line_of(one.where)) for one in error.mistakes]
-        mistakes, json_logs = [*document.mistakes, *found], error.json_logs
-        known_state_dir = error.state_dir
-    else:
-        if not document.mistakes:
-            return loaded
-        mistakes, service = [*document.mistakes], loaded.config.service
-        json_logs, known_state_dir = service.telemetry.logs.encoding == "json", service.state_dir
-    raise ConfigError(source, mistakes, json_logs=json_logs, state_dir=known_state_dir)
+    return _load(document, source, env, state_dir)
 
 
-def load_tree(
-    tree: Any, source: str, env: Mapping[str, str], *, state_dir: str | None = None
+def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:
+    """Turn plain values into a configuration."""
+    return _load(ConfigDocument(tree, {}, ()), source, env, None)
+
+
+def _load(
+    document: ConfigDocument, source: str, env: Mapping[str, str], state_dir: str | None
 ) -> Loaded:
-    """Turn plain values into a configuration; the way of a file and of the environment."""
-    expansion = expand(tree, env)
+    expansion = expand(document.tree, env)
     found = build(_with_state_dir(expansion.tree, state_dir))
     unresolved = [mistake.where for mistake in expansion.mistakes]
     found.mistakes = [one for one in found.mistakes if not _follows(one.where, unresolved)]
@@ -71,7 +64,8 @@ def load_tree(
     _settle_unread(expansion, found)
     if found.config is not None:
         look(found.config, found)
-    found.mistakes = [*map(expansion.without_files, found.mistakes)]
+    placed = (replace(one, line=document.line_of(one.where)) for one in found.mistakes)
+    found.mistakes = [*document.mistakes, *map(expansion.without_files, placed)]
     if found.mistakes or found.config is None:
         raise ConfigError(
             source,

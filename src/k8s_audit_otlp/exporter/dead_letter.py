@@ -17,7 +17,7 @@ from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -86,34 +86,27 @@ class DeadLetterFile:
 
     def dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write records; False when there is no room or the disk refuses."""
-        return self._append([self._entry("record", in_flight, why, record=r) for r in records])
+        return self._append(
+            [self._entry("record", in_flight, why, **self._whole(one)) for one in records]
+        )
 
     def note_refused(
         self, in_flight: InFlight, records: Sequence[bytes], count: int, why: str
     ) -> bool:
         """Write where *count* refused records are among *records*; all of them: write them too."""
+        said: list[dict[str, Any]] = [{"refused": count, "uids": [*map(self.uid_of, records)]}]
         if count >= len(records):
-            return self._append([self._entry("refused", in_flight, why, record=r) for r in records])
-        uids = [self.uid_of(r) for r in records]
-        return self._append([self._entry("refused", in_flight, why, count=count, uids=uids)])
+            said = [{"refused": 1, **self._whole(one)} for one in records]
+        return self._append([self._entry("refused", in_flight, why, **one) for one in said])
 
     def _entry(
-        self,
-        kind: Literal["record", "refused"],
-        in_flight: InFlight,
-        why: str,
-        *,
-        record: bytes | None = None,
-        count: int = 1,
-        uids: Sequence[str] = (),
+        self, kind: Literal["record", "refused"], in_flight: InFlight, why: str, **more: Any
     ) -> DeadLetterRecord:
-        when = self.now().isoformat(timespec="milliseconds")
-        entry = DeadLetterRecord(when, kind, self.exporter, in_flight.batch.receiver, why)
-        entry.refused = count if kind == "refused" else 0
-        entry.uids = list(uids)
-        if record is not None:
-            entry.uid, entry.record = self.uid_of(record), base64.b64encode(record).decode()
-        return entry
+        when, receiver = self.now().isoformat(timespec="milliseconds"), in_flight.batch.receiver
+        return DeadLetterRecord(when, kind, self.exporter, receiver, why, **more)
+
+    def _whole(self, record: bytes) -> dict[str, str]:
+        return {"uid": self.uid_of(record), "record": base64.b64encode(record).decode()}
 
     def _append(self, entries: Sequence[DeadLetterRecord]) -> bool:
         lines = b"".join(msgspec.json.encode(entry) + b"\n" for entry in entries)

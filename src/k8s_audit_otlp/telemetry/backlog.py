@@ -92,10 +92,6 @@ def backlog_of(subscription: Subscription) -> Backlog:
     )
 
 
-def backlog_bytes(subscription: Subscription) -> int:
-    return backlog_of(subscription).bytes
-
-
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:
     """How far one exporter is in one log, as of the last checkpoint. Sizes are bytes."""

@@ -44,21 +44,6 @@ _HELD: Final = (
 T = TypeVar("T")
 
 
-class Beat:
-    """The commit loop calls it each time it comes round; anyone may ask how long ago that was."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._last = monotonic()
-
-    def __call__(self) -> None:
-        self._last = self._monotonic()
-
-    @property
-    def age_s(self) -> float:
-        return self._monotonic() - self._last
-
-
 class Recent(Generic[T]):
     """A value that is made anew when it is old; whoever asks meanwhile waits for it."""
 

@@ -20,7 +20,7 @@ from k8s_audit_otlp.apiserver.settings import MANIFEST, RefusalError
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.telemetry.backlog import backlog_bytes, backlog_of
+from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import SHORT_S
 
@@ -167,7 +167,7 @@ class Runways:
     def warn(self, subscription: Subscription, window_s: float | None) -> None:
         """Say it where less is left than somebody needs to help."""
         left = self.seconds(subscription, window_s)
-        if left is None or left >= SHORT_S or not backlog_bytes(subscription):
+        if left is None or left >= SHORT_S or not backlog_of(subscription).bytes:
             return
         key = subscription.log.key
         name = subscription.exporter

@@ -34,22 +34,13 @@ def source_views(agent: RunningAgent) -> list[SourceView]:
 def _added(view: SourceView, earlier: Mapping[str, SourceView]) -> SourceView:
     before = earlier.get(view.source, SourceView(view.source, ""))
     spools = {spool.receiver: spool for spool in before.spools}
+    more = ((spool, spools.get(spool.receiver, SpoolView(spool.receiver))) for spool in view.spools)
+    counts = "taken", "repeated", "refused"
     return replace(
         view,
         left_out=view.left_out + before.left_out,
         answers=dict(Counter(view.answers) + Counter(before.answers)),
-        spools=[_spool_added(spool, spools.get(spool.receiver)) for spool in view.spools],
-    )
-
-
-def _spool_added(spool: SpoolView, before: SpoolView | None) -> SpoolView:
-    if before is None:
-        return spool
-    return replace(
-        spool,
-        taken=spool.taken + before.taken,
-        repeated=spool.repeated + before.repeated,
-        refused=spool.refused + before.refused,
+        spools=[replace(a, **{n: getattr(a, n) + getattr(b, n) for n in counts}) for a, b in more],
     )
 
 

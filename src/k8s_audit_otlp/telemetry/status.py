@@ -20,7 +20,7 @@ from k8s_audit_otlp.telemetry.agent_views import (
     life,
     stored_views,
 )
-from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Beat, Recent
+from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Recent
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.page import headline, status_of, verdict
@@ -52,7 +52,7 @@ class AgentStatus:
         self.config_refused = False  # by the last reload
         self.reload = ReloadAnswer()  # to the last who asked
         self.kept_out: Collection[Path] = ()  # logs that are not read as the configuration is wrong
-        self._beat = Beat()
+        self._beaten = time.monotonic()  # when the commit loop last came round
         self._looked = time.monotonic() - LOOK_S
         self._metrics: Metrics | None = None
         self._server: StatusServer | None = None
@@ -151,7 +151,7 @@ class AgentStatus:
         answers = Answers(
             self._metrics_of(agent).text,
             self._health,
-            lambda: life(self._agent, self._beat.age_s, replaced=self._between),
+            lambda: life(self._agent, self._beat_age_s(), replaced=self._between),
             lambda: status_of(self._agent, self._health(), self._history, time.time()),
         )
         server = StatusServer(address, answers)
@@ -161,7 +161,7 @@ class AgentStatus:
     def _look(self) -> HealthView:
         view = health(
             self._agent,
-            self._beat.age_s,
+            self._beat_age_s(),
             self.runways,
             replaced=self._between,
             access=self._access,
@@ -172,15 +172,17 @@ class AgentStatus:
         asked = self._apiserver.view() if self._apiserver else None
         return replace(view, logs=logs, config_refused=refused, reload=answer, apiserver=asked)
 
+    def _beat_age_s(self) -> float:
+        return time.monotonic() - self._beaten
+
     def headline(self) -> str:
         """Return in a line what the page says first."""
         return headline(self._health())
 
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
-        self._beat()
+        self._beaten = now = time.monotonic()
         self._between = False
-        now = time.monotonic()
         if now - self._looked < LOOK_S:
             return
         self._looked = now
