@@ -19,7 +19,7 @@ from typing import Any
 from k8s_audit_otlp.model import Failure, Retry
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError, read_answer
 from k8s_audit_otlp.transport.sender import NotSentError
-from k8s_audit_otlp.transport.tls import OTHER_VERSION, not_accepted
+from k8s_audit_otlp.transport.tls import not_accepted, tls_reason
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 CONNECT_S = 10.0
@@ -292,14 +292,3 @@ def reason_of(error: OSError, *, connected: bool) -> str:
     if isinstance(error, TimeoutError):
         return f"no {'TLS ' if connected else ''}connection in time{plain}"
     return f"no connection: {error.strerror or type(error).__name__}{plain}"
-
-
-def tls_reason(error: ssl.SSLError) -> str:
-    reason = (error.reason or "protocol error").replace("_", " ").lower()
-    if "certificate required" in reason:
-        return f"{reason}: the server wants a client certificate, tls::cert_file and key_file"
-    if "alert" in reason and ("unknown ca" in reason or "certificate" in reason):
-        return f"{reason}: the server does not accept the client certificate of tls::cert_file"
-    if "alert protocol version" in reason or "unsupported protocol" in reason:
-        return f"{reason}: {OTHER_VERSION}"
-    return reason

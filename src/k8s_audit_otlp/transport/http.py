@@ -23,7 +23,7 @@ from k8s_audit_otlp.otlp.export_response import (
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import compressor
-from k8s_audit_otlp.transport.connection import Connections, tls_reason
+from k8s_audit_otlp.transport.connection import Connections
 from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
@@ -33,7 +33,7 @@ from k8s_audit_otlp.transport.sender import (
     NotSentError,
     read_setting,
 )
-from k8s_audit_otlp.transport.tls import TlsError, make_context, stamp
+from k8s_audit_otlp.transport.tls import TlsError, make_context, stamp, tls_reason
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one

@@ -163,3 +163,14 @@ def not_accepted(why: str) -> str:
     elif "expired" in small or "not yet valid" in small:
         hint = "; renew it there, unless the clock of this host is wrong"
     return f"the server's certificate is not accepted: {why}{hint}"
+
+
+def tls_reason(error: ssl.SSLError) -> str:
+    reason = (error.reason or "protocol error").replace("_", " ").lower()
+    if "certificate required" in reason:
+        return f"{reason}: the server wants a client certificate, tls::cert_file and key_file"
+    if "alert" in reason and ("unknown ca" in reason or "certificate" in reason):
+        return f"{reason}: the server does not accept the client certificate of tls::cert_file"
+    if "alert protocol version" in reason or "unsupported protocol" in reason:
+        return f"{reason}: {OTHER_VERSION}"
+    return reason
