@@ -21,7 +21,7 @@ from k8s_audit_otlp.event.secrets.needles import (
     NAME_NEEDLES,
     sought_for,
 )
-from k8s_audit_otlp.event.secrets.steps import Ready, Step
+from k8s_audit_otlp.event.secrets.steps import Step, Steps
 
 _STEPS: Final = (
     *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.GENERATED_WORDS, *forms.STEPS),
@@ -43,8 +43,8 @@ NAMES: Final = bits_of(NAME_NEEDLES)
 FORMS: Final = bits_of(_FORM_NEEDLES)
 
 
-def ready(steps: Iterable[Step]) -> list[Ready]:
-    return [(bits_of(step.needles) or NAMES, step) for step in steps]
+def ready(steps: Iterable[Step]) -> Steps:
+    return Steps((bits_of(step.needles) or NAMES, step) for step in steps)
 
 
 # Members that a rule is about, beside those whose name says credential; see `names`.

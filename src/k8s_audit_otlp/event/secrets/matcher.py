@@ -71,7 +71,7 @@ class HyperscanMatcher:
         except IndexError:  # as many threads as never before
             scratch = self._first.clone()
         hits: list[int] = []
-        self._database.scan(text, match_event_handler=_take, context=hits, scratch=scratch)
+        self._database.scan(text, _take, 0, hits, scratch)  # by name these cost as much as the scan
         self._free.append(scratch)
         found = 0
         for hit in hits:

@@ -6,12 +6,14 @@ tried only where one of its needles is in the text.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import is_drawn
+
+_MOST_KEPT = 1024  # sets of needles
 
 Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
 
@@ -23,15 +25,23 @@ class Step(NamedTuple):
     signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
 
 
-Ready: TypeAlias = tuple[int, Step]  # with its needles as bits
+class Steps:
+    """Steps in their order; a text goes through those that have a needle in it."""
 
+    def __init__(self, steps: Iterable[tuple[int, Step]]) -> None:
+        """Take each with its needles as bits."""
+        self._steps = [*steps]
+        self._that_have = lru_cache(maxsize=_MOST_KEPT)(self._with_one_of)  # few sets in many texts
 
-def apply(steps: Iterable[Ready], text: str, found: int, replacement: Replacement) -> str:
-    """Take the steps that have a needle among *found*, those that the text holds."""
-    for needles, (_, pattern, change, signs) in steps:
-        if found & needles and (not signs or any(map(text.__contains__, signs))):
-            text = pattern.sub(partial(change, replacement), text)
-    return text
+    def apply(self, text: str, found: int, replacement: Replacement) -> str:
+        """Change a text; *found* are the needles that it holds, as bits."""
+        for _, pattern, change, signs in self._that_have(found):
+            if not signs or any(map(text.__contains__, signs)):
+                text = pattern.sub(partial(change, replacement), text)
+        return text
+
+    def _with_one_of(self, found: int) -> list[Step]:
+        return [step for needles, step in self._steps if found & needles]
 
 
 def second(replacement: Replacement, match: re.Match[str]) -> str:

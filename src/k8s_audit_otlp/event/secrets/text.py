@@ -12,7 +12,6 @@ from k8s_audit_otlp.event.secrets.gate import NAMES, bits_of, holds, needles_in,
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import apply
 from k8s_audit_otlp.event.secrets.values import from_base64
 
 _ENCODED = bits_of((ENCODED,))
@@ -112,12 +111,12 @@ def clean_forms(text: str, replacement: Replacement, *, is_id: bool = False) -> 
 
 def _without_forms(text: str, found: int, replacement: Replacement, *, is_id: bool) -> str:
     """Replace what is found by its form; *found* are the needles that the text holds."""
-    text = apply(_SHOWN_WHOLE, text, found, replacement)
+    text = _SHOWN_WHOLE.apply(text, found, replacement)
     if found & _TOKEN_BITS:
-        text = apply(_TOKENS, text, found, replacement)
+        text = _TOKENS.apply(text, found, replacement)
     if not is_id:
-        text = apply(_GENERATED, text, found, replacement)
-    return apply(_FORMS, text, found, replacement)
+        text = _GENERATED.apply(text, found, replacement)
+    return _FORMS.apply(text, found, replacement)
 
 
 def cleaned(
@@ -125,9 +124,9 @@ def cleaned(
 ) -> str:
     """Do what `clean` does to a text as it stands; *found* are the needles that it holds."""
     if prose:
-        text = apply(_STEPS_IN_PROSE, text, found, replacement)
+        text = _STEPS_IN_PROSE.apply(text, found, replacement)
     text = _without_forms(text, found, replacement, is_id=is_id)
-    text = apply(_STEPS, text, found, replacement)
+    text = _STEPS.apply(text, found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 
