@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
+from itertools import chain
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
@@ -27,7 +28,7 @@ from k8s_audit_otlp.otlp.fast_path import QUICKEST, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.plain_line import Lines, Run
-from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
+from k8s_audit_otlp.otlp.record_place import PlaceFrame, RecordPlace, record_uid
 from k8s_audit_otlp.state.content_hash import digest_of
 
 SHRINK_TRIES = 8
@@ -56,7 +57,7 @@ class _Output:
         self.records: list[bytes] = []
         self.ends: list[int] = []
         self.dropped: list[tuple[int, str]] = []
-        self.redacted: Counter[str] = Counter()
+        self.fired: list[tuple[str, ...]] = []  # the rules, for each line that was changed
         self.digests: list[tuple[int, bytes]] = []
 
     def put(self, record: bytes, body: bytes, end: int, offset: int, item: int = -1) -> None:
@@ -78,7 +79,7 @@ class _Output:
             lines,
             next(filter(None, map(wire.time_of, self.records)), 0),
             next(filter(None, map(wire.time_of, reversed(self.records))), 0),
-            self.redacted,
+            Counter(chain.from_iterable(self.fired)),
             self.digests,
         )
 
@@ -111,9 +112,7 @@ class Encoder:
         self._records = RecordEncoder(self.options)
         # Without verdicts on parts, a transform must see every event whole.
         fast = transform is None or clean is not None
-        self._fast = (
-            FastEncoder(self._records, clean, self._max_bytes, self.lines) if fast else None
-        )
+        self._fast = FastEncoder(self._records, clean, self.lines) if fast else None
 
     def encode_block(self, block: Block) -> EncodedBlock:
         """Encode every event of a block, in file order."""
@@ -125,26 +124,26 @@ class Encoder:
             said = marks_of_shrinking(self.options.prefix, _BODIES, size)
             self._general(data.partition(b"\n")[0], start, block.span.end, place, out, said)
             return out.encoded(block, 1)
-        fast = self._fast
-        run = self._begin_run(fast, block, out) if fast else None
+        run = self._begin_run(self._fast, block, out) if self._fast else None
         at = lines = 0
         while at < len(data):
             if run:
+                frame = place.frame(start + at)
                 lines -= len(out.ends)
-                at = self.lines.run(run, at, place.frame(start + at))
+                at = self.lines.run(run, at, frame)
                 lines += len(out.ends)
-                if at >= len(data):
-                    break
+                if at >= len(data) or start + at >= frame.until:
+                    continue
             begin, at = at, (data.find(b"\n", at) + 1) or len(data) + 1
-            line = data[begin : at - 1].removesuffix(b"\r")
-            self._line(line, start + begin, start + at, place, out)
+            line, offset = data[begin : at - 1], start + begin
+            if not (run and self._run_over(run, line, place.frame(offset), offset)):
+                self._whole(line.removesuffix(b"\r"), offset, start + at, place, out)
+            else:
+                out.ends[-1] = start + at
             lines += 1
-        if fast:
-            fast.body = b""  # a long one would be held until the next
         return out.encoded(block, lines)
 
     def _begin_run(self, fast: FastEncoder, block: Block, out: _Output) -> Run:
-        fast.redacted = out.redacted
         fast.expect(block.data)
         return Run(
             block.data,
@@ -154,28 +153,26 @@ class Encoder:
             self._max_bytes,
             self._records.most_beside,
             REFUSED,
+            fast.judge,
             f"{block.identity}-".encode(),
             sha256 if self._digests else None,
             out.records,
             out.ends,
             out.digests,
+            out.fired,
         )
 
-    def _line(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
-        """Encode a line before which a run stops."""
-        fast = self._fast
-        if fast:
-            try:
-                check_utf8(line)
-                record = fast.encode(line, place.at(start))
-            except REFUSED:
-                pass
-            else:
-                size = len(record)
-                if size <= self._max_bytes and size - len(line) <= self._records.most_beside:
-                    out.put(record, fast.body, end, start)
-                    return
-        self._whole(line, start, end, place, out)
+    def _run_over(self, run: Run, line: bytes, frame: PlaceFrame, offset: int) -> bool:
+        """Encode a line that a run stops before though it may be plain; tell whether it was."""
+        bare = line.removesuffix(b"\r")
+        if len(bare) == len(line) and line.isascii():
+            return False  # it was tried
+        try:
+            check_utf8(bare)
+        except UnicodeDecodeError:
+            return False
+        alone = run._replace(data=bare, start=offset, is_ascii=True)
+        return self.lines.run(alone, 0, frame) > 0
 
     def _whole(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         """Encode one plain event that is decoded whole, for who must see all of it."""
@@ -222,7 +219,7 @@ class Encoder:
                 out.dropped.append((end, rule))
                 return
             case Transformed(event, body, marks, redacted):
-                out.redacted.update(redacted)
+                out.fired.append(redacted)
                 marks = {**marked.marks, **marks}
                 marked = marked._replace(event=event, body=body, marks=marks)
             case None:

@@ -3,21 +3,21 @@
 Any other line is refused here and takes the general way, to the same bytes.
 """
 
-from collections import Counter
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TypeAlias
 
 import msgspec
 
-from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES, is_long_outside_bodies
+from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
 from k8s_audit_otlp.event.severity import alarm_at_end
-from k8s_audit_otlp.event.stages import Bodies, Clean
+from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Interned
 from k8s_audit_otlp.otlp.parts import MAX_LIST
-from k8s_audit_otlp.otlp.plain_line import Found, Lines, PlainLine, Tables
+from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines, PlainLine, Tables
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
@@ -65,23 +65,10 @@ class CallerMembers(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 class FastEncoder:
     """Encodes plain lines; raises NotPlainError or a msgspec error for any other."""
 
-    def __init__(
-        self,
-        records: RecordEncoder,
-        clean: Clean | None,
-        most: int,
-        lines: Lines,
-    ) -> None:
-        """*clean*: None where nothing is redacted; *most*: bytes of a record.
-
-        `redacted` counts the records whose bodies were changed, by rule. `body` is that of the
-        newest record.
-        """
-        self.redacted: Counter[str] = Counter()
-        self.body = b""
+    def __init__(self, records: RecordEncoder, clean: Clean | None, lines: Lines) -> None:
+        """*clean*: None where nothing is redacted."""
         self._records = records
         self._clean = clean
-        self._most = most
         self._lines = lines
         self.tables = Tables(
             Interned(_second, weigh=lambda _k, _v: 150),
@@ -113,42 +100,22 @@ class FastEncoder:
         if self._clean is not None:
             self._clean.expect_paths(self._lines.paths(data))
 
-    def encode(self, line: bytes, around: bytes) -> bytes:
-        """Encode one line; *around* is what is encoded of its place."""
-        if len(line) <= MAX_OUTSIDE_BODIES:
-            record = self._lines.encode(line, None, around, self.tables)
-            if record is not None:
-                self.body = line
-                return record
-        bodies, around = self._judged(line, around)  # whose parts are gone behind it
-        record = self._record(line, bodies.line, around)
-        if bodies.said:
-            beside = len(record) - len(bodies.line)
-            if len(record) > self._most or beside > self._records.most_beside:
-                raise NotPlainError
-            for rules in bodies.said.values():
-                self.redacted.update(rules)
-        return record
-
-    def _judged(self, line: bytes, around: bytes) -> tuple[Bodies, bytes]:
-        """Return a line with bodies as it may leave, and what is encoded beside it."""
-        read = self._lines.read(line)
-        if read is None:
-            raise NotPlainError
+    def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
+        """Judge a line with bodies, by its parts."""
         parts = PlainLine._make(read)
         request, response = parts.request, parts.response
-        if not (request or response) or is_long_outside_bodies(line, request, response):
+        if is_long_outside_bodies(line, request, response):
             raise NotPlainError
         for body in filter(None, (request, response)):
             self._check_json(body)
         check = self._clean
         if check is None:
-            return Bodies(line), around
+            return line, b"", ()
         bodies = check.bodies(line, request, response, _about(parts))
         if bodies is None:
             raise NotPlainError
         if not bodies.said:
-            return bodies, around
+            return bodies.line, b"", ()
         status, notes = parts.status[len(_STATUS) :], parts.annotations
         if check.repeats(
             bodies.redacted_values,
@@ -156,14 +123,8 @@ class FastEncoder:
             self._decode_notes(notes) if notes else None,
         ):
             raise NotPlainError
-        return bodies, around + self._records.marks(bodies.said)
-
-    def _record(self, line: bytes, body: bytes, around: bytes) -> bytes:
-        record = self._lines.encode(line, body, around, self.tables)
-        if record is None:
-            raise NotPlainError
-        self.body = body
-        return record
+        fired = tuple(chain.from_iterable(bodies.said.values()))
+        return bodies.line, self._records.marks(bodies.said), fired
 
     # What is interned: each builder gets JSON, and gives wire bytes and a verdict.
 

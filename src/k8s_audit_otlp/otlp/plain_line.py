@@ -19,9 +19,9 @@ from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.record_place import PlaceFrame
 from k8s_audit_otlp.otlp.templates import Template
 
-__all__ = ["all_begin_so", "caller", "encode", "paths", "read", "run"]  # those of `Lines`
+__all__ = ["all_begin_so", "caller", "paths", "read", "run"]  # those of `Lines`
 
-VERSION = 4  # of what the functions take and give; the compiled ones must have the same
+VERSION = 5  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -46,6 +46,8 @@ DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
 
 Found: TypeAlias = tuple[bytes, bool]  # wire bytes, and whether what they say may leave
+# A line as it leaves, what is encoded beside it of how it was changed, the rules that fired.
+Judged: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
 
 
 class PlainLine(NamedTuple):
@@ -75,6 +77,9 @@ class PlainLine(NamedTuple):
     annotations: bytes
 
 
+_BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
+
+
 class Tables(NamedTuple):
     """What is known of parts that repeat, by their bytes; each builds what it does not know."""
 
@@ -99,6 +104,7 @@ class Tables(NamedTuple):
 
 
 class Hash(Protocol):
+    def update(self, data: bytes, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
@@ -111,21 +117,20 @@ class Run(NamedTuple):
     tables: Tables
     most: int  # bytes of a record
     most_beside: int  # bytes of it beside its body
-    refused: tuple[type[Exception], ...]  # what a table raises for a part that it cannot build
+    refused: tuple[type[Exception], ...]  # what is raised for a line that is none of these
+    judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line with bodies, and its parts
     uid: bytes  # of each record, up to its offset
     hash: Callable[[bytes], Hash] | None  # SHA-256, where digests are asked for
     records: list[bytes]
     ends: list[int]
     digests: list[tuple[int, bytes]]  # offset, hash over uid, newline and body
+    fired: list[tuple[str, ...]]  # for each line that was changed
 
 
 class Lines(Protocol):
     """The functions of this module."""
 
     def read(self, line: bytes, /) -> tuple[bytes, ...] | None: ...
-    def encode(
-        self, line: bytes, body: bytes | None, around: bytes, tables: Tables, /
-    ) -> bytes | None: ...
     def caller(self, key: bytes, templates: Mapping[bytes, Template | None], /) -> bytes | None: ...
     def run(self, run: Run, at: int, place: PlaceFrame, /) -> int: ...
     def paths(self, data: bytes, /) -> set[bytes]: ...
@@ -163,21 +168,61 @@ def read(line: bytes) -> tuple[bytes, ...] | None:
     return (*groups[0], caller, *reference, status, request, response, *groups[1])
 
 
-def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> bytes | None:
-    """Encode a line that leaves as *body*; None stands for a line that has no bodies.
+def run(run: Run, at: int, place: PlaceFrame) -> int:
+    """Encode lines that are plain and may leave, bodies judged; return where it stopped.
 
-    *around* is what is encoded already. Returns None for a line that must take the general way.
+    *at* is the place in the data of the first. Stops before any other line, one for which the place
+    needs another frame, one with a carriage return, and one that is not ASCII in a block that is
+    not: what is no UTF-8 is told apart elsewhere.
     """
+    data, start = run.data, run.start
+    while at < len(data) and start + at < place.until:
+        end = data.find(b"\n", at)
+        line = data[at : end if end >= 0 else len(data)]
+        if line.endswith(b"\r") or not (run.is_ascii or line.isascii()):
+            break
+        try:
+            if not _run_line(run, line, start + at, place):
+                break
+        except run.refused:
+            break
+        at += len(line) + 1
+    return at
+
+
+def _run_line(run: Run, line: bytes, offset: int, place: PlaceFrame) -> bool:
+    """Encode one line; tell whether it was."""
     parts = read(line)
     if parts is None:
-        return None
+        return False
+    judged: Judged = (line, b"", ())
+    if any(parts[_BODIES]):
+        judged = run.judge(line, parts)
+    elif len(line) > MAX_OUTSIDE_BODIES:
+        return False
+    body, said, fired = judged
+    record = _record(parts, body, place.at(offset) + said, run.tables)
+    if record is None or len(record) > run.most or len(record) - len(body) > run.most_beside:
+        return False
+    if run.hash:
+        hashed = run.hash(b"%b%x\n" % (run.uid, offset))
+        hashed.update(body)
+        run.digests.append((offset, hashed.digest()))
+    run.records.append(record)
+    run.ends.append(offset + len(line) + 1)
+    if fired:
+        run.fired.append(fired)
+    return True
+
+
+def _record(parts: tuple[bytes, ...], body: bytes, around: bytes, tables: Tables) -> bytes | None:
+    """Encode a line that leaves as *body*; *around* is what is encoded already.
+
+    Returns None for a line that must take the general way.
+    """
     (level, audit_id, stage, path, query, verb, caller, front, namespace, name, uid, back,
-     version, subresource, status, request, response, received, received_us, staged, staged_us,
+     version, subresource, status, _, _, received, received_us, staged, staged_us,
      annotations) = parts  # fmt: skip
-    if body is None:
-        if request or response:
-            return None
-        body = line
     query = query.replace(b"\\u0026", b"&")
     if b"\\" in query or len(audit_id) > MAX_AUDIT_ID:
         return None
@@ -213,38 +258,6 @@ def encode(line: bytes, body: bytes | None, around: bytes, tables: Tables) -> by
         body,
     ))  # fmt: skip
     return wire.record_head(len(record)) + record
-
-
-def run(run: Run, at: int, place: PlaceFrame) -> int:
-    """Encode lines that are plain, have no bodies and leave as they are; return where it stopped.
-
-    *at* is the place in the data of the first. Stops before any other line, one for which the place
-    needs another frame, one with a carriage return, and one that is not ASCII in a block that is
-    not: what is no UTF-8 is told apart elsewhere.
-    """
-    data, start, digests = run.data, run.start, run.digests
-    while at < len(data) and start + at < place.until:
-        end = data.find(b"\n", at)
-        line = data[at : end if end >= 0 else len(data)]
-        if not (run.is_ascii or line.isascii()) or len(line) > MAX_OUTSIDE_BODIES:
-            break
-        try:
-            record = (
-                None
-                if line.endswith(b"\r")
-                else encode(line, None, place.at(start + at), run.tables)
-            )
-        except run.refused:
-            break
-        if record is None or len(record) > run.most or len(record) - len(line) > run.most_beside:
-            break
-        if run.hash:
-            hashed = run.hash(b"%b%x\n%b" % (run.uid, start + at, line))
-            digests.append((start + at, hashed.digest()))
-        at += len(line) + 1
-        run.records.append(record)
-        run.ends.append(start + at)
-    return at
 
 
 def paths(data: bytes) -> set[bytes]:

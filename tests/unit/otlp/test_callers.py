@@ -73,7 +73,7 @@ class Forms:
     def __init__(self, options: MappingOptions, *forms: Lines) -> None:
         self.options, self._forms = options, forms
         records = RecordEncoder(options)
-        self._encoders = [FastEncoder(records, None, 1 << 20, form) for form in forms]
+        self._encoders = [FastEncoder(records, None, form) for form in forms]
 
     def encode(self, key: bytes) -> bytes | None:
         """Encode by both; they must agree."""

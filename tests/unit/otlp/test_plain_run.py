@@ -1,22 +1,28 @@
 """A run over the lines of a block: both forms encode the same lines and stop at the same one."""
 
 from hashlib import sha256
-from typing import NamedTuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.event.decode import REFUSED
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.event_record import NotPlainError
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.plain_line import Lines, Run
-from k8s_audit_otlp.otlp.record_place import RecordPlace
+from k8s_audit_otlp.otlp.plain_line import Judged, Lines
 from k8s_audit_otlp.state.content_hash import digest_of
 from tests.kit import strategies
-from tests.unit.otlp.test_plain_line import EVENT, LINE, WITH_BODIES, encoder_of, mutated
+from tests.unit.otlp.test_plain_line import (
+    EVENT,
+    LINE,
+    WITH_BODIES,
+    Ran,
+    encoder_of,
+    mutated,
+    run_over,
+)
 
 NOT_ASCII = strategies.as_written({**EVENT, "userAgent": "größe"}, escaped=False)
 SECRET = strategies.as_written({**EVENT, "userAgent": "x --password=hunter2hunter2"})
@@ -27,13 +33,6 @@ lines_of_all_kinds = st.one_of(
 starts = st.sampled_from([0, 1, 15, 100, 127, 4000, 16_383, 65_000, (1 << 21) - 700])
 
 
-class Ran(NamedTuple):
-    at: int
-    records: list[bytes]
-    ends: list[int]
-    digests: list[tuple[int, bytes]]
-
-
 @pytest.fixture(scope="module")
 def pair() -> tuple[Encoder, Encoder]:
     compiled = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
@@ -41,14 +40,7 @@ def pair() -> tuple[Encoder, Encoder]:
 
 
 def ran(encoder: Encoder, data: bytes, start: int, most: int = 1 << 20) -> Ran:
-    """Run over *data* from its beginning."""
-    fast = encoder._fast
-    assert fast
-    place = RecordPlace(_block(data, start), encoder._records.parts)
-    tables, hashing = fast.tables, sha256
-    made = Ran(0, [], [], [])
-    run = Run(data, start, data.isascii(), tables, most, most, REFUSED, b"a-", hashing, *made[1:])
-    return made._replace(at=encoder.lines.run(run, 0, place.frame(start)))
+    return run_over(encoder, data, start, hash=sha256, most=most, most_beside=most)
 
 
 def _block(data: bytes, start: int) -> Block:
@@ -98,7 +90,7 @@ def test_a_run_takes_all_that_is_plain(pair: tuple[Encoder, Encoder]) -> None:
         assert run.digests[0] == (1 << 20, digest_of(b"a-100000", LINE))
 
 
-@pytest.mark.parametrize("line", [LINE + b"\r", WITH_BODIES, NOT_ASCII, SECRET, b"", b"{}"])
+@pytest.mark.parametrize("line", [LINE + b"\r", NOT_ASCII, SECRET, b"", b"{}"])
 def test_a_run_stops_before_any_other_line(pair: tuple[Encoder, Encoder], line: bytes) -> None:
     for encoder in pair:
         run = ran(encoder, LINE + b"\n" + line + b"\n" + LINE, 1 << 20)
@@ -118,14 +110,48 @@ def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) ->
         def __missing__(self, key: bytes) -> int:
             raise ZeroDivisionError
 
+    def broken(_line: bytes, _parts: tuple[bytes, ...]) -> Judged:
+        raise ZeroDivisionError
+
     for lines in (plain_line, compiled_lines):
-        fast = encoder_of(lines, MappingOptions(), redact=False)._fast
+        encoder = encoder_of(lines, MappingOptions(), redact=False)
+        fast = encoder._fast
         assert fast
         tables = fast.tables._replace(seconds=Broken())
-        place = RecordPlace(_block(LINE, 1000), fast._records.parts).frame(1000)
-        run = Run(LINE, 1000, True, tables, 9999, 9999, REFUSED, b"", None, [], [], [])
         with pytest.raises(ZeroDivisionError):
-            lines.run(run, 0, place)
+            run_over(encoder, LINE, tables=tables)
+        with pytest.raises(ZeroDivisionError):
+            run_over(encoder, WITH_BODIES, judge=broken)
+
+
+def test_lines_with_bodies_are_judged(pair: tuple[Encoder, Encoder]) -> None:
+    """They leave as the verdict says, and what it says of them is beside them."""
+    data = LINE + b"\n" + WITH_BODIES + b"\n" + LINE
+    for encoder in pair:
+        untouched = run_over(encoder, data, hash=sha256)
+        judged = run_over(
+            encoder, data, hash=sha256, judge=lambda *_: (b"{}", b"beside", ("rule", "other"))
+        )
+        assert untouched.at == judged.at > len(data)
+        assert WITH_BODIES in untouched.records[1]
+        assert judged.records[1].endswith(b"\x02{}")
+        assert b"beside" in judged.records[1]
+        assert (untouched.fired, judged.fired) == ([], [("rule", "other")])
+        place = judged.digests[1][0]
+        assert judged.digests[1] == (place, digest_of(b"a-%x" % place, b"{}"))
+        assert judged.ends == untouched.ends
+
+
+@pytest.mark.parametrize("refusal", [ValueError(), NotPlainError()])
+def test_a_run_stops_before_a_line_whose_bodies_are_refused(
+    pair: tuple[Encoder, Encoder], refusal: Exception
+) -> None:
+    def refuse(_line: bytes, _parts: tuple[bytes, ...]) -> Judged:
+        raise refusal
+
+    for encoder in pair:
+        run = run_over(encoder, LINE + b"\n" + WITH_BODIES + b"\n" + LINE, judge=refuse)
+        assert (run.at, len(run.records), run.fired) == (len(LINE) + 1, 1, [])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
  * twin by tests.
  *
  * read(line) -> the parts of plain_line.PlainLine, or None
- * encode(line, body, around, tables) -> the record, or None; `tables` is plain_line.Tables
  * caller(key, templates) -> the attributes of who asked, or None
  * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
  * paths(data) -> the paths of the lines, as a set
@@ -14,7 +13,6 @@
 
 static PyMethodDef methods[] = {
     {"read", quick_read, METH_O, "Return the parts of a line, or None."},
-    {"encode", quick_encode, METH_VARARGS, "Return the record of a line, or None."},
     {"caller", quick_caller, METH_VARARGS, "Return the attributes of who asked, or None."},
     {"run", quick_run, METH_VARARGS, "Encode lines as long as they are plain."},
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
@@ -30,7 +28,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 4) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 5) < 0)
         Py_CLEAR(made);
     return made;
 }

@@ -63,6 +63,7 @@ const char *text(const char *at, const char *end, Part *part);
 int is(Part part, const char *word);
 int read_parts(const char *line, Py_ssize_t size, Part *parts);
 PyObject *bytes_of(Part part);
+PyObject *tuple_of(const Part *parts);
 PyObject *quick_read(PyObject *module, PyObject *line);
 const char *line_end(const char *at, const char *end);
 PyObject *quick_paths(PyObject *module, PyObject *data);
@@ -89,7 +90,6 @@ PyObject *end_of(Pieces *pieces, PyObject *made);
 
 PyObject *record_of(Part *parts, const Given *given, PyObject *tables);
 int has_bodies(const Part *parts);
-PyObject *quick_encode(PyObject *module, PyObject *args);
 
 /* run.c */
 

@@ -173,13 +173,8 @@ bytes_of(Part part)
 }
 
 PyObject *
-quick_read(PyObject *Py_UNUSED(module), PyObject *line)
+tuple_of(const Part *parts)
 {
-    Part parts[PARTS], whole;
-    if (!part_of(line, &whole))
-        return NULL;
-    if (!read_parts(whole.start, whole.end - whole.start, parts))
-        Py_RETURN_NONE;
     PyObject *read = PyTuple_New(PARTS);
     for (int i = 0; read && i < PARTS; i++) {
         PyObject *part = bytes_of(parts[i]);
@@ -187,6 +182,17 @@ quick_read(PyObject *Py_UNUSED(module), PyObject *line)
             Py_CLEAR(read);
     }
     return read;
+}
+
+PyObject *
+quick_read(PyObject *Py_UNUSED(module), PyObject *line)
+{
+    Part parts[PARTS], whole;
+    if (!part_of(line, &whole))
+        return NULL;
+    if (!read_parts(whole.start, whole.end - whole.start, parts))
+        Py_RETURN_NONE;
+    return tuple_of(parts);
 }
 
 /* Return where a line ends. */

@@ -201,21 +201,3 @@ has_bodies(const Part *parts)
 {
     return parts[REQUEST].start || parts[RESPONSE].start;
 }
-
-PyObject *
-quick_encode(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    PyObject *line, *body, *bytes_around, *tables;
-    Part parts[PARTS], whole, around;
-    if (!PyArg_ParseTuple(args, "O!OO!O!", &PyBytes_Type, &line, &body, &PyBytes_Type,
-                          &bytes_around, &PyTuple_Type, &tables)
-        || !part_of(line, &whole) || !part_of(bytes_around, &around))
-        return NULL;
-    Given given = {&around, 1, whole};
-    if (body != Py_None && !part_of(body, &given.body))
-        return NULL;
-    if (!read_parts(whole.start, whole.end - whole.start, parts)
-        || (body == Py_None && has_bodies(parts)))
-        Py_RETURN_NONE;
-    return record_of(parts, &given, tables);
-}

@@ -6,9 +6,11 @@
 
 /* Places of plain_line.Run. */
 enum {
-    DATA, START, IS_ASCII, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, UID_HEAD, HASH, RECORDS, ENDS,
-    DIGESTS, RUN_PARTS
+    DATA, START, IS_ASCII, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, JUDGE, UID_HEAD, HASH, RECORDS,
+    ENDS, DIGESTS, FIRED, RUN_PARTS
 };
+enum { BODY, SAID, RULES };  /* of plain_line.Judged */
+enum { OF_PLACE = 5 };
 enum { BEFORE, BETWEEN, AFTER_IT, UNTIL, PLACE_PARTS };
 
 #define RUN(name) PyTuple_GetItem(run, name)
@@ -38,66 +40,109 @@ append(PyObject *list, PyObject *item)
     return done;
 }
 
-/* Append the offset of a line and the hash over its uid, a newline and the line. */
-static int
-add_digest(PyObject *run, Py_ssize_t offset, Part hex, Part line)
+/* Hash the uid of a line, a newline and the line; a judged one without a copy of it. */
+static PyObject *
+digest_of(PyObject *run, Part hex, Part line, PyObject *judged)
 {
     Part uid;
-    if (RUN(HASH) == Py_None)
-        return 1;
-    if (!part_of(RUN(UID_HEAD), &uid))
-        return 0;
-    const Part hashed[] = {uid, hex, {"\n", "\n" + 1}, line};
     Pieces pieces;
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
-    add_parts(&pieces, hashed, 4);
+    if (!part_of(RUN(UID_HEAD), &uid))
+        return NULL;
+    const Part hashed[] = {uid, hex, {"\n", "\n" + 1}, line};
+    add_parts(&pieces, hashed, judged ? 3 : 4);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, pieces.size);
     if (!bytes)
-        return 0;
+        return NULL;
     put(&pieces, PyBytes_AsString(bytes));
-    PyObject *hash = PyObject_CallFunctionObjArgs(RUN(HASH), bytes, NULL);
+    PyObject *hash = PyObject_CallFunctionObjArgs(RUN(HASH), bytes, NULL), *done = NULL;
     Py_DECREF(bytes);
+    if (hash && judged) {
+        done = PyObject_CallMethod(hash, "update", "O", PyTuple_GetItem(judged, BODY));
+        if (!done)
+            Py_CLEAR(hash);
+        Py_XDECREF(done);
+    }
     PyObject *digest = hash ? PyObject_CallMethod(hash, "digest", NULL) : NULL;
     Py_XDECREF(hash);
-    return digest && append(RUN(DIGESTS), Py_BuildValue("(nN)", offset, digest));
+    return digest;
 }
 
-/* Encode one line; 1 where it was, 0 where the run stops before it, -1 with an error. */
-static int
-run_line(PyObject *run, PyObject *place, Part line, Py_ssize_t offset)
+/* Have a line with bodies judged: plain_line.Judged, or NULL with an error. */
+static PyObject *
+judge(PyObject *run, Part line, const Part *parts)
 {
-    Part parts[PARTS], around[5];
-    char hex[20], groups[12];
-    if ((line.end > line.start && line.end[-1] == '\r') || line.end - line.start > LONGEST_LINE
-        || (RUN(IS_ASCII) != Py_True && !is_ascii(line))
-        || !read_parts(line.start, line.end - line.start, parts) || has_bodies(parts))
+    Part data;
+    if (!part_of(RUN(DATA), &data))
+        return NULL;
+    int is_all = line.start == data.start && line.end == data.end; /* which is not copied */
+    PyObject *whole = is_all ? Py_NewRef(RUN(DATA)) : bytes_of(line);
+    PyObject *read = whole ? tuple_of(parts) : NULL;
+    PyObject *judged = read ? PyObject_CallFunctionObjArgs(RUN(JUDGE), whole, read, NULL) : NULL;
+    Py_XDECREF(read);
+    Py_XDECREF(whole);
+    return judged;
+}
+
+/* Append what a line has become; 0 with an error. */
+static int
+append_line(PyObject *run, PyObject *record, Part line, Py_ssize_t offset, Part hex,
+            PyObject *judged)
+{
+    PyObject *end = PyLong_FromSsize_t(offset + (line.end - line.start) + 1);
+    if (!append(RUN(RECORDS), Py_NewRef(record)) || !append(RUN(ENDS), end))
         return 0;
+    if (RUN(HASH) != Py_None) {
+        PyObject *digest = digest_of(run, hex, line, judged);
+        if (!digest || !append(RUN(DIGESTS), Py_BuildValue("(nN)", offset, digest)))
+            return 0;
+    }
+    PyObject *fired = judged ? PyTuple_GetItem(judged, RULES) : NULL;
+    return !fired || !PyTuple_Size(fired) || !PyList_Append(RUN(FIRED), fired);
+}
+
+/* Encode a line by its parts; 1 where it was, 0 where the run stops before it, or with an error. */
+static int
+run_parts(PyObject *run, PyObject *place, Part line, Py_ssize_t offset, Part *parts,
+          PyObject *judged)
+{
+    Part around[OF_PLACE + 1] = {{NULL, NULL}}, body = line;
+    char hex[20], groups[12];
     around[1] = (Part){hex, hex + snprintf(hex, sizeof hex, "%zx", (size_t)offset)};
     around[3] = (Part){groups, groups + varint(groups, (uint64_t)offset)};
     if (!part_of(PyTuple_GetItem(place, BEFORE), &around[0])
         || !part_of(PyTuple_GetItem(place, BETWEEN), &around[2])
-        || !part_of(PyTuple_GetItem(place, AFTER_IT), &around[4]))
-        return -1;
-    const Given given = {around, 5, line};
+        || !part_of(PyTuple_GetItem(place, AFTER_IT), &around[4])
+        || (judged && (!part_of(PyTuple_GetItem(judged, BODY), &body)
+                       || !part_of(PyTuple_GetItem(judged, SAID), &around[OF_PLACE]))))
+        return 0;
+    const Given given = {around, judged ? OF_PLACE + 1 : OF_PLACE, body};
     PyObject *record = record_of(parts, &given, RUN(RUN_TABLES));
-    if (!record) {
-        if (!PyErr_ExceptionMatches(RUN(REFUSED)))
-            return -1;
-        PyErr_Clear();
+    Py_ssize_t size = record && record != Py_None ? PyBytes_Size(record) : -1;
+    int fits = size >= 0 && size <= NUMBER(run, MOST)
+               && size - (body.end - body.start) <= NUMBER(run, MOST_BESIDE);
+    int done = fits && append_line(run, record, line, offset, around[1], judged);
+    Py_XDECREF(record);
+    return done;
+}
+
+/* Encode one line; 1 where it was, 0 where the run stops before it, or with an error. */
+static int
+run_line(PyObject *run, PyObject *place, Part line, Py_ssize_t offset)
+{
+    Part parts[PARTS];
+    if ((line.end > line.start && line.end[-1] == '\r')
+        || (RUN(IS_ASCII) != Py_True && !is_ascii(line))
+        || !read_parts(line.start, line.end - line.start, parts))
         return 0;
-    }
-    Py_ssize_t size = record == Py_None ? -1 : PyBytes_Size(record);
-    if (size < 0 || size > NUMBER(run, MOST)
-        || size - (line.end - line.start) > NUMBER(run, MOST_BESIDE)) {
-        Py_DECREF(record);
-        return 0;
-    }
-    Py_ssize_t end = offset + (line.end - line.start) + 1;
-    if (!append(RUN(RECORDS), record) || !append(RUN(ENDS), PyLong_FromSsize_t(end))
-        || !add_digest(run, offset, around[1], line))
-        return -1;
-    return 1;
+    if (!has_bodies(parts))
+        return line.end - line.start <= LONGEST_LINE
+               && run_parts(run, place, line, offset, parts, NULL);
+    PyObject *judged = judge(run, line, parts);
+    int done = judged && run_parts(run, place, line, offset, parts, judged);
+    Py_XDECREF(judged);
+    return done;
 }
 
 PyObject *
@@ -118,12 +163,14 @@ quick_run(PyObject *Py_UNUSED(module), PyObject *args)
     Py_ssize_t until = NUMBER(place, UNTIL);
     while (at < size && start + at < until) {
         Part line = {data.start + at, line_end(data.start + at, data.end)};
-        int done = run_line(run, place, line, start + at);
-        if (done < 0)
-            return NULL;
-        if (!done)
+        if (!run_line(run, place, line, start + at))
             break;
         at = line.end - data.start + 1;
     }
-    return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(at);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(RUN(REFUSED)))
+            return NULL;
+        PyErr_Clear();
+    }
+    return PyLong_FromSsize_t(at);
 }
