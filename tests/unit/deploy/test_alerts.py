@@ -233,6 +233,6 @@ def test_the_events_of_the_log_are_the_codes(deploy: Any) -> None:
     source = "".join(
         path.read_text() for path in (deploy.parent / "src" / "k8s_audit_otlp").rglob("*.py")
     )
-    written = {"started", "reloaded"}
-    written |= set(re.findall(r"""(?:fields\(|_say_once\(logging\.\w+,)\s*"(\w+)\"""", source))
+    told = r"""logger\.(?:(?:debug|info|warning|error)\(|\w+,|log\(logging\.\w+,)\s*"(\w+)\""""
+    written = {"started", "reloaded", *re.findall(told, source)}
     assert listed == written - {"segment"}  # which only `level: debug` shows
