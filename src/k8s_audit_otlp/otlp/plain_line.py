@@ -10,7 +10,7 @@ not known makes the part in which it stands unreadable, so nothing leaves that n
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
 from k8s_audit_otlp.otlp import wire
@@ -103,11 +103,6 @@ class Tables(NamedTuple):
     duration_head: bytes  # empty where the duration is not sent
 
 
-class Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
 class Run(NamedTuple):
     """What a run over the lines of a block works on, and the columns that it adds to."""
 
@@ -120,7 +115,7 @@ class Run(NamedTuple):
     refused: tuple[type[Exception], ...]  # what is raised for a line that is none of these
     judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line with bodies, and its parts
     uid: bytes  # of each record, up to its offset
-    hash: Callable[[bytes], Hash] | None  # SHA-256, where digests are asked for
+    hash: Callable[[bytes], Any] | None  # hashlib's SHA-256, where digests are asked for
     records: list[bytes]
     ends: list[int]
     digests: list[tuple[int, bytes]]  # offset, hash over uid, newline and body
