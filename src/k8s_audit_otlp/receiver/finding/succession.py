@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.names import LogName
 from k8s_audit_otlp.receiver.segment import Segment
 
 _LATE_NS = 1_000_000_000  # an event is stamped before it is written
+_ZONE_NS = 900_000_000_000  # a time zone is so many hours and quarters away
 _EARLY_NS = 600_000_000_000  # and waits no longer than this to be written
 
 
@@ -57,7 +58,8 @@ class Succession:
             return None
         numbers = {name.number for name in names}
         rotated_ns = unix_ns(before.rotated) or 0
-        if not 0 < newest.state.first_ns <= rotated_ns:  # not the clock of its events
+        local = (identity.when_ns - rotated_ns + _LATE_NS) % _ZONE_NS < 2 * _LATE_NS
+        if local or not 0 < newest.state.first_ns <= rotated_ns:  # not the clock of its events
             rotated_ns = 0
         return missing_between(before, rotated_ns, entry.name, identity.when_ns, numbers)
 

@@ -132,6 +132,21 @@ def test_a_clock_that_was_wrong_for_a_while_is_no_gap(
     assert second.gaps == []
 
 
+@pytest.mark.parametrize("hours", [-5, 2, 5.75])
+def test_names_in_local_time_are_no_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], hours: float
+) -> None:
+    """Some programs tell lumberjack to; an old first event makes the name look like a later one."""
+    append(live, earlier(event(0)))
+    receiver = receive()
+    receiver.drain()
+    for turn in (1, 2):
+        rotate(live, int(hours * 3_600_000) + 9_000 * turn)
+        append(live, event(9 * turn * SECOND - 2_000), event(9 * turn * SECOND))
+        assert len(receiver.drain()) == 2
+    assert receiver.gaps == []
+
+
 def test_events_that_were_collected_elsewhere_may_be_late(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
