@@ -92,6 +92,8 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
     state = segment.state
     size = other.stat().st_size
     copied = segment.key != (other.device, other.inode)
+    if live and copied and state.device == other.device and 0 < state.size <= farthest:
+        return False  # no move to another disk: who wrote may have gone on in the old one
     if state.complete and (copied or state.gone):
         return (copied and size == state.size) or 0 < state.size <= farthest
     return size >= state.size or (copied and not live)

@@ -266,6 +266,24 @@ def test_what_is_written_to_a_log_that_a_copy_has_replaced_is_read(
     assert receiver.gaps == [("unseen", 0, 1)]
 
 
+def test_a_log_that_a_copy_replaced_while_no_agent_ran_may_have_gone_on(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """On the same disk that is no move; nobody has the old file open any more."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    shutil.copyfile(live, live.with_name("edited"))
+    append(live, event(1))
+    live.with_name("edited").rename(live)
+    append(live, event(2))
+    second = receive(receiver)
+    assert second.drain() == [event(2)]
+    assert second.gaps == [("unseen", 0, 1)]
+    third = receive(second)
+    assert (third.drain(), third.gaps) == ([], [])
+
+
 def test_a_file_that_parts_from_a_known_one_and_meets_it_again_is_read_from_there(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
