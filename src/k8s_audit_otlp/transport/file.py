@@ -104,11 +104,7 @@ class FileSender:
                 self._lock_file()
                 end = self._cut_torn_line()
             try:
-                rest = memoryview(lines)
-                while rest:
-                    rest = rest[os.write(self._fd, rest) :]
-                if self._path.is_file():  # a pipe or a terminal cannot be synced
-                    os.fdatasync(self._fd)
+                self._append(lines)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._fd, end)  # no reader may meet half a line
@@ -116,6 +112,15 @@ class FileSender:
         finally:
             if self._fd >= 0:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def _append(self, lines: bytes) -> None:
+        rest = memoryview(lines)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        if self._path.is_file():  # a pipe or a terminal cannot be synced
+            os.fdatasync(self._fd)
+        if not self._is_ours():  # whoever did it may have packed it already
+            raise OSError(errno.ESTALE, "it was put aside while it was written")
 
     def _lock_file(self) -> None:
         """Open the file of this name and keep other processes out: a replay writes to it too."""

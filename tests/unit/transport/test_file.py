@@ -4,6 +4,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.resource import export_request
 from k8s_audit_otlp.transport.file import FileSender
 from k8s_audit_otlp.transport.otlp_json import to_line
+from k8s_audit_otlp.transport.sender import ExportRequest
 
 MAX_LINE_BYTES = 1 << 20  # what a Collector takes as it is set up
 
@@ -197,6 +199,22 @@ def test_a_file_that_somebody_else_puts_aside_is_opened_anew(
     path.rename(tmp_path / "audit.jsonl.1")
     write(s, record, "b")
     assert uids(path) == ["b"]
+
+
+def test_what_is_put_aside_while_it_is_written_is_written_anew(
+    sender: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Logrotate may have packed it already, and deletes it then."""
+    path, aside = tmp_path / "audit.jsonl", tmp_path / "audit.jsonl.1"
+    path.touch()
+    long = ExportRequest(bytes(16 << 20) + b"\n", 0, "k8s_audit")
+    with ThreadPoolExecutor() as pool:
+        sent = pool.submit(sender(path).send, long)
+        while not path.stat().st_size:
+            pass
+        path.rename(aside)
+    assert sent.result() == Retry(f"{path}: it was put aside while it was written", reached=False)
+    assert aside.stat().st_size == 0
 
 
 def test_the_directory_is_made_only_when_asked(
