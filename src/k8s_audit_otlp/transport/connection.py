@@ -137,6 +137,8 @@ class Connections:
             except NoAnswerError as error:
                 # What a server says before it hangs up on a request counts; silence does not.
                 raise broken or error from None
+            if broken and 200 <= answer.status < 300:
+                raise broken  # nobody can have taken what was not sent
             kept = answer.keeps and broken is None
             return answer
         finally:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
+from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from tests.kit.backend import Backend
 from tests.kit.steps import (
     Accept,
@@ -265,16 +265,17 @@ def test_one_deadline_covers_the_whole_request(
     assert time.monotonic() - started < 60  # the bytes alone take three minutes
 
 
-def test_an_answer_before_the_request_was_read_counts(
-    sender: Callable[..., Any], record: Callable[..., Any]
+@pytest.mark.parametrize(("status", "expected"), [("413 Too Large", TooLarge), ("200 OK", Retry)])
+def test_a_refusal_before_the_request_was_read_counts(
+    sender: Callable[..., Any], record: Callable[..., Any], status: str, expected: type[Outcome]
 ) -> None:
-    """A proxy says 413 and hangs up while the body is still coming."""
+    """A proxy says 413 and hangs up while the body is still coming; 200 would be a lie."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         connection, _ = listener.accept()
         connection.recv(1000)
-        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        connection.sendall(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
         connection.shutdown(socket.SHUT_WR)
         time.sleep(0.1)
         connection.close()
@@ -282,6 +283,6 @@ def test_an_answer_before_the_request_was_read_counts(
     thread = threading.Thread(target=serve)
     thread.start()
     s = sender(f"http://127.0.0.1:{listener.getsockname()[1]}/", compression="none")
-    assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=8_000_000)])), TooLarge)
+    assert isinstance(s.send(s.prepare("k8s_audit", [record("a", size=8_000_000)])), expected)
     thread.join()
     listener.close()
