@@ -222,10 +222,14 @@ class KnownSegments:
                     segment.gone()
 
     def release_done(self) -> None:
-        """Close what everyone has settled; by all its marks only the newest is known for long."""
+        """Close what everyone has settled, and nobody can still be writing to out of sight.
+
+        By all its marks only the newest is known for long.
+        """
         newest = list(self)[-_MARKED:]
+        last = self.predecessor()
         for segment in self:
-            if segment.live or self.needed(segment):
+            if segment.live or self.needed(segment) or (segment is last and not segment.name):
                 continue
             with self.lock:
                 segment.release()

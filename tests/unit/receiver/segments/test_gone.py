@@ -44,6 +44,32 @@ def test_a_directory_that_is_moved_away_and_back_is_waited_for(
     assert receiver.gaps == []
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_what_is_written_to_a_log_without_its_name_is_read(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, elsewhere: bool
+) -> None:
+    """The apiserver has a file that was deleted or moved open until it rotates."""
+    append(live, event(0))
+    rotate(live, 1)
+    receiver = receive()
+    with live.open("ab", buffering=0) as written:
+        written.write(event(1))
+        assert receiver.drain() == [event(0), event(1)]
+        if elsewhere:
+            live.rename(live.parent.with_name("elsewhere"))
+        else:
+            live.unlink()
+        for number in (2, 3):
+            assert receiver.drain() == []
+            written.write(event(number))
+            assert receiver.drain() == [event(number)]
+    append(live, event(4))
+    assert receiver.drain() == [event(4)]
+    assert receiver.gaps == ([] if elsewhere else [("unseen", 0, 1)])
+    receiver.log.scan()
+    assert [s.live for s in receiver.log.segments() if s.source] == [True]
+
+
 def test_an_older_copy_that_was_written_on_and_packed_is_not_what_was_read(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
