@@ -49,8 +49,8 @@ def match(
         return _beside(segment, own, other, live=live)
     if not _is_longer(other, own):
         return SegmentMatch.TWIN  # whoever writes may have the open one, as after `sed -i`
-    same = verified(other, marks)[1] if other.compressed else _holds_all(segment, own, other)
-    return SegmentMatch.SAME if same else SegmentMatch.DIFFERENT
+    whole = other.compressed or other.stat().st_size >= segment.state.size
+    return SegmentMatch.SAME if whole and verified(other, marks)[1] else SegmentMatch.DIFFERENT
 
 
 def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> SegmentMatch:
@@ -59,7 +59,8 @@ def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> Segm
     Of a log and its copy the log goes on; of two backups, the one that was put back and written to
     holds more. A log with more than the open file but less than was known goes its own way.
     """
-    if live and _holds_all(segment, own, other):
+    # The length counts, too: it may have grown since the last look, or nobody has read it yet.
+    if live and other.stat().st_size >= max(segment.state.size, own.length() or 0):
         return SegmentMatch.SAME
     if segment.live or not _is_longer(other, own):
         return SegmentMatch.DUPLICATE
@@ -70,13 +71,6 @@ def _is_longer(other: Source, own: Source) -> bool:
     if not own.compressed and other.promises(own.stat().st_size):
         return False  # it is not unpacked to see that
     return (other.length() or 0) > (own.length() or 0)
-
-
-def _holds_all(segment: Segment, own: Source, other: Source) -> bool:
-    # The length counts, not what is known: it may have grown since, or nobody has read it yet.
-    return not other.compressed and other.stat().st_size >= max(
-        segment.state.size, own.length() or 0
-    )
 
 
 def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> bool:

@@ -7,7 +7,7 @@ the clock was set back, and the files that seem to be the oldest, and go first, 
 leaves no number out.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from k8s_audit_otlp.event.times import unix_ns
@@ -48,20 +48,19 @@ class Succession:
         What lies between them in the listing has a tale of its own; a file that is put beside the
         log again, older than it, is no successor.
         """
-        before, newest = self.newest_name, self.newest
+        before, newest, after = self.newest_name, self.newest, entry.name
         if before is None or newest is None or self.seen_empty:
             return None
-        if not entry.name.live and 0 < identity.when_ns < newest.state.first_ns:
+        if not after.live and 0 < identity.when_ns < newest.state.first_ns:
             return None
-        names = [e.name for e in self.entries]
-        if any(before.age < name.age < entry.name.age for name in names):
+        names = {e.name for e in self.entries}
+        if any(before.age < name.age < after.age for name in names):
             return None
-        numbers = {name.number for name in names}
-        rotated_ns = unix_ns(before.rotated) or 0
-        local = (identity.when_ns - rotated_ns + _LATE_NS) % _ZONE_NS < 2 * _LATE_NS
-        if local or not 0 < newest.state.first_ns <= rotated_ns:  # not the clock of its events
-            rotated_ns = 0
-        return missing_between(before, rotated_ns, entry.name, identity.when_ns, numbers)
+        by_time = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
+        listed = sum(after.number < number < before.number for number in {n.number for n in names})
+        if by_time or not after.number or before.number - after.number <= listed + 1:
+            return by_time
+        return Missing(f"a file with a number between {before.name} and {after.name} is gone")
 
     def note(self, segment: Segment, name: LogName | None) -> None:
         """Note that what comes next has to follow *segment*, unless it is an older one."""
@@ -69,24 +68,24 @@ class Succession:
             self.newest, self.newest_name = segment, name
 
 
-def missing_between(
-    before: LogName, rotated_ns: int, after: LogName, begins_ns: int, numbers: Collection[int]
+def _missing_by_time(
+    before: LogName, first_ns: int, after: LogName, begins_ns: int
 ) -> Missing | None:
-    """Return what is missing between two neighbours.
+    """Return what is missing by the name of *before*, if that is by the clock of the events.
 
-    *rotated_ns*: the time in the name of *before*, 0 where it does not count. *begins_ns*: that of
-    the first event of *after*, 0 where it is not known. *numbers*: those of all files in the
-    listing.
+    *first_ns*, *begins_ns*: times of the first events of the two, 0 where they are not known.
     """
-    if rotated_ns and begins_ns > rotated_ns + _LATE_NS:
+    rotated_ns = unix_ns(before.rotated) or 0
+    late_ns = begins_ns - rotated_ns
+    right = (late_ns + _LATE_NS) % _ZONE_NS < 2 * _LATE_NS  # in whatever time zone
+    if right or not begins_ns or not 0 < first_ns <= rotated_ns:
+        return None
+    if late_ns > 0:
         why = f"{after.name} begins later than at {before.rotated}, when {before.base} was full"
         return Missing(f"{why}: a file between them is gone", rotated_ns)
-    if rotated_ns and 0 < begins_ns < rotated_ns - _EARLY_NS:
+    if late_ns < -_EARLY_NS:
         why = f"the clock was set back between {before.base} and {after.name}"
         return Missing(f"{why}: a newer file may have been taken for the oldest and deleted", 0)
-    listed = sum(after.number < number < before.number for number in numbers)
-    if after.number and before.number - after.number > listed + 1:
-        return Missing(f"a file with a number between {before.name} and {after.name} is gone")
     return None
 
 
