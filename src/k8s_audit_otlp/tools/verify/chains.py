@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
 _FIRST = SEGMENT + "first_event_ns"
 _LAST = SEGMENT + "last_event_ns"
+_TOLD = SEGMENT + "told_ns"
 _SEAL_NAMES = (EXPORTER, AGENT, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
 
 
@@ -38,6 +39,7 @@ class _Link:
     sound: bool  # its hash is that of what it says
     since_ns: int  # the first event of a receipt, else 0
     until_ns: int  # and the last
+    told_ns: int  # when a receipt was made, else 0
 
 
 @dataclass(slots=True)
@@ -53,7 +55,8 @@ class ChainReport:
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
     sealed_by: str = ""  # and the key that made it
-    stopped: bool = False  # and that the agent ended then
+    seen_ns: int = 0  # the newest time of a trusted seal of the range, or of a receipt
+    stopped: bool = False  # that seal says that the agent ended then
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
@@ -110,18 +113,18 @@ class Links:
         else:
             event = text_of(fields, "event.name") or text_of(fields, "eventname")
             sound = said[HASH] == hash_of(uid, event, fields)
-            since_ns, until_ns = (number_of(field_of(fields, name)) for name in (_FIRST, _LAST))
+            times = [number_of(field_of(fields, name)) for name in (_FIRST, _LAST, _TOLD)]
             text, body = text_of(fields, TEXT), body_of(fields)
             if text and body:  # which names the file
                 name = text_of(fields, "log.file.name")
                 sound &= text == text_hash(body) and name in body
-            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, since_ns, until_ns)
+            link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, *times)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
             if field_of(fields, REPLAYED) is not None:
                 self._replays.add(said[CHAIN + "id"])
-            self._first_ns = min(filter(None, (self._first_ns, since_ns)), default=0)
+            self._first_ns = min(filter(None, (self._first_ns, link.since_ns)), default=0)
 
     def report(self) -> IntegrityReport:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
@@ -148,8 +151,9 @@ class Links:
     def _chain(self, name: str, of: dict[int, dict[str, _Link]]) -> ChainReport:
         numbers = sorted(of)
         report = ChainReport(name, self._exporters[name], numbers[0], numbers[-1])
-        times = (link.since_ns for number in numbers for link in of[number].values())
-        report.since_ns, report.replay = next(filter(None, times), 0), name in self._replays
+        links = [link for number in numbers for link in of[number].values()]
+        report.since_ns = next(filter(None, (link.since_ns for link in links)), 0)
+        report.seen_ns, report.replay = max(x.told_ns for x in links), name in self._replays
         before: _Link | None = None
         for at, number in enumerate(numbers):
             if at and number != numbers[at - 1] + 1:
@@ -188,9 +192,12 @@ class Links:
                 chain.faults.append(f"sealed and not there: number {number}")
         elif said[HASH] not in {link.hash for link in links.values() if link.sound}:
             chain.faults.append(f"not what was sealed: number {number}")
-        if self._keys is not None and (number, time_ns) >= (chain.sealed, chain.sealed_ns):
+        if self._keys is None:
+            return
+        if (number, time_ns) >= (chain.sealed, chain.sealed_ns):
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
-            chain.stopped = said[AGENT] == STOPPED
+        if time_ns >= chain.seen_ns and not (self._until_ns and time_ns >= self._until_ns):
+            chain.seen_ns, chain.stopped = time_ns, said[AGENT] == STOPPED
 
 
 def _span(first: int, last: int) -> str:

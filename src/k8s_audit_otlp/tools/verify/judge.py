@@ -87,7 +87,8 @@ class Judge:
         for chain in links.chains:
             is_due = until_ns or chain.sealed_ns < newest_ns - _LATE_NS
             chain.waits = bool(chain.unsealed_ns) and not is_due
-            chain.ends_early = 0 < chain.sealed_ns < (until_ns or newest_ns) - _LATE_NS
+            is_early = chain.seen_ns < (until_ns or newest_ns) - _LATE_NS
+            chain.ends_early = bool(chain.sealed_ns) and is_early
 
     def _see_who_ran_on(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> None:
         """Tell where somebody sent events of the log long after the newest seal of it."""

@@ -80,7 +80,7 @@ class Verdict:
                 why = newer if chain.ran_on else "till the end of the range no other came"
                 yield (
                     f"{chain.exporter} ({chain.id}): its newest seal is of "
-                    f"{time_of(chain.sealed_ns)}, and {why}: "
+                    f"{time_of(chain.seen_ns)}, and {why}: "
                     "receipts and seals were taken out, the agent was killed, or its seals came "
                     "after what was exported; seals kept elsewhere show which"
                 )
@@ -175,7 +175,7 @@ class Verdict:
             )
             yield (
                 f"{chain.exporter} ({chain.id}): what came after its newest seal, of "
-                f"{time_of(chain.sealed_ns)}: {why} were taken out, which seals kept elsewhere show"
+                f"{time_of(chain.seen_ns)}: {why} were taken out, which seals kept elsewhere show"
             )
 
     @property

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from k8s_audit_otlp.evidence.chain import CHAIN
+from k8s_audit_otlp.evidence.seal import SealKey
+from k8s_audit_otlp.state.outbox import Chain
 from tests.kit.agent import Fixture, exported
 from tests.kit.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
-NUMBER, AGENT = "k8s.audit.chain.number", "k8s.audit.seal.agent"
+NUMBER, AGENT = CHAIN + "number", "k8s.audit.seal.agent"
 UNTIL = ("--to", "2100-01-01")
 RAN_ON = "till the end of the range no other came"
 STOPPED = "the agent was stopped then, as the seal says"
@@ -100,6 +103,25 @@ def test_a_stop_after_which_events_came_is_none(
     result = judged(fixture.folder, rows, "--key", str(key), *words)
     assert result.exit_code == 7, result.output
     assert "newer events of its log have none" in result.output
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(170, 0), (30, 7)])
+def test_a_seal_after_the_range_stands_for_none_in_it(
+    night: tuple[Fixture, Path], minutes: int, code: int
+) -> None:
+    """It names what came later; seals of the range show that nothing is lacking at its end."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    links = [Chain(r[CHAIN + "id"], r[NUMBER], r[CHAIN + "hash"]) for r in rows if is_receipt(r)]
+    start = datetime.now(UTC)
+    kept = cut_off(rows, 2, stopped=False)
+    for after, chain in [(minutes, links[1]), (240, links[2])]:
+        ns = int((start + timedelta(minutes=after)).timestamp() * 1e9)
+        seal = SealKey.read(key.with_suffix("")).seal(chain, "log", "otlp_http", ns)
+        kept.append({UID: seal.uid, "event.name": seal.event, **seal.attributes})
+    words = ("--to", (start + timedelta(minutes=180)).isoformat())
+    result = judged(fixture.folder, kept, "--key", str(key), *words)
+    assert result.exit_code == code, result.output
 
 
 def test_a_chain_that_ended_before_the_range_is_no_alarm(
