@@ -64,7 +64,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
     Every segment on disk is compared with the records of an export, what is not on disk any more
     with its receipt. Exit code 6: an event was put in; 5: something is missing; 7: neither, but
-    newest events of the live file are pending, or a file could not be read whole.
+    newest events are pending, a file cannot be read, or no file and no receipt has some of them.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:

@@ -5,8 +5,7 @@ compared; segments are compared one after the other.
 """
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice, pairwise
 from types import MappingProxyType
 
@@ -28,6 +27,7 @@ from k8s_audit_otlp.tools.verify.exports.uids import (
     uid_of,
 )
 from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.unreceipted import log_of
 
 EXAMPLES = 5  # uids that are named for each segment
 
@@ -37,8 +37,9 @@ class Comparison:
 
     def __init__(self) -> None:
         self._arrived: dict[str, array[int]] = {}
-        self._receipts: dict[str, Receipt] = {}
-        self._delivered: dict[str, dict[str, int]] = {}  # by identity and chain
+        self._log_of: dict[str, str] = {}  # by identity; "" where records do not tell it
+        self._logs_on_disk: set[str] = set()
+        self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity and chain
         self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
         self._gaps: dict[str, list[ToldGap]] = {}
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
@@ -49,25 +50,24 @@ class Comparison:
 
     def take(self, items: Iterable[ExportRecord]) -> None:
         """Take in the records of an export."""
-        for uid, receipt, own, *_ in items:
+        for item in items:
             self._report.records += 1
-            place = read_uid(uid)
+            place = read_uid(item.uid)
             if place is not None:
                 arrived = self._arrived.get(place.identity)
                 if arrived is None:
                     arrived = self._arrived[place.identity] = array("Q")
+                    self._log_of[place.identity] = log_of(item.beside or {})
                 arrived.append(place.place)
-            elif own is not None and is_event(own):
+            elif item.own is not None and is_event(item.own):
                 self._report.strays += 1
                 if self._report.strays <= EXAMPLES:
-                    self._report.stray_uids.append(uid or "one without a uid")
+                    self._report.stray_uids.append(item.uid or "one without a uid")
             else:
-                self._take_other(uid, receipt, own)
+                self._take_other(item)
 
-    def _take_other(
-        self, uid: str, receipt: Receipt | None, own: Mapping[str, object] | None
-    ) -> None:
-        report = self._report
+    def _take_other(self, item: ExportRecord) -> None:
+        uid, receipt, own, *_ = item
         is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
@@ -76,21 +76,18 @@ class Comparison:
             else:
                 self._unlinked.append(gap)
         elif receipt is not None and not receipt.replayed:
-            known = self._receipts.get(receipt.identity)
-            if known is None or known.weight <= receipt.weight:
-                self._receipts[receipt.identity] = receipt
-            if receipt.chain:
-                of_chain = self._delivered.setdefault(receipt.identity, {})
-                of_chain[receipt.chain] = receipt.delivered
+            of = self._receipts.setdefault(receipt.identity, {})
+            known = of.get(receipt.chain, receipt)
+            of[receipt.chain] = max(receipt, known, key=lambda each: each.weight)
             if receipt.number > 0:
-                of = (receipt.source, receipt.exporter, receipt.chain)
-                self._numbers.setdefault(of, set()).add(receipt.number)
+                log = (receipt.source, receipt.exporter, receipt.chain)
+                self._numbers.setdefault(log, set()).add(receipt.number)
         elif receipt is not None:
             self._replayed.add(receipt.identity)
         elif not is_notice(uid):
-            report.unknown += 1
+            self._report.unknown += 1
             return
-        report.notices += 1
+        self._report.notices += 1
 
     def _settle_gaps(self) -> None:
         """Count gaps that are no links where nothing is: an older version told of them."""
@@ -102,72 +99,29 @@ class Comparison:
     def compare(self, segment: DiskSegment) -> None:
         """Hold one segment against what arrived of it."""
         self._settle_gaps()
-        identity, places = segment.identity, segment.places
+        identity = segment.identity
+        self._logs_on_disk.add(self._log_of.get(identity, ""))
         arrived = self._arrived.pop(identity, array("Q"))
-        cut = self._join_parts(identity, places, arrived)
+        cut = self._join_parts(segment, arrived)
+        receipts, gaps = self._receipts.pop(identity, {}), self._gaps.pop(identity, [])
         if not segment.wanted:
-            self._receipts.pop(identity, None)
-            self._gaps.pop(identity, None)
             return
-        found = SegmentReport(identity, segment.name, segment.size, len(places))
-        seen, lowest = bytearray(len(places)), NOTHING
-        for place in arrived:
-            if place < segment.begin:
-                continue
-            index = bisect_left(places, place)
-            if index == len(places) or places[index] != place:
-                found.foreign += 1
-                lowest = min(lowest, place)
-                if found.foreign <= EXAMPLES:
-                    found.foreign_uids.append(uid_of(identity, place))
-            elif seen[index]:
-                found.repeated += 1
-            else:
-                seen[index] = 1
-                found.arrived += 1
-        found.missing = len(places) - found.arrived
-        told_of = bool(self._gaps.get(identity))
-        self._explain(found, segment, seen)
-        if segment.begin == 0:
-            self._hold_against_receipt(found)
-        if found.foreign:
-            told_of |= lowest >= cut
-            self._excuse_foreign(found, segment, offset_of(lowest), told_of=told_of)
-        self._receipts.pop(identity, None)  # it says nothing about a part, as --since asks for
+        found, seen, lowest = _matched(segment, arrived)
+        self._explain(found, segment, seen, gaps)
+        if segment.begin == 0:  # a receipt says nothing about a part, as --since asks for
+            self._hold_against_receipts(found, receipts)
+        told_of = bool(gaps) or cut <= lowest < NOTHING
+        why = _why_open(found, segment, offset_of(lowest), told_of=told_of)
+        if found.foreign and (why or segment.damage):
+            if not segment.damage:  # which is told of by itself
+                what = counted(found.foreign, "record")
+                self._report.unjudged.append(f"{segment.name}: {what} that are not in it: {why}")
+            found.foreign, found.foreign_uids = 0, []
         if segment.damage and not (told_of or found.receipt):
             self._report.unjudged.append(f"{segment.name} {segment.damage}")
         self._report.segments.append(found)
 
-    def _excuse_foreign(
-        self, found: SegmentReport, segment: DiskSegment, lowest: int, *, told_of: bool
-    ) -> None:
-        """Leave open what became of records of which the file may have lost the events since.
-
-        *lowest*: the first byte that one of them names.
-        """
-        receipt, count, why = found.receipt, found.foreign, ""
-        if segment.damage:
-            pass  # which is told of by itself
-        elif told_of or (receipt is not None and receipt.gaps):
-            why = "a part of it was lost after it was sent"
-        elif receipt is None and segment.live and lowest >= segment.size:
-            why = "they lie behind its end: it was cut since they were sent, or they were put in"
-        elif (
-            receipt is not None
-            and receipt.bytes > segment.size
-            and (found.arrived + count <= found.most + receipt.given_up)
-        ):
-            why = "it is shorter than what was sent"
-        elif not segment.begins_with_event:
-            why = "its first line is no event, so another node's log may begin alike"
-        else:
-            return
-        if why:
-            line = f"{segment.name}: {counted(count, 'record')} that are not in it: {why}"
-            self._report.unjudged.append(line)
-        found.foreign, found.foreign_uids = 0, []
-
-    def _join_parts(self, identity: str, places: "array[int]", arrived: "array[int]") -> int:
+    def _join_parts(self, segment: DiskSegment, arrived: "array[int]") -> int:
         """Add what arrived as `<identity>.2` and so on, where that is a part of this file.
 
         Return where the first of them begins: what lay there before the cut is gone.
@@ -176,20 +130,22 @@ class Comparison:
         records lie behind the beginning of the file; those of another segment that happens to
         begin with the same event do not.
         """
-        cut = NOTHING
+        identity, places, cut = segment.identity, segment.places, NOTHING
         for name in [n for n in self._arrived if n.rpartition(".")[0] == identity]:
             part = self._arrived[name]
-            if places and min(part) > places[0] and all(_holds(places, p) for p in part):
+            if places and min(part) > places[0] and all(segment.index_of(p) >= 0 for p in part):
                 cut = min(cut, *part)
                 arrived.extend(self._arrived.pop(name))
                 self._gaps.setdefault(identity, []).extend(self._gaps.pop(name, []))
-                own, other = self._receipts.get(identity), self._receipts.pop(name, None)
-                if own is not None and other is not None:
-                    self._receipts[identity] = own.with_part(other)
+                own = self._receipts.get(identity, {})
+                for chain, receipt in self._receipts.pop(name, {}).items():
+                    if chain in own:
+                        own[chain] = own[chain].with_part(receipt)
         return cut
 
-    def _explain(self, found: SegmentReport, segment: DiskSegment, seen: bytearray) -> None:
-        gaps = self._gaps.pop(found.identity, [])
+    def _explain(
+        self, found: SegmentReport, segment: DiskSegment, seen: bytearray, gaps: Sequence[ToldGap]
+    ) -> None:
         at = seen.find(0)
         while at >= 0:
             place = segment.places[at]
@@ -202,13 +158,13 @@ class Comparison:
         if segment.damage:
             found.remarks.append(f"the file {segment.damage}")
 
-    def _hold_against_receipt(self, found: SegmentReport) -> None:
-        receipt = found.receipt = self._receipts.pop(found.identity, None)
-        if receipt is None:
+    def _hold_against_receipts(self, found: SegmentReport, receipts: Mapping[str, Receipt]) -> None:
+        if not receipts:
             return
+        receipt = found.receipt = max(receipts.values(), key=lambda each: each.weight)
         # Exporters with policies, or that began in the middle, send some of it each.
-        delivered = self._delivered.pop(found.identity, {}).values()
-        found.most = max(receipt.delivered, sum(delivered))
+        delivered = sum(each.delivered for each in receipts.values() if each.chain)
+        found.most = max(receipt.delivered, delivered)
         if not receipt.delivered <= found.arrived <= found.most + receipt.given_up:
             found.remarks.append(
                 f"the receipt says {receipt.delivered} delivered, {found.arrived} arrived"
@@ -243,6 +199,12 @@ class Comparison:
                 report.unjudged.append(f"{identity}: only its end is asked for, and it is gone")
             else:
                 report.segments.append(found)
+        report.unjudged += [
+            f"{identity}: {counted(len(places), 'record')} of this log, in no file of it and under "
+            "no receipt: put in, or the file is gone and its receipt is not in the export"
+            for identity, places in self._arrived.items()
+            if (log := self._log_of[identity]) and log in self._logs_on_disk
+        ]
         report.elsewhere_segments = len(self._arrived)
         report.elsewhere = sum(map(len, self._arrived.values()))
         report.missing_receipts = [
@@ -263,7 +225,7 @@ class Comparison:
         found.arrived = len(arrived) if _ascends(arrived) else len(set(arrived))
         found.repeated = len(arrived) - found.arrived
         found.gaps = len(set(self._gaps.get(identity, [])))
-        self._hold_against_receipt(found)
+        self._hold_against_receipts(found, self._receipts.get(identity, {}))
         if (receipt := found.receipt) is not None:
             found.gaps = max(found.gaps, receipt.gaps)
             more = max(0, found.arrived - found.most)
@@ -277,14 +239,50 @@ class Comparison:
         return found
 
 
+def _matched(segment: DiskSegment, arrived: "array[int]") -> tuple[SegmentReport, bytearray, int]:
+    """Return what of a segment arrived, a byte for each of its events, the lowest foreign place."""
+    seen, lowest = bytearray(len(segment.places)), NOTHING
+    found = SegmentReport(segment.identity, segment.name, segment.size, len(seen))
+    for place in arrived:
+        if place < segment.begin:
+            continue
+        index = segment.index_of(place)
+        if index < 0:
+            found.foreign += 1
+            lowest = min(lowest, place)
+            if found.foreign <= EXAMPLES:
+                found.foreign_uids.append(uid_of(segment.identity, place))
+        else:
+            found.repeated += seen[index]
+            seen[index] = 1
+    found.arrived = sum(seen)
+    found.missing = len(seen) - found.arrived
+    return found, seen, lowest
+
+
+def _why_open(found: SegmentReport, segment: DiskSegment, lowest: int, *, told_of: bool) -> str:
+    """Say why the file may have lost what records name that it does not hold; "" where it cannot.
+
+    *lowest*: the first byte that one of them names.
+    """
+    receipt, count = found.receipt, found.arrived + found.foreign
+    if told_of or (receipt is not None and receipt.gaps):
+        return "a part of it was lost after it was sent"
+    if receipt is None and segment.live and lowest >= segment.size:
+        return "they lie behind its end: it was cut since they were sent, or they were put in"
+    if (
+        receipt is not None
+        and receipt.bytes > segment.size
+        and count <= receipt.given_up + found.most
+    ):
+        return "it is shorter than what was sent"
+    is_own = segment.begins_with_event
+    return "" if is_own else "its first line is no event, so another node's log may begin alike"
+
+
 def _ascends(places: "array[int]") -> bool:
     """Say whether each is greater than the one before: none is there twice."""
     return all(map(int.__lt__, places, islice(places, 1, None)))
-
-
-def _holds(places: "array[int]", place: int) -> bool:
-    index = bisect_left(places, place)
-    return index < len(places) and places[index] == place
 
 
 def _holes(numbers: set[int]) -> list[str]:

@@ -6,6 +6,7 @@ taken off as the agent does where the receiver's `format` is `auto`.
 
 import struct
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,11 @@ class DiskSegment:
     @property
     def wanted(self) -> bool:
         return self.begin < NOTHING
+
+    def index_of(self, place: int) -> int:
+        """Return which of its events is there, -1 where none is."""
+        index = bisect_left(self.places, place)
+        return index if index < len(self.places) and self.places[index] == place else -1
 
 
 class DiskLog:

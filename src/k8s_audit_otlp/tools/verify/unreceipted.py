@@ -76,7 +76,7 @@ class Segments:
         here = self._of.get(place.identity)
         at = place.place, item.body or ""
         if here is None:
-            self._of[place.identity] = _Written(_log_of(item.beside or {}), at, at, 1)
+            self._of[place.identity] = _Written(log_of(item.beside or {}), at, at, 1)
             return
         here.records += 1
         if at[0] >= here.last[0]:
@@ -156,7 +156,7 @@ class Segments:
         return next(here, "")
 
 
-def _log_of(beside: Mapping[str, Any]) -> str:
+def log_of(beside: Mapping[str, Any]) -> str:
     """Name the log of a record by its node and its file's path; "" where the export has none."""
     found = _LOG.match(text_of(beside, "log.file.path"))
     return f"{source_of(beside)} {found[1]}{found[2]}" if found and found[1] else ""

@@ -235,6 +235,24 @@ def test_what_a_cut_took_from_the_file_was_not_put_in() -> None:
     assert f"{A}-32" in before.put_in[0]
 
 
+def test_records_of_the_log_in_no_file_and_under_no_receipt_are_not_proven() -> None:
+    """Somebody made up a segment; what another log or node has not rotated yet is not asked for."""
+    here = {"log.file.path": "/var/log/audit.log", "k8s.node.name": "cp-1"}
+    items = [item._replace(beside=here) for item in uids(A, [0, 100])]
+    for other, unproven in [
+        (here, True),
+        ({**here, "log.file.path": "/var/log/audit-2026-01-02T03-04-05.000.log"}, True),
+        ({**here, "k8s.node.name": "cp-2"}, False),
+        ({**here, "log.file.path": "/var/log/another.log"}, False),
+        ({}, False),
+    ]:
+        more = [item._replace(beside=other) for item in uids(B, [0, 100])]
+        report = compare([*items, *more], segment(A, [0, 100]))
+        assert report.unproven == unproven, other
+        assert report.elsewhere == 2
+        assert compare([*items, *more, receipt(B, delivered=2)], segment(A, [0, 100])).complete
+
+
 def test_another_segment_with_the_same_first_event_is_no_part_of_it() -> None:
     """Its records begin where a file does."""
     items = [*uids(A, [0, 100]), *uids(f"{A}.2", [0, 100])]
