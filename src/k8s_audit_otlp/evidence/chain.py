@@ -3,7 +3,7 @@
 Each link carries its number, the hash of the link before it and its own: SHA-256 over a canonical
 text of its attributes. The text can be made again from an export, whatever a back end does to the
 names and types of attributes: names become lower-case words with dots, values become texts, and
-what is empty is left out, as VictoriaLogs does. Version 1 counted the empty one that it had.
+what is empty is left out, as VictoriaLogs does.
 
 Without a key the chain shows accident and loss. Against somebody who can rewrite everything that a
 back end holds it needs seals (`evidence.seal`), and somebody who keeps the public key elsewhere.
@@ -48,18 +48,14 @@ def told(one: Any, other: Any) -> Any:
 
 def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
-    own, covered, version = words(HASH), dict[str, str](), VERSION
+    own, covered = words(HASH), dict[str, str]()
     for path, value in attributes.items():
         _, found, rest = f".{words(path)}".rpartition(f".{_COVERED}")
         name = _COVERED + rest
         if found and name != own:  # all that could be read for it, whatever stands before
             covered[name] = told(covered.get(name, ""), text_of(value))
-    if covered.get(CHAIN + "version") == "1":
-        version = 1
-        covered.setdefault(CHAIN + "previous", "")
-    else:
-        covered = {name: value for name, value in covered.items() if value}
-    canonical = [f"k8s-audit-otlp link v{version}", uid, event, *map(list, sorted(covered.items()))]
+    said = [[name, value] for name, value in sorted(covered.items()) if value]
+    canonical = [f"k8s-audit-otlp link v{VERSION}", uid, event, *said]
     return sha256(msgspec.json.encode(canonical)).hexdigest()
 
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, ExportRecord, field_of, number_of
 from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.stores.client import Store
@@ -82,11 +83,12 @@ def _judged(  # noqa: PLR0913 - what is asked, and until when
     scope = Scope(cluster, day.since_ns, day.until_ns if is_over else 0, by_end=True)
     judge = Judge(scope, keys[0] if keys else None)
     until_ns = min(now_ns, day.until_ns + _AROUND_NS)
-    links = store.links(day.since_ns - _AROUND_NS, until_ns)
+    links = store.records(CHAIN_ID, day.since_ns - _AROUND_NS, until_ns)
     judge.take(item for item in links if not _is_seal_after(item, now_ns - _ON_THEIR_WAY_NS))
     if spans := scope.judged:
         first_ns = min(span.first or span.last - _DAY_NS for span in spans)
-        judge.take(store.records(max(first_ns, 0) - _DISORDER_NS, records_until_ns))
+        since_ns = max(first_ns, 0) - _DISORDER_NS
+        judge.take(store.records(UID_FIELD, since_ns, records_until_ns))
     return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
 
 

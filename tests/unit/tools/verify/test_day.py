@@ -7,6 +7,7 @@ import pytest
 
 from k8s_audit_otlp.evidence.seal import read_public_keys
 from k8s_audit_otlp.tools.verify.day import day_of, judge_day, last_full_day
+from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from tests.kit.agent import Fixture, fixture
 from tests.kit.judged import with_key
@@ -23,11 +24,9 @@ class Store:
     def __init__(self, timed: Timed) -> None:
         self._timed = timed
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        return (item for item in self.records(since_ns, until_ns) if item.own is not None)
-
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        return (item for ns, item in self._timed if since_ns <= ns < until_ns)
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+        items = (item for ns, item in self._timed if since_ns <= ns < until_ns)
+        return (item for item in items if item.own is not None or field == UID_FIELD)
 
 
 def stored(fixture: Fixture, arrival_ns: int) -> Timed:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from k8s_audit_otlp.evidence.chain import words
+from k8s_audit_otlp.evidence.chain import told, words
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, read_receipt
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
@@ -74,10 +74,11 @@ _NOTHING: Final = _Value()
 def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
     wanted = _attribute_path(field)
     for source in _read_request(line).resourceLogs:
-        around = {f"resource.{path}": value for path, value in _attributes(source.resource)}
+        resource = _attributes(source.resource)
+        around = {f"resource.{path}": value for path, value in resource.items()}
         for scope in source.scopeLogs:
             for log in scope.logRecords:
-                known = {**around, **dict(_attributes(log))}
+                known = {**around, **_attributes(log)}
                 known["timeunixnano"] = log.timeUnixNano
                 known["severitynumber"] = log.severityNumber
                 known["severitytext"] = log.severityText
@@ -90,9 +91,12 @@ def items_of_request(line: bytes, field: str) -> Iterator[ExportRecord]:
                     yield ExportRecord(uid, read_receipt(known), known)
 
 
-def _attributes(of: _Resource | _Log | None) -> Iterator[tuple[str, Any]]:
+def _attributes(of: _Resource | _Log | None) -> dict[str, Any]:
+    known: dict[str, Any] = {}
     for pair in of.attributes if of is not None else ():
-        yield _attribute_path(pair.key), (pair.value or _NOTHING).plain()
+        path, value = _attribute_path(pair.key), (pair.value or _NOTHING).plain()
+        known[path] = told(known[path], value) if path in known else value
+    return known
 
 
 @lru_cache(maxsize=4096)

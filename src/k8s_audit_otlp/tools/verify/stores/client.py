@@ -43,13 +43,13 @@ class PassingError(StoreError):
 
 
 class Store(Protocol):
-    """What can be asked for the records of a cluster. Times are nanoseconds since the epoch."""
+    """What can be asked for the records of a cluster."""
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        """Yield receipts, gaps and seals from *since_ns* on, before *until_ns*."""
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+        """Yield records that have *field*, in any order.
 
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        """Yield everything of that time; events may come in any order."""
+        They are of *since_ns* or later, and before *until_ns*: nanoseconds since the epoch.
+        """
 
 
 class Where(NamedTuple):
@@ -218,9 +218,9 @@ class StoreClient:
         return text
 
 
-def slices(since_ns: int, until_ns: int, step_s: float) -> Iterator[tuple[int, int]]:
+def slices(since_ns: int, until_ns: int, *, hours: int = 1) -> Iterator[tuple[int, int]]:
     """Cut a time into parts: no answer should take a store longer than it allows."""
-    step = round(step_s * 1e9)
+    step = hours * 3600 * 1_000_000_000
     for start in range(since_ns, until_ns, step):
         yield start, min(start + step, until_ns)
 

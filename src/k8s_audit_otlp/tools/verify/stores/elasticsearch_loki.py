@@ -6,7 +6,6 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.client import (
@@ -19,7 +18,6 @@ from k8s_audit_otlp.tools.verify.stores.client import (
 )
 
 _PAGE: Final = 2000  # records at most
-_HOUR_S: Final = 3600.0
 _KEPT: Final = "5m"  # how long Elasticsearch keeps a scroll between two pages
 _PAGE_BYTES: Final = 1_500_000
 _MOST_IN_LOKI: Final = 5000  # records of an answer, by default
@@ -39,15 +37,9 @@ class Loki:
         self._limit = 100
         self._query = f"{where.source or _STREAM} | k8s_cluster_name={cluster}"
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(f"{_loki_name(CHAIN)}id", since_ns, until_ns)
-
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(_loki_name(UID_FIELD), since_ns, until_ns)
-
-    def _items(self, label: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        query = f'{self._query} | {label}!=""'
-        for start, end in slices(since_ns, until_ns, _HOUR_S):
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+        query = f'{self._query} | {field.replace(".", "_")}!=""'
+        for start, end in slices(since_ns, until_ns):
             at, least = start, 1
             while at < end:
                 rows, is_full = self._page(query, at, end, least)
@@ -109,13 +101,7 @@ class Elasticsearch:
         self._path = f"/{where.source or 'logs-*'}/_search"
         self._cluster = _any_of("term", "k8s.cluster.name", where.cluster)
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(f"{CHAIN}id", since_ns, until_ns)
-
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(UID_FIELD, since_ns, until_ns)
-
-    def _items(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         time = {"gte": time_text(since_ns), "lt": time_text(until_ns)}
         wanted = [{"range": {"@timestamp": time}}, self._cluster, _any_of("exists", field)]
         first = {"query": {"bool": {"filter": wanted}}, "size": _PAGE, "sort": ["_doc"]}
@@ -154,7 +140,3 @@ def _any_of(kind: str, name: str, value: str = "") -> Mapping[str, Any]:
     names.append(f"labels.{flat_name}")
     clauses = [{kind: {each: value} if kind == "term" else {"field": each}} for each in names]
     return {"bool": {"should": clauses, "minimum_should_match": 1}}
-
-
-def _loki_name(name: str) -> str:
-    return name.replace(".", "_")

@@ -1,16 +1,14 @@
 """VictoriaLogs and ClickHouse: both answer a query with one JSON object a line, as it is found."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
+from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.client import StoreClient, Where, slices, time_text
 
-_HOUR_S: Final = 3600.0  # of records; of links, which are few, a day
 _CLUSTER: Final = "k8s.cluster.name"
 _CLICKHOUSE: Final = """
     SELECT Timestamp, SeverityNumber, SeverityText, Body, LogAttributes, ResourceAttributes
@@ -31,16 +29,10 @@ class VictoriaLogs:
         named = f'"{_CLUSTER}":={_quoted(where.cluster)}'
         self._filter = f"{where.source} {named}".strip()
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(f'"{CHAIN}id":*', slices(since_ns, until_ns, 24 * _HOUR_S))
-
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(f'"{UID_FIELD}":*', slices(since_ns, until_ns, _HOUR_S))
-
-    def _items(self, wanted: str, times: Iterable[tuple[int, int]]) -> Iterator[ExportRecord]:
-        for start, end in times:
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+        for start, end in slices(since_ns, until_ns, hours=_hours(field)):
             within = f"_time:[{time_text(start)}, {time_text(end)})"
-            query = f"{within} {self._filter} {wanted}"
+            query = f'{within} {self._filter} "{field}":*'
             for row in self._asking.lines("/select/logsql/query", {"query": query}):
                 yield item_of_fields(flat(row), UID_FIELD)
 
@@ -58,14 +50,8 @@ class ClickHouse:
             "param_cluster": where.cluster,
         }
 
-    def links(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(f"{CHAIN}id", slices(since_ns, until_ns, 24 * _HOUR_S))
-
-    def records(self, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        yield from self._items(UID_FIELD, slices(since_ns, until_ns, _HOUR_S))
-
-    def _items(self, field: str, times: Iterable[tuple[int, int]]) -> Iterator[ExportRecord]:
-        for start, end in times:
+    def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
+        for start, end in slices(since_ns, until_ns, hours=_hours(field)):
             query = {
                 **self._fixed,
                 "param_field": field,
@@ -74,6 +60,10 @@ class ClickHouse:
             }
             for row in self._asking.lines("/", query):
                 yield item_of_fields(flat(row), UID_FIELD)
+
+
+def _hours(field: str) -> int:
+    return 24 if field == CHAIN_ID else 1  # links are few
 
 
 def _quoted(text: str) -> str:
