@@ -56,11 +56,8 @@ class Evidence:
         )
         linked = self._link(subscription, notice)
         if linked is not None:
-            plain = without_link(linked)
-            for other in self._subscriptions:
-                same_log = other.log is subscription.log and other is not subscription
-                if same_log and other.wants == "all":
-                    other.outbox.add(plain)
+            mine, plain = subscription, without_link(linked)
+            self._tell(plain, lambda s: s.log is mine.log and s is not mine, about=mine.exporter)
 
     def _link(self, subscription: Subscription, notice: Notice) -> Notice | None:
         """Put *notice* into the outbox as the next link; None where it is there already."""

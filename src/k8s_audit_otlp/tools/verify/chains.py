@@ -63,6 +63,10 @@ class ChainReport:
     ran_on: bool = False  # which it did, as newer events of its log show
     faults: list[str] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        return f"{self.exporter} ({self.id})"
+
 
 @dataclass(slots=True)
 class IntegrityReport:
@@ -141,7 +145,7 @@ class Links:
             chain.unsealed_ns = [link.until_ns for of in later for link in of.values()]
         here = set(self._exporters.values())
         report.absent = [
-            f"{chain.exporter} ({chain.id}): sealed up to number {chain.sealed}, and nothing of it "
+            f"{chain.name}: sealed up to number {chain.sealed}, and nothing of it "
             "is there: another cluster's or back end's, or it was taken out"
             for chain in report.chains
             if not chain.last and chain.exporter in here and chain.sealed_ns >= self._first_ns

@@ -75,7 +75,7 @@ class Contents:
             if not segment.none:
                 self.hashed.add(identity)
             if why:
-                report.not_judged.append(f"{segment.name} ({identity}): {why}")
+                report.not_judged.append(f"{segment.where}: {why}")
             proven |= segment.forms
             again[identity] = segment.again
         self._judge_again(again, proven, report)
@@ -86,18 +86,18 @@ class Contents:
     ) -> None:
         """Judge what is there beside what a receipt proves, in another form than that."""
         for identity, records in again.items():
-            name = self._receipts[identity][0].name
+            where = f"{self._receipts[identity][0].name} ({identity})"
             known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
             if known:
                 uids = ", ".join(uid_of(identity, record.place) for record in known[:MOST_NAMED])
                 report.not_judged.append(
-                    f"{name} ({identity}): {len(known)} records are there a second time in another "
+                    f"{where}: {len(known)} records are there a second time in another "
                     f"form, under no receipt ({uids}): a process that was killed before its "
                     "configuration changed, an exporter that was taken out, or a replay may have "
                     "sent them, or one of two copies was changed"
                 )
             report.changed += [
-                two_contents(name, identity, r.place) for r in records if r not in known
+                two_contents(where, uid_of(identity, r.place)) for r in records if r not in known
             ]
 
 

@@ -61,35 +61,27 @@ def judge_day(
 
     Raise StoreError where the store cannot be read to the end.
     """
+    is_over = day.until_ns <= now_ns  # else seals that are not due yet are not asked for
+
+    def judged(records_until_ns: int) -> Verdict:
+        scope = Scope(cluster, day.since_ns, day.until_ns if is_over else 0, by_end=True)
+        judge = Judge(scope, keys[0] if keys else None)
+        until_ns = min(now_ns, day.until_ns + _AROUND_NS)
+        links = store.records(CHAIN_ID, day.since_ns - _AROUND_NS, until_ns)
+        judge.take(item for item in links if not _is_seal_after(item, now_ns - _ON_THEIR_WAY_NS))
+        if spans := scope.judged:
+            first_ns = min(span.first or span.last - _DAY_NS for span in spans)
+            since_ns = max(first_ns, 0) - _DISORDER_NS
+            judge.take(store.records(UID_FIELD, since_ns, records_until_ns))
+        return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
+
     until_ns = day.until_ns + _DISORDER_NS
-    verdict = _judged(store, where, cluster, day, until_ns, keys, now_ns)
+    verdict = judged(until_ns)
     told_ns = max((span.told for span in verdict.scope.judged), default=0) + _DISORDER_NS
     if not verdict.is_complete and told_ns > until_ns:
         # A record that tells no time has that of its arrival, which may be days later.
-        verdict = _judged(store, where, cluster, day, told_ns, keys, now_ns)
+        verdict = judged(told_ns)
     return verdict
-
-
-def _judged(  # noqa: PLR0913 - what is asked, and until when
-    store: Store,
-    where: str,
-    cluster: str,
-    day: Day,
-    records_until_ns: int,
-    keys: "tuple[Mapping[str, Ed25519PublicKey], list[str]] | None",
-    now_ns: int,
-) -> Verdict:
-    is_over = day.until_ns <= now_ns  # else seals that are not due yet are not asked for
-    scope = Scope(cluster, day.since_ns, day.until_ns if is_over else 0, by_end=True)
-    judge = Judge(scope, keys[0] if keys else None)
-    until_ns = min(now_ns, day.until_ns + _AROUND_NS)
-    links = store.records(CHAIN_ID, day.since_ns - _AROUND_NS, until_ns)
-    judge.take(item for item in links if not _is_seal_after(item, now_ns - _ON_THEIR_WAY_NS))
-    if spans := scope.judged:
-        first_ns = min(span.first or span.last - _DAY_NS for span in spans)
-        since_ns = max(first_ns, 0) - _DISORDER_NS
-        judge.take(store.records(UID_FIELD, since_ns, records_until_ns))
-    return judge.verdict([f"{where}, {day.name}"], keys[1] if keys else [], None)
 
 
 def _is_seal_after(item: ExportRecord, ns: int) -> bool:

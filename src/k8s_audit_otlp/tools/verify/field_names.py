@@ -92,7 +92,7 @@ class FieldsByName:
         """Note a value that is not what the body says."""
         of = self._of(name)
         of.differed += 1
-        self._keep(of.different, found)
+        _keep(of.different, found)
 
     def differ_or_cut(self, name: str, found: Found, derived: Derived) -> None:
         """Note a value that is not what the body says, or the beginning of that."""
@@ -101,13 +101,12 @@ class FieldsByName:
         elif _is_cut_first(name) and _is_large(derived):
             self._report.shortened += 1
         else:
-            self._keep(self._of(name).shorter, found)
+            _keep(self._of(name).shorter, found)
 
     def lack(self, name: str, found: Found, derived: Derived) -> None:
         """Note what the body says and the record does not."""
-        of = self._of(name)
-        if len(of.absent) < _MOST and not (_is_cut_first(name) and _is_large(derived)):
-            of.absent.append(found)
+        if not (_is_cut_first(name) and _is_large(derived)):
+            _keep(self._of(name).absent, found)
 
     def _of(self, name: str) -> _OfName:
         return self._names.setdefault(name, _OfName())
@@ -125,12 +124,6 @@ class FieldsByName:
                     of.places[identity] = min(first, begin), max(last, end)
         self._agreed.clear()
 
-    def _keep(self, kept: list[Found], found: Found) -> None:
-        if len(kept) < _MOST:
-            kept.append(found)
-        else:
-            self._report.more += 1
-
     def report(self, left_out: Container[str]) -> FieldReport:
         """Judge all but some segments."""
         report = self._report
@@ -146,16 +139,13 @@ class FieldsByName:
                 )
             else:
                 report.changed += [_worded(name, x) for x in judged(of.different)]
+                report.more += of.differed - len(of.different)
             for found in judged(of.shorter):
                 if self._is_bound(found):
                     report.shortened += 1
                 else:
                     report.changed.append(_worded(name, found))
-            gone = [
-                found
-                for found in judged(of.absent)
-                if found.among < self.most and _is_within(found, of)
-            ]
+            gone = (x for x in judged(of.absent) if x.among < self.most and _is_within(x, of))
             report.changed += [_worded(name, found) for found in gone]
         return report
 
@@ -167,6 +157,11 @@ class FieldsByName:
         rest = next(w for w in found.wanted if isinstance(w, list) and len(w) > len(there))
         size = len(str(found.said)) + len(rest[len(there)]) + 3
         return len(there) >= self._longest_list or size > max(self._longest_text, _LEAST_BOUND)
+
+
+def _keep(kept: list[Found], found: Found) -> None:
+    if len(kept) < _MOST:
+        kept.append(found)
 
 
 def _is_within(found: Found, of: _OfName) -> bool:

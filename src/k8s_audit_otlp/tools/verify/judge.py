@@ -70,7 +70,7 @@ class Judge:
             links,
             contents,
             self._fields.report(),
-            self._raw.report(raw) if raw is not None else None,
+            self._raw.report(raw),
             exports,
             keys,
             without,

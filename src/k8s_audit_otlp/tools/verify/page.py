@@ -90,7 +90,7 @@ def _checked(verdict: Verdict) -> list[tuple[str, str]]:
         ("Bodies", held_records(contents)),
         ("Beside the bodies", held_fields(verdict.fields)),
     ]
-    if raw is not None:
+    if raw.directory:
         rows.append(
             ("Byte for byte what was read", f"{counted(raw.same, 'file')} in {raw.directory}")
         )

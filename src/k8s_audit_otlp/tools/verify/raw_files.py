@@ -40,13 +40,13 @@ class RawFiles:
             if receipt.sha256:
                 of.setdefault(receipt.chain, {})[receipt.sha256] = receipt.bytes
 
-    def report(self, directory: Path) -> RawReport:
+    def report(self, directory: Path | None) -> RawReport:
         """Read every file of *directory* whose first line names a segment with a receipt.
 
-        It may be one file, too.
-
-        Raise OSError where it is missing or may not be read.
+        It may be one file, too. Raise OSError where it is missing or may not be read.
         """
+        if directory is None:
+            return RawReport()
         report, damage = RawReport(str(directory)), dict[str, str]()
         for found in segments(list(_entries(directory)), damage):
             if isinstance(found, OfflineSegment):

@@ -51,8 +51,8 @@ class SegmentContents:
     again: list[Record] = field(default_factory=list)  # in other forms than what is proven
 
     @property
-    def name(self) -> str:
-        return self.receipts[0].name
+    def where(self) -> str:
+        return f"{self.receipts[0].name} ({self.identity})"
 
     @property
     def none(self) -> str:
@@ -81,9 +81,8 @@ class SegmentContents:
                 behind[record.place] = None
             else:
                 within.append(record)
-        where = f"{self.name} ({self.identity})"
         self.report.changed += [
-            f"{where}: {uid_of(self.identity, place)} was put in behind its end"
+            f"{self.where}: {uid_of(self.identity, place)} was put in behind its end"
             for place in [*behind][:MOST_NAMED]
         ]
         return within
@@ -164,7 +163,7 @@ class SegmentContents:
             if any(other.digest == record.digest for other in same[: None if is_known else 1]):
                 continue
             if any(other.form == record.form for other in same):
-                two = two_contents(self.name, self.identity, record.place)
+                two = two_contents(self.where, uid_of(self.identity, record.place))
                 if two not in self.report.changed[-1:]:
                     self.report.changed.append(two)
             elif same and proven:
@@ -185,7 +184,7 @@ class SegmentContents:
             left = set(every).difference(kept)
             uids = sorted(uid_of(self.identity, record.place) for record in left)
             self.report.not_judged.append(
-                f"{self.name} ({self.identity}): {counted(count, 'record')} of another node "
+                f"{self.where}: {counted(count, 'record')} of another node "
                 f"under no receipt ({', '.join(uids[:MOST_NAMED])}): its log begins with the "
                 "same line and waits for its receipt, or they were put in"
             )
@@ -193,7 +192,7 @@ class SegmentContents:
 
     def _judge_alone(self, alone: Sequence[Record]) -> None:
         """Judge records at places of which no receipt speaks."""
-        where, report = f"{self.name} ({self.identity})", self.report
+        where, report = self.where, self.report
         given_up = sum(receipt.given_up for receipt in self.receipts)
         again = sum(record.form.endswith(AGAIN) for record in alone)
         if 0 < len(alone) <= given_up:
@@ -213,7 +212,7 @@ class SegmentContents:
 
     def _name(self, receipt: Receipt, found: MatchedForms, places: Mapping[int, str]) -> str:
         """Name what differs from the receipt; *places*: where anything is, and in which form."""
-        report, where = self.report, f"{self.name} ({self.identity})"
+        report, where = self.report, self.where
         there: dict[int, list[Record]] = {}
         for record in found.chosen:
             there.setdefault(offset_of(record.place), []).append(record)
@@ -249,5 +248,5 @@ def _sent_again(count: int) -> str:
     )
 
 
-def two_contents(name: str, identity: str, place: int) -> str:
-    return f"{name} ({identity}): {uid_of(identity, place)} is there with two contents"
+def two_contents(where: str, uid: str) -> str:
+    return f"{where}: {uid} is there with two contents"

@@ -23,7 +23,7 @@ class Verdict:
     sound: IntegrityReport
     contents: ContentReport
     fields: FieldReport
-    raw: RawReport | None = None
+    raw: RawReport = field(default_factory=RawReport)  # of no directory where none is asked for
     exports: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     without_receipt: list[Unreceipted] = field(default_factory=list)
@@ -36,9 +36,7 @@ class Verdict:
 
     @property
     def is_sound(self) -> bool:
-        raw = self.raw.changed if self.raw is not None else []
-        changed = [*self.contents.changed, *self.complete.put_in, *self.fields.changed, *raw]
-        return self.sound.sound and not changed
+        return not self.faults
 
     @property
     def is_proven(self) -> bool:
@@ -49,7 +47,6 @@ class Verdict:
     def unproven(self) -> list[str]:
         """Name what was asked, and that nothing here proves or disproves."""
         contents = [f"records of {x}" for x in self.contents.not_judged]
-        raw = self.raw.unproven if self.raw is not None else []
         chains = [*self._unsealed(), *self._starts(), *self._elsewhere(), *self.sound.absent]
         undated = [
             f"{x}: a loss that was told of after the range; whether it lies in it nobody knows"
@@ -60,7 +57,15 @@ class Verdict:
             "somebody wrote that"
             for x in self.scope.disputed
         ]
-        return [*self.unread, *contents, *self.overdue, *chains, *undated, *disputed, *raw]
+        return [
+            *self.unread,
+            *contents,
+            *self.overdue,
+            *chains,
+            *undated,
+            *disputed,
+            *self.raw.unproven,
+        ]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""
@@ -68,10 +73,10 @@ class Verdict:
             if not (self.sound.checked and chain.last) or chain.faults:
                 continue
             if not chain.sealed:
-                yield f"{chain.exporter} ({chain.id}): no seal by a key that was given"
+                yield f"{chain.name}: no seal by a key that was given"
             elif not chain.waits and (count := self._unsealed_links(chain)):
                 yield (
-                    f"{chain.exporter} ({chain.id}): {counted(count, 'link')} after number "
+                    f"{chain.name}: {counted(count, 'link')} after number "
                     f"{chain.sealed} not sealed, and no seal for {INTERVAL_S / 60:.0f} minutes: it "
                     "was taken out, the agent was killed, or it came after what was exported"
                 )
@@ -79,7 +84,7 @@ class Verdict:
                 newer = "newer events of its log have none"
                 why = newer if chain.ran_on else "till the end of the range no other came"
                 yield (
-                    f"{chain.exporter} ({chain.id}): its newest seal is of "
+                    f"{chain.name}: its newest seal is of "
                     f"{time_of(chain.seen_ns)}, and {why}: "
                     "receipts and seals were taken out, the agent was killed, or its seals came "
                     "after what was exported; seals kept elsewhere show which"
@@ -100,20 +105,20 @@ class Verdict:
         for chain in self.sound.chains:
             if chain.first <= 1 or chain.replay:
                 continue
-            name = f"{chain.exporter} ({chain.id})"
             renamed = chain.first - 1 in self.scope.elsewhere.get(chain.id, ())
             early = 0 < chain.since_ns < self.scope.since_ns
             if self.scope.since_ns and not (early or renamed):
                 yield (
-                    f"{name}: begins with number {chain.first}, and the first event of that is "
-                    "not before the range: nothing shows that the link before it was not taken "
+                    f"{chain.name}: begins with number {chain.first}, and the first event of that "
+                    "is not before the range: nothing shows that the link before it was not taken "
                     "out; export an hour more before it"
                 )
             older = [x.records for x in self.without_receipt if 0 < x.last_ns < chain.since_ns]
-            if older:
+            if count := sum(older):
                 yield (
-                    f"{name}: begins with number {chain.first}, and {counted(sum(older), 'record')}"
-                    " older than that are under no receipt: what proved them is not there"
+                    f"{chain.name}: begins with number {chain.first}, and "
+                    f"{counted(count, 'record')} older than that are under no receipt: what proved "
+                    "them is not there"
                 )
 
     def _elsewhere(self) -> Iterator[str]:
@@ -122,7 +127,7 @@ class Verdict:
             numbers = self.scope.elsewhere.get(chain.id, ()) if chain.last else ()
             if count := sum(not chain.first <= n <= chain.last for n in numbers):
                 yield (
-                    f"{chain.exporter} ({chain.id}): {counted(count, 'link')} of it left out, as "
+                    f"{chain.name}: {counted(count, 'link')} of it left out, as "
                     "another cluster is named there: it was renamed, or somebody wrote that"
                 )
 
@@ -148,7 +153,7 @@ class Verdict:
             beyond = len(self.scope.beyond)
             some = f": {beyond} begin before it or end after it" if beyond else ""
             return f"no segment lies in that time, so none is judged{some}"
-        if self.raw is not None and not (self.raw.same or self.raw.changed):
+        if self.raw.directory and not (self.raw.same or self.raw.changed):
             why = "; ".join(self.raw.not_judged[:3]) or "no file of the log is in it"
             return f"--raw {self.raw.directory}: none of its files can be judged: {why}"
         return ""
@@ -157,9 +162,9 @@ class Verdict:
     def not_judged(self) -> list[str]:
         """Name segments of which something could not be judged, and why."""
         beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
-        raw = self.raw.not_judged if self.raw is not None else []
-        proof = [line for line in self.unproven if line not in raw]
-        return [*beyond, *proof, *self._ends(), *self.fields.not_compared, *raw]
+        proof = [line for line in self.unproven if line not in self.raw.not_judged]
+        more = [*self.fields.not_compared, *self.raw.not_judged]
+        return [*beyond, *proof, *self._ends(), *more]
 
     def _ends(self) -> Iterator[str]:
         """Name chains of which nothing shows that no more came: a stopped agent's are so, too."""
@@ -174,15 +179,14 @@ class Verdict:
                 else "the agent was killed then, or receipts and seals"
             )
             yield (
-                f"{chain.exporter} ({chain.id}): what came after its newest seal, of "
+                f"{chain.name}: what came after its newest seal, of "
                 f"{time_of(chain.seen_ns)}: {why} were taken out, which seals kept elsewhere show"
             )
 
     @property
     def faults(self) -> list[str]:
         """Name what was changed, put in, taken out of a chain or forged."""
-        raw = self.raw.changed if self.raw is not None else []
-        chains = [f"{c.exporter} ({c.id}): {x}" for c in self.sound.chains for x in c.faults]
+        chains = [f"{c.name}: {x}" for c in self.sound.chains for x in c.faults]
         more = [f"fields that were changed too: {self.fields.more:,}"] if self.fields.more else []
         beside = [*self.fields.changed, *more]
         return [
@@ -191,7 +195,7 @@ class Verdict:
             *self.contents.changed,
             *self.complete.put_in,
             *beside,
-            *raw,
+            *self.raw.changed,
         ]
 
     @property

@@ -51,7 +51,7 @@ def json_of(verdict: Verdict) -> dict[str, object]:
         "chains": [asdict(chain) for chain in verdict.sound.chains],
         "contents": asdict(verdict.contents),
         "fields": asdict(verdict.fields),
-        "raw": asdict(verdict.raw) if verdict.raw is not None else None,
+        "raw": asdict(verdict.raw) if verdict.raw.directory else None,
         "exports": verdict.exports,
         "keys": verdict.keys,
         "cluster": verdict.scope.cluster,
@@ -67,7 +67,7 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
     yield from verdict.lacks
     yield from verdict.faults
     for chain in verdict.sound.chains:
-        yield f"{chain.exporter} ({chain.id}): {extent(chain, checked=verdict.sound.checked)}"
+        yield f"{chain.name}: {extent(chain, checked=verdict.sound.checked)}"
     counts = ", ".join(f"{count:,} {what}" for what, count in verdict.counts().items())
     yield f"{'complete' if verdict.is_complete else 'NOT COMPLETE'}: {counts}"
     yield from (f"not judged: {line}" for line in verdict.not_judged[:MOST])
@@ -76,7 +76,7 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
     held = held_records(verdict.contents)
     yield f"compared with the hashes of uid and body in their receipts: {held}"
     yield f"beside the bodies: {held_fields(verdict.fields)}"
-    if verdict.raw is not None:
+    if verdict.raw.directory:
         files = f"{counted(verdict.raw.same, 'file')} in {verdict.raw.directory}"
         yield f"byte for byte what was read: {files}"
     yield "sound: the chain holds" if verdict.is_sound else "NOT SOUND: see above"

@@ -121,11 +121,11 @@ def test_otlp_json_lines_are_read_as_the_collector_writes_them(
 
 
 def test_an_attribute_that_a_request_has_twice_is_neither(uids: list[str]) -> None:
-    names = {UID_FIELD: uids[0], "user.name": "one", "user_name": "another"}
+    names = {FIELD: uids[0], "user.name": "one", "user_name": "another"}
     attributes = [{"key": name, "value": {"stringValue": said}} for name, said in names.items()]
     log = {"attributes": attributes, "body": {"stringValue": "{}"}}
     line = {"resourceLogs": [{"scopeLogs": [{"logRecords": [log]}]}]}
-    (item,) = export_of(json.dumps(line).encode())
+    (item,) = export_of(orjson.dumps(line))
     assert item.beside is not None
     assert item.beside["attributes.user.name"] == "one\nanother"
 
