@@ -23,7 +23,8 @@ VERSION = 2
 CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
 TEXT = CHAIN + "text"
-_COVERED = "k8s.audit."  # attributes that begin so are hashed, but the hash itself
+_OURS = "k8s.audit."
+_COVERED = frozenset({"chain", "exporter", "gap", "replayed", "segment"})  # what a link says itself
 REPLAYED = "k8s.audit.replayed"  # what a replay sends: its resource says so, and its links
 _WORDS = re.compile(r"[^a-z0-9]+")
 
@@ -50,9 +51,9 @@ def hash_of(uid: str, event: str, attributes: Mapping[str, object]) -> str:
     """Return the hash of a link, from what the agent or an export says of it."""
     own, covered = words(HASH), dict[str, str]()
     for path, value in attributes.items():
-        _, found, rest = f".{words(path)}".rpartition(f".{_COVERED}")
-        name = _COVERED + rest
-        if found and name != own:  # all that could be read for it, whatever stands before
+        _, found, rest = f".{words(path)}".rpartition(f".{_OURS}")  # whatever stands before
+        name = _OURS + rest
+        if found and name != own and rest.partition(".")[0] in _COVERED:
             covered[name] = told(covered.get(name, ""), text_of(value))
     said = [[name, value] for name, value in sorted(covered.items()) if value]
     canonical = [f"k8s-audit-otlp link v{VERSION}", uid, event, *said]

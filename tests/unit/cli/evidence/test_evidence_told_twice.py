@@ -19,6 +19,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Fixture, P
     """Return two segments of a sealed log in a back end, and the public key."""
     with Backend() as backend:
         made = Fixture(tmp_path_factory.mktemp("night"), backend)
+        made.receiver = "resource: {k8s.audit.team: blue}, attributes: {k8s.audit.zone: 1}"
         key = with_key(made)
         for n in range(2):
             segment(made, n)
@@ -92,6 +93,15 @@ def test_neither_of_two_that_differ_is_taken_for_true(
     result = judged(fixture.folder, rows, "--key", str(key))
     assert result.exit_code == 6, result.output
     assert words in result.output
+
+
+def test_what_the_resource_says_is_no_part_of_a_link(night: tuple[Fixture, Path]) -> None:
+    """Whatever its attributes are called."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    assert all("k8s.audit.team" in row for row in rows)
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert result.exit_code == 0, result.output
 
 
 def test_two_that_say_the_same_are_no_alarm(night: tuple[Fixture, Path]) -> None:
