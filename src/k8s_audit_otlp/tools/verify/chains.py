@@ -101,11 +101,9 @@ class Links:
         self._faults: list[str] = []
 
     def take(self, item: ExportRecord) -> None:
-        """Take in what concerns chains."""
-        if item.own is not None:
-            self._take(item.uid, item.own)
-
-    def _take(self, uid: str, fields: Mapping[str, Any]) -> None:
+        if item.own is None:
+            return
+        uid, fields = item.uid, item.own
         said = {name: text_of(fields, name) for name in (*_NAMES, *_SEAL_NAMES)}
         if not said[CHAIN + "id"]:
             return

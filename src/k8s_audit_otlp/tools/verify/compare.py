@@ -49,7 +49,6 @@ class Comparison:
         self._report = VerifyReport()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
-        """Take in the records of an export."""
         for item in items:
             self._report.records += 1
             place = read_uid(item.uid)

@@ -10,13 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid, uid_of
-from k8s_audit_otlp.tools.verify.receipt_records import (
-    AGAIN,
-    NO_BODY,
-    FormReader,
-    Record,
-    Records,
-)
+from k8s_audit_otlp.tools.verify.receipt_records import AGAIN, NO_BODY, FormReader, Record, Records
 from k8s_audit_otlp.tools.verify.segment_contents import (
     MOST_NAMED,
     ContentReport,
@@ -41,7 +35,6 @@ class Contents:
         self._forms = FormReader()
 
     def take(self, item: ExportRecord) -> None:
-        """Take in what concerns contents."""
         place = read_uid(item.uid)
         if place is not None:
             here = self._records.get(place.identity)
@@ -58,7 +51,6 @@ class Contents:
             self._receipts.setdefault(item.receipt.identity, []).append(item.receipt)
 
     def leave_out(self, identities: Iterable[str]) -> None:
-        """Forget what was taken in of some segments."""
         for identity in identities:
             self._records.pop(identity, None)
             self._receipts.pop(identity, None)

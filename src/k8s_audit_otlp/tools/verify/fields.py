@@ -53,8 +53,7 @@ class Fields:
         self._size = 0  # characters of their bodies
 
     def take(self, item: ExportRecord) -> None:
-        """Take in what has a body."""
-        place = read_uid(item.uid) if item.beside and item.body else None
+        place = read_uid(item.uid)
         if place is None or not item.beside or not item.body:
             return
         form = self._forms.form_of(item.beside)
@@ -68,7 +67,6 @@ class Fields:
                 self._settle()
 
     def _settle(self) -> None:
-        """Judge the records that wait."""
         waiting, self._waiting, self._size = self._waiting, [], 0
         if waiting:
             bodies = [(each.place, each.body) for each in waiting]
@@ -79,7 +77,6 @@ class Fields:
                     self._judge(each, derived)
 
     def leave_out(self, identities: Iterable[str]) -> None:
-        """Say nothing of some segments."""
         self._left_out.update(identities)
 
     def _judge(self, record: _Waiting, derived: Derived) -> None:

@@ -6,12 +6,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.tools.page import List, Section, render
 from k8s_audit_otlp.tools.text import counted, printable, time_of
 from k8s_audit_otlp.tools.verify.verdict import Verdict
-from k8s_audit_otlp.tools.verify.wording import (
-    CANNOT_KNOW,
-    extent,
-    held_fields,
-    held_records,
-)
+from k8s_audit_otlp.tools.verify.wording import CANNOT_KNOW, extent, held_fields, held_records
 
 _MOST = 200  # lines of a list
 _LONGEST = 400  # characters of one

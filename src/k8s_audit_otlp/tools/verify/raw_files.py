@@ -33,7 +33,6 @@ class RawFiles:
         self._said: dict[str, dict[str, dict[str, int]]] = {}
 
     def take(self, item: ExportRecord) -> None:
-        """Take in what a receipt says of raw bytes."""
         receipt = item.receipt
         if receipt is not None and receipt.chain and not receipt.replayed:
             of = self._said.setdefault(receipt.identity, {})

@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from k8s_audit_otlp.event.severity import ERROR, ERROR2, INFO, SEVERITY_TEXT, WARN
 from k8s_audit_otlp.evidence.chain import words
@@ -29,7 +29,6 @@ PREFIX: Final = "k8s.audit."
 # What is always there with the attributes of the semantic conventions: it shows the prefix.
 _ALWAYS: Final = ("outcome", "user.type")
 _SHORTEST_CUT: Final = 48
-_REMEMBERED: Final = 256  # bytes of an attribute that is remembered
 _UID: Final = "log.record.uid"
 _OFFSET: Final = words("log.file.record_offset")
 _SEVERITY: Final = {SEVERITY_TEXT[number]: number for number in (INFO, WARN, ERROR)}
@@ -37,11 +36,9 @@ _NAMES_OF_SEVERITY: Final = {ERROR2: "error2"}  # in OTLP; versions before 0.2 s
 _PLAIN: Final = frozenset(words(row.key) for row in TABLE if row.profile == P)
 _PLAIN_SIGN: Final = "auditid"
 NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
-_MARKS: Final = (
-    "redacted",
-    "truncated",
-    "truncation",
-)  # what was done to the event before it was sent
+# What was done to the event before it was sent.
+_MARKS: Final = ("redacted", "truncated", "truncation")
+_NOTHINGS: Final = frozenset({"[]", "{}", "false", "0", "0.0", "null"})
 _TIMES: Final = ("timeunixnano", "time", "timestamp")
 _NUMBERS: Final = ("severitynumber", "severity.number")
 _TEXTS: Final = ("severitytext", "severity.text", "severity")
@@ -151,31 +148,18 @@ def _line_of(place: UidPlace, body: str) -> bytes:
     return data
 
 
-def _derived(record: bytes, place: UidPlace) -> Derived:
+def _derived(encoded: bytes, place: UidPlace) -> Derived:
     """Read a record of ours; it was encoded as if its line were another."""
-    (message,) = (payload for _, payload in wire.fields(record))
-    attributes: dict[str, tuple[Any, ...]] = {}
-    severity = ""
-    for tag, pair in wire.fields(message):
-        if tag == wire.ATTRIBUTE:
-            name, value = _seen(pair) if len(pair) <= _REMEMBERED else _attribute(pair)
-            attributes[name] = (*attributes[name], *value) if name in attributes else value
-        elif tag == wire.SEVERITY_TEXT:
-            severity = pair.decode()
+    ((_, message),) = wire.fields(encoded)
+    record, attributes = LogRecord.FromString(message), dict[str, tuple[Any, ...]]()
+    for pair in record.attributes:
+        name = words(pair.key)
+        attributes[name] = (*attributes.get(name, ()), plain_value(pair.value))
     attributes[_OFFSET] = (offset_of(place.place),)
-    number = _SEVERITY[severity]
+    number = _SEVERITY[record.severity_text]
     if number == ERROR and attributes.get("stage") == ("Panic",):
         number = ERROR2  # which has the same text
-    return Derived(attributes, wire.time_of(record), number, severity)
-
-
-def _attribute(pair: bytes) -> tuple[str, tuple[Any]]:
-    """Return the name in plain words and the value of a KeyValue."""
-    read = KeyValue.FromString(pair)
-    return words(read.key), (plain_value(read.value),)
-
-
-_seen = lru_cache(maxsize=4096)(_attribute)  # most of a record's attributes are those of others
+    return Derived(attributes, record.time_unix_nano, number, record.severity_text)
 
 
 def expected(name: str, derived: Derived, prefix: str) -> tuple[Any, ...] | None:
@@ -250,12 +234,7 @@ def as_list(value: Any) -> list[str]:
 
 def is_nothing(value: Any) -> bool:
     """Tell whether a value is what a table has where there is none."""
-    return value in (None, "", "[]", "{}", ()) or str(value).lower() in (
-        "false",
-        "0",
-        "0.0",
-        "null",
-    )
+    return value in (None, "", ()) or str(value).lower() in _NOTHINGS
 
 
 def record_says(name: str, value: Any, derived: Derived) -> bool | None:

@@ -14,13 +14,7 @@ from typing import Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED, words
 from k8s_audit_otlp.otlp.resource import INSTANCE, MAPPING
-from k8s_audit_otlp.state.content_hash import (
-    DIGEST_BYTES,
-    PRIME,
-    added,
-    located,
-    whole_hash,
-)
+from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, added, located, whole_hash
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of
 

@@ -41,7 +41,6 @@ class SegmentReport:
 
     @property
     def has_trouble(self) -> bool:
-        """Something is to be told of it."""
         counts = self.unaccounted, self.foreign, self.gaps, self.pending
         return bool(self.remarks) or any(counts)
 
@@ -86,7 +85,6 @@ class VerifyReport:
 
     @property
     def lacks(self) -> bool:
-        """Something that should be there is not."""
         pending = self.total("pending") and not self.total("arrived")
         missing = self.total("unaccounted") or self.total("gaps") or self.missing_receipts
         return bool(missing or pending)

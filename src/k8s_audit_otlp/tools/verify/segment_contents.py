@@ -122,11 +122,7 @@ class SegmentContents:
         self.report.records += count
 
     def _judge_unfit(
-        self,
-        receipt: Receipt,
-        found: MatchedForms,
-        proven: set[Record],
-        places: Mapping[int, str],
+        self, receipt: Receipt, found: MatchedForms, proven: set[Record], places: Mapping[int, str]
     ) -> str:
         delivered = receipt.delivered
         if receipt.gaps and len(places) > delivered:

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from k8s_audit_otlp.tools.text import counted
-from k8s_audit_otlp.tools.verify.exports.record import (
-    ExportRecord,
-    Receipt,
-    source_of,
-    text_of,
-)
+from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, source_of, text_of
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, uid_of
 from k8s_audit_otlp.tools.verify.rebuilt_fields import PREFIX, derive
 

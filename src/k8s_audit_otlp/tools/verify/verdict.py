@@ -57,15 +57,8 @@ class Verdict:
             "somebody wrote that"
             for x in self.scope.disputed
         ]
-        return [
-            *self.unread,
-            *contents,
-            *self.overdue,
-            *chains,
-            *undated,
-            *disputed,
-            *self.raw.unproven,
-        ]
+        of_scope = [*undated, *disputed]
+        return [*self.unread, *contents, *self.overdue, *chains, *of_scope, *self.raw.unproven]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""
@@ -188,15 +181,8 @@ class Verdict:
         """Name what was changed, put in, taken out of a chain or forged."""
         chains = [f"{c.name}: {x}" for c in self.sound.chains for x in c.faults]
         more = [f"fields that were changed too: {self.fields.more:,}"] if self.fields.more else []
-        beside = [*self.fields.changed, *more]
-        return [
-            *self.sound.faults,
-            *chains,
-            *self.contents.changed,
-            *self.complete.put_in,
-            *beside,
-            *self.raw.changed,
-        ]
+        records = [*self.contents.changed, *self.complete.put_in, *self.fields.changed, *more]
+        return [*self.sound.faults, *chains, *records, *self.raw.changed]
 
     @property
     def lacks(self) -> list[str]:

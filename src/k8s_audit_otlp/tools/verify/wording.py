@@ -40,10 +40,7 @@ def json_of(verdict: Verdict) -> dict[str, object]:
         "repeated": complete.total("repeated"),
         "foreign": complete.foreign,
         "gaps": complete.total("gaps"),
-        "without_receipt": {
-            "records": complete.elsewhere,
-            "segments": complete.elsewhere_segments,
-        },
+        "without_receipt": {"records": complete.elsewhere, "segments": complete.elsewhere_segments},
         "missing_receipts": complete.missing_receipts,
         "seals": verdict.sound.seals,
         "seals_checked": verdict.sound.checked,
@@ -63,7 +60,6 @@ def json_of(verdict: Verdict) -> dict[str, object]:
 
 
 def lines_of(verdict: Verdict) -> Iterator[str]:
-    """Word it for a terminal."""
     yield from verdict.lacks
     yield from verdict.faults
     for chain in verdict.sound.chains:
@@ -129,7 +125,6 @@ def answer_of(verdict: Verdict) -> str:
 
 
 def notice_of(verdict: Verdict, day: Day, now_ns: int) -> Notice:
-    """Word a verdict as a record."""
     answer, cluster = answer_of(verdict), verdict.scope.cluster
     texts = {
         "complete": f"the audit log of {cluster} on {day.name} is complete and untouched",
@@ -168,7 +163,7 @@ def families_of(verdict: Verdict, day: Day, store: str, now_ns: int) -> list[Fam
             day.since_ns / 1e9,
         ),
         ("report_timestamp_seconds", "seconds", "When it was judged.", now_ns / 1e9),
-        *((f"{n}", n.rpartition("_")[2], _HELP[n], c) for n, c in _counts(verdict)),
+        *((n, n.rpartition("_")[2], _HELP[n], c) for n, c in _counts(verdict)),
     ]
     if not verdict.nothing:
         complete, sound = int(verdict.is_complete), int(verdict.is_sound)

@@ -75,8 +75,6 @@ class Receipt(NamedTuple):
 
 
 class ExportRecord(NamedTuple):
-    """One record of the export."""
-
     uid: str
     receipt: Receipt | None = None
     # The fields of one of the agent's own records, by their paths in plain words.

@@ -49,8 +49,7 @@ def offset_of(place: int) -> int:
     return place >> _ITEM_BITS
 
 
-def is_item(place: int) -> bool:
-    """Tell whether it is in an EventList."""
+def is_item(place: int) -> bool:  # of an EventList
     return place & ((1 << _ITEM_BITS) - 1) > 0
 
 
