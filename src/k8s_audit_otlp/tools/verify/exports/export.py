@@ -10,9 +10,9 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 import msgspec
@@ -110,9 +110,12 @@ class Export:
             if names := _names_of_rows(head):
                 if not all(isinstance(name, str) for name in names):
                     raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
-                items = self._rows(names, self._lines(head, stream))
+                items = self._each(
+                    islice(self._lines(head, stream), 1, None),
+                    lambda line: [item_of_row(names, _read_row(line), self._field)],
+                )
         elif start[:1] == b"{":
-            items = self._objects(self._lines(head, stream))
+            items = self._each(self._lines(head, stream), self._objects)
         else:
             items = self._table(head, self._lines(head.lstrip(), stream))
         log = b'"auditID"' in start + head[:_NEAR] and start.startswith(b'{"kind":"Event"')
@@ -179,15 +182,18 @@ class Export:
             before = chunk[-_LONGEST_SIGN:]
             yield chunk
 
-    def _objects(self, lines: Iterable[bytes]) -> Iterator[ExportRecord]:
+    def _objects(self, line: bytes) -> Iterable[ExportRecord]:
+        if b'"resourceLogs"' in line[:64]:
+            return items_of_request(line, self._field)
+        return [item_of_fields(flat(_read_object(line)), self._field)]
+
+    def _each(
+        self, lines: Iterable[bytes], read: Callable[[bytes], Iterable[ExportRecord]]
+    ) -> Iterator[ExportRecord]:
         for line in lines:
-            if not line.strip():
-                continue
             try:
-                if b'"resourceLogs"' in line[:64]:
-                    yield from items_of_request(line, self._field)
-                else:
-                    yield item_of_fields(flat(_read_object(line)), self._field)
+                if line.strip():
+                    yield from read(line)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 self.unread += 1  # such as a last line that is being written
 
@@ -225,14 +231,6 @@ class Export:
             self.unread += bool(last)
         else:
             yield item_of_row(header, last, self._field)
-
-    def _rows(self, names: list[str], lines: Iterator[bytes]) -> Iterator[ExportRecord]:
-        next(lines)
-        for line in lines:
-            try:
-                yield item_of_row(names, _read_row(line), self._field)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
-                self.unread += 1 if line.strip() else 0
 
 
 def _names_of_rows(head: bytes) -> list[Any]:
