@@ -100,10 +100,7 @@ class SealKey:
 
     @classmethod
     def read(cls, path: Path) -> "SealKey":
-        """Read a key that `evidence keygen` made.
-
-        Raise KeyFileError where it is not there, or is none.
-        """
+        """Read a key that `evidence keygen` made. Raise KeyFileError where there is none."""
         _need_cryptography(path)
         from cryptography.hazmat.primitives.asymmetric import ed25519  # noqa: PLC0415
         from cryptography.hazmat.primitives.serialization import (  # noqa: PLC0415
@@ -172,7 +169,7 @@ def read_public_keys(paths: list[Path]) -> "dict[str, Ed25519PublicKey]":
     A key whose file another trusted key has signed is only as trusted as being given here: who
     holds an old key's file and the new one can see that the owner of the old one made the new.
 
-    Raise KeyFileError where a file is not there, is no key, or says that it is signed and is not.
+    Raise KeyFileError where a file is not there, is not one key, or is not signed as it says.
     """
     keys: dict[str, Ed25519PublicKey] = {}
     vouched: list[tuple[Path, str, str, Ed25519PublicKey]] = []
@@ -202,6 +199,8 @@ def _read_public(path: Path) -> "tuple[Ed25519PublicKey, str]":
         key = None
     if not isinstance(key, ed25519.Ed25519PublicKey):
         raise KeyFileError(f"{path}: no public Ed25519 key in PEM; give FILE.pub")
+    if data.count(b"-----BEGIN") > 1:
+        raise KeyFileError(f"{path}: holds several keys; give each in a file of its own")
     _, found, line = data.decode("utf-8", "replace").partition(_VOUCHED)
     return key, line.strip() if found else ""
 

@@ -265,6 +265,14 @@ def test_what_is_no_key_is_said_with_the_way_out(tmp_path: Path, content: str | 
         read_public_keys([tmp_path / "key"])
 
 
+def test_several_keys_in_one_file_are_refused(folder: Path, tmp_path: Path) -> None:
+    """The second was left out in silence, and its seals were taken for a forger's."""
+    file = tmp_path / "keys.pub"
+    file.write_text((folder / "key.pub").read_text() + (folder / "other.pub").read_text())
+    with pytest.raises(KeyFileError, match="several keys"):
+        read_public_keys([file])
+
+
 def test_a_hash_covers_what_the_link_says(folder: Path) -> None:
     """The hash itself is the only attribute of the agent's that it does not cover."""
     one = told(1, SealKey.read(folder / "key"))[0]
