@@ -175,14 +175,16 @@ def is_event(known: Mapping[str, Any]) -> bool:
 def body_of(known: Mapping[str, Any]) -> str | None:
     """Return the body of a record, by the names that back ends give it.
 
-    A second object of JSON beside it is what somebody reads instead: then neither is the body.
+    Another object of JSON beside it is what somebody reads instead, unless it is the beginning of
+    it, as a store may keep for display: then neither is the body.
     """
     bodies = [body for name in _BODIES if isinstance(body := known.get(name), str)]
     if not bodies:
         ends = (value for path, value in known.items() if path.endswith(_BODY_ENDS))
         return next((value for value in ends if isinstance(value, str)), None)
     body, *others = bodies
-    return "\n".join([body, *(o for o in others if o != body and o.startswith("{"))])
+    others = [o for o in others if o.startswith("{") and not body.startswith(o)]
+    return "\n".join([body, *others])
 
 
 def source_of(known: Mapping[str, Any]) -> str:
