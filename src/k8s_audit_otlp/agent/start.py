@@ -96,7 +96,7 @@ def resume(
     known = log.segments()
     segment = next((s for s in known if s.state is backlog.first), known[-1] if known else None)
     offset = ledger.next_offset(segment.seq) if segment else 0
-    when = time_at(segment, reader, offset) if segment and backlog.first else None
+    oldest_ns = time_at(segment, reader, offset) if segment and backlog.first else 0
     return Resumed(
         subscription.exporter,
         log.key.receiver,
@@ -107,7 +107,7 @@ def resume(
         skipped.bytes,
         backlog.estimated,
         skipped.estimated,
-        now_ns / 1e9 - when.timestamp() if when else None,
+        (now_ns - oldest_ns) / 1e9 if oldest_ns else None,
         subscription.tally(),
     )
 

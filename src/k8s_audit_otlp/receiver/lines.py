@@ -20,7 +20,10 @@ _LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the bl
 _LONG_LINE = 1024 * 1024  # a longer one goes alone
 _STEP = 1024 * 1024  # how a longer line is fetched
 _TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
-_TIME = re.compile(rb'"stageTimestamp"[ \t]*:[ \t]*"([^"\\]{1,40})"')
+_WHEN = rb"([0-9]{4}-[0-9T:.Z+-]{15,30})"
+_LEADING_TIME = re.compile(_WHEN + b" ")  # the legacy format, and CRI's frame
+# Within other JSON, as docker and clouds frame an event, quotes have backslashes before them.
+_NAMED_TIME = re.compile(rb'(?:stageT|ReceivedT|"t)imestamp\\*"[ \t]*:[ \t]*\\*"' + _WHEN)
 BLANKS = b" \t\r\n\0"
 HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
 _PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
@@ -163,22 +166,31 @@ def last_line_end(source: Source, end: int, begin: int = 0) -> int:
     return begin
 
 
-def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, bool]:
-    """Return where the first line begins whose event happened at *when_ns* or later.
+def time_of(line: bytes) -> int:
+    """Return the latest time that a line tells, in ns since the epoch; 0 where it tells none.
 
-    Where there is none, where the last whole line ends; the second says which of the two it is.
-    *begin* is the start of a line.
+    Bodies may tell others, and are older.
     """
-    at = line = begin
+    found = _LEADING_TIME.match(line)
+    times = [*([found[1]] if found else ()), *_NAMED_TIME.findall(line)]
+    return max((unix_ns(text.decode()) or 0 for text in times), default=0)
+
+
+def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, bool]:
+    """Return the end of the last older line before the first whose event is of *when_ns* or later.
+
+    And whether there is such a one. Lines are not quite in the order of their times: the first one
+    counts. A line that tells no time is older if an older one follows.
+    """
+    at = older = begin
     while data := source.read_at(at, _STEP):
-        whole = data.rfind(b"\n") + 1
-        for found in _TIME.finditer(data, 0, whole):
-            if (unix_ns(found[1].decode("utf-8", "replace")) or 0) >= when_ns:
-                start = data.rfind(b"\n", 0, found.start()) + 1
-                return at + start if start else line, True
-        line = at + whole if whole else line
-        at += whole or len(data)
-    return line, False
+        for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True) or [data]:
+            line_ns = time_of(line)
+            if line_ns >= when_ns:
+                return older, True
+            at += len(line)
+            older = at if line_ns and line.endswith(b"\n") else older
+    return older, False
 
 
 def without_bodies(head: bytes, tail: bytes) -> bytes:
@@ -209,6 +221,5 @@ def first_time_after(source: Source, offset: int, since_ns: int) -> int:
 
     0 where the next few blocks have none.
     """
-    data = source.read_at(offset, _STEP)
-    times = (unix_ns(found[1].decode("utf-8", "replace")) for found in _TIME.finditer(data))
-    return next((when for when in times if when and when > since_ns), 0)
+    times = map(time_of, source.read_at(offset, _STEP).splitlines())
+    return next((when for when in times if when > since_ns), 0)
