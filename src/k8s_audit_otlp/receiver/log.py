@@ -117,11 +117,6 @@ class AuditLog:
             return live.state.size if (live := self._known.live()) else 0
 
     @property
-    def discovered(self) -> bool:
-        """The directory has been listed at least once."""
-        return self._known.manifest.started
-
-    @property
     def troubles(self) -> list[str]:
         return self._troubles.now
 

@@ -66,9 +66,11 @@ class Segment:
     def is_in(self, source: Source) -> bool:
         """Say whether *source* begins as this segment does and holds what was read of it.
 
-        A file that was written anew or cut and written on does not.
+        A file that was written anew or cut and written on does not. Of a packed one as long as the
+        segment the beginning is enough: not all of it is unpacked.
         """
-        return self._begins(source) and verified(source, self.state.marks[:1])[1]
+        alike = source.compressed and source.promises(self.state.size)
+        return self._begins(source) and (alike or verified(source, self.state.marks[:1])[1])
 
     def is_still_in(self, source: Source) -> bool:
         """Say whether *source*, which holds it, was not written anew since; of a `.gz` nobody asks.
@@ -183,15 +185,8 @@ def reopened(segment: Segment) -> Source | None:
         except FileNotFoundError:
             continue
         try:
-            if _as_it_was(source, segment.state) or segment.is_in(source):
+            if segment.is_in(source):
                 return source
         except CorruptGzipError:
             return source  # whoever reads it tells what is missing
     return None
-
-
-def _as_it_was(source: Source, state: SegmentState) -> bool:
-    """Say so without decompressing all of a packed file."""
-    head = source.read_at(state.head_start, state.head_length)
-    alike = source.compressed and source.promises(state.size)
-    return alike and fingerprint(head) == state.head

@@ -7,11 +7,12 @@ tells about itself gaps are told again, as losses of the source; the rest is lef
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from k8s_audit_otlp.otlp import wire
+from k8s_audit_otlp.receiver.spool.event_list import REFUSED
 
 _JSON = re.compile(rb'\s*\{\s*"resourceLogs"')
 _GAP = "k8s.audit.gap"
@@ -29,42 +30,6 @@ class Request(NamedTuple):
     bodies: list[bytes]
     gaps: list[str]
     clusters: set[str]
-
-
-class _Body(msgspec.Struct, rename="camel"):
-    string_value: str
-
-
-class _Attribute(msgspec.Struct):
-    key: str = ""
-    value: msgspec.Raw = msgspec.Raw(b"")
-
-
-class _Record(msgspec.Struct, rename="camel"):
-    body: _Body
-    event_name: str = ""
-    attributes: list[_Attribute] = []
-
-
-class _ScopeLogs(msgspec.Struct, rename="camel"):
-    log_records: list[_Record] = []
-
-
-class _Resource(msgspec.Struct):
-    attributes: list[_Attribute] = []
-
-
-class _ResourceLogs(msgspec.Struct, rename="camel"):
-    resource: _Resource = msgspec.field(default_factory=_Resource)
-    scope_logs: list[_ScopeLogs] = []
-
-
-class _Request(msgspec.Struct, rename="camel"):
-    resource_logs: list[_ResourceLogs] = []
-
-
-_decode = msgspec.json.Decoder(_Request).decode
-_body = msgspec.json.Decoder(_Body).decode
 
 
 def is_request(message: bytes) -> bool:
@@ -90,7 +55,7 @@ def read_request(message: bytes) -> Request | None:
     found = Request([], [], set())
     try:
         if _JSON.match(message):
-            request = _decode(message)
+            request = msgspec.json.decode(message)
             clusters, records = _json_clusters(request), _json(request)
         else:
             clusters, records = _clusters(message), _binary(message)
@@ -100,7 +65,7 @@ def read_request(message: bytes) -> Request | None:
                 found.bodies.append(body)
             elif not skipped:
                 found.gaps.append(body.decode("utf-8", "replace"))
-    except (IndexError, msgspec.MsgspecError) as error:
+    except (*REFUSED, LookupError, TypeError, AttributeError, UnicodeError) as error:
         raise UnreadableRequestError(str(error)) from None
     return found
 
@@ -129,17 +94,25 @@ def _within(message: bytes, *tags: bytes) -> list[bytes]:
     return found
 
 
-def _json(request: _Request) -> Iterator[tuple[str, bytes, bool]]:
-    for resource in request.resource_logs:
-        for scope in resource.scope_logs:
-            for record in scope.log_records:
-                reasons = [one.value for one in record.attributes if one.key == _GAP + ".reason"]
-                skipped = any(b'"skipped"' in bytes(reason) for reason in reasons)
-                yield record.event_name, record.body.string_value.encode(), skipped
+def _json(request: Any) -> Iterator[tuple[str, bytes, bool]]:
+    reason = {"key": _GAP + ".reason", "value": {"stringValue": "skipped"}}
+    for record in _inside(request, "resourceLogs", "scopeLogs", "logRecords"):
+        skipped = reason in record.get("attributes", ())
+        yield record.get("eventName", ""), record["body"]["stringValue"].encode(), skipped
 
 
-def _json_clusters(request: _Request) -> Iterator[str]:
-    for resource in request.resource_logs:
-        for one in resource.resource.attributes:
-            if one.key == _CLUSTER:
-                yield _body(one.value).string_value
+def _json_clusters(request: Any) -> Iterator[str]:
+    for one in _inside(request, "resourceLogs", "resource", "attributes"):
+        if one.get("key") == _CLUSTER:
+            yield one["value"]["stringValue"]
+
+
+def _inside(message: Any, *names: str) -> list[Any]:
+    """Return the members that are reached by *names*, as `_within` does."""
+    found = [message]
+    for name in names:
+        members = [one[name] for one in found if name in one]
+        found = [
+            x for member in members for x in (member if isinstance(member, list) else [member])
+        ]
+    return found

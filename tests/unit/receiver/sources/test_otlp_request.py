@@ -106,6 +106,9 @@ def test_events_behind_a_line_break_are_no_request(message: bytes) -> None:
     [
         b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"kvlistValue":{}}}]}]}]}',
         b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}',
+        b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"\xff"}}]}]}]}',
+        b'{"resourceLogs":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"resourceLogs":["scopeLogs"]}',
         b'{"resourceLogs":[{',
         b"\x0a\x06\x12\x04\x12\x02\x2a\x00",
     ],
