@@ -54,10 +54,6 @@ class Identity:
     head_start: int
     when_ns: int = 0
 
-    def after(self, offset: int) -> "Identity":
-        """Return the same for data that stands *offset* bytes later in its file."""
-        return replace(self, head_start=self.head_start + offset)
-
 
 def fingerprint(data: bytes) -> str:
     return blake2b(data, digest_size=8).hexdigest()
@@ -97,7 +93,7 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
         if length <= max_line_bytes and (ended or finished):
             read = source.read_at(start, length)
     identity = identify(read, finished=known or (finished and source.has_end))
-    return identity and identity.after(start)
+    return replace(identity, head_start=identity.head_start + start) if identity else None
 
 
 def _first_byte(source: Source) -> int:

@@ -183,9 +183,7 @@ class CheckpointFile:
         Raise OSError where the disk is full, read-only or gone; the old generation is untouched.
         """
         checkpoint.version = VERSION
-        stamp, checkpoint.written = checkpoint.written, ""
-        bare = msgspec.json.encode(checkpoint)
-        checkpoint.written = stamp
+        bare = msgspec.json.encode(msgspec.structs.replace(checkpoint, written=""))
         known = self._synced if durable else self._written
         if bare == known and self.path.exists():
             return False

@@ -54,9 +54,7 @@ class Tally(msgspec.Struct, omit_defaults=True):
         self.last_ns = max(self.last_ns, other.last_ns)
 
     def copy(self) -> "Tally":
-        twin = Tally()
-        twin.add(self)
-        return twin
+        return msgspec.structs.replace(self, dropped=dict(self.dropped))
 
     @property
     def balance(self) -> int:
@@ -99,6 +97,9 @@ class _SegmentLedger:
     place: Place = field(default_factory=Place)
     opened: int = 0  # how far spans were opened: what comes next starts here
     tickets: "deque[Ticket]" = field(default_factory=deque)
+
+
+_UNKNOWN = _SegmentLedger()  # what is asked of a segment that nothing was read of
 
 
 @dataclass(slots=True, eq=False)
@@ -202,8 +203,7 @@ class Ledger:
     def next_offset(self, segment: int) -> int:
         """Where the next span of the segment starts."""
         with self._lock:
-            here = self._segments.get(segment)
-            return here.opened if here else 0
+            return self._segments.get(segment, _UNKNOWN).opened
 
     def next_offsets(self) -> dict[int, int]:
         """Return that of all segments: a log may have thousands."""
@@ -213,16 +213,13 @@ class Ledger:
     def place(self, segment: int) -> Place:
         """Return how far the segment is settled, and what became of that."""
         with self._lock:
-            here = self._segments.get(segment)
-            return here.place.copy() if here else Place()
+            return self._segments.get(segment, _UNKNOWN).place.copy()
 
     def settled_offset(self, segment: int) -> int:
         with self._lock:
-            here = self._segments.get(segment)
-            return here.place.offset if here else 0
+            return self._segments.get(segment, _UNKNOWN).place.offset
 
     def in_flight(self) -> int:
-        """Spans that are open and not settled."""
         with self._lock:
             return sum(len(s.tickets) for s in self._segments.values())
 
@@ -234,7 +231,7 @@ class Ledger:
     def forget(self, segment: int) -> Tally:
         """Drop a segment that is gone for good; its tally goes to whoever keeps the totals."""
         with self._lock:
-            return self._segments.pop(segment, _SegmentLedger()).place.tally
+            return self._segments.pop(segment, _UNKNOWN).place.tally.copy()
 
     def __repr__(self) -> str:
         with self._lock:

@@ -34,22 +34,17 @@ class StateLock:
             return
         fd = open_private(self._path, os.O_RDWR | os.O_CREAT)
         waited = 0.0
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if waited == 0.0 and on_wait:
-                    on_wait(self._holder(fd))
-                if waited >= timeout_s:
-                    holder = self._holder(fd)
-                    os.close(fd)
-                    raise StateLockedError(
-                        f"{self._path.parent}: in use by process {holder}; "
-                        "stop that agent or give this one its own state directory (--state-dir)"
-                    ) from None
-                self._sleep(0.1)
-                waited += 0.1
+        while holder := _locked_by_other(fd, fcntl.LOCK_EX):
+            if waited == 0.0 and on_wait:
+                on_wait(holder)
+            if waited >= timeout_s:
+                os.close(fd)
+                raise StateLockedError(
+                    f"{self._path.parent}: in use by process {holder}; "
+                    "stop that agent or give this one its own state directory (--state-dir)"
+                )
+            self._sleep(0.1)
+            waited += 0.1
         with contextlib.suppress(OSError):  # a full disk: it is ours, whoever reads the number
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
@@ -65,11 +60,7 @@ class StateLock:
         except FileNotFoundError:
             return None
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return self._holder(fd)
-        else:
-            return None
+            return _locked_by_other(fd, fcntl.LOCK_SH)
         finally:
             os.close(fd)
 
@@ -84,11 +75,16 @@ class StateLock:
                         return True
         return False
 
-    @staticmethod
-    def _holder(fd: int) -> str:
-        return os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"
-
     def release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _locked_by_other(fd: int, kind: int) -> str | None:
+    """Take a lock of this *kind*; return the process that has it, None where it is ours now."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return os.pread(fd, 20, 0).decode("ascii", "replace") or "unknown"
+    return None

@@ -7,6 +7,7 @@ there is no proof, a gap takes the place of what may be missing.
 """
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from k8s_audit_otlp.receiver.finding.succession import Missing, Succession, missing_proof
@@ -73,8 +74,9 @@ class Continuity:
         for entry in entries:
             if entry.key in self.unnamed:  # as it was judged when it was first seen
                 return self.unnamed[entry.key].follows
-            if entry.key in empty and self._is_remembered_as(entry):
-                return True
+            with suppress(OSError):
+                if entry.key in empty and self._is_remembered(open_entry(entry)):
+                    return True
         oldest = entries[0]
         return oldest.name.live and (not empty or empty.get(oldest.key) == 0)
 
@@ -123,12 +125,6 @@ class Continuity:
             for file in self._known.manifest.unnamed
             if file.generation and file.generation == generation
         )
-
-    def _is_remembered_as(self, entry: Entry) -> bool:
-        try:
-            return self._is_remembered(open_entry(entry))
-        except OSError:
-            return False
 
     def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""

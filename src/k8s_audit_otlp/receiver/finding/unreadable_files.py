@@ -50,7 +50,9 @@ class UnreadableFiles:
                 segment.trouble, segment.state.gone = why, False
             return segment
         if file is None:
-            candidates, after = self._without_file(found), self._listed_before(entry, found)
+            without = [s for s in self._known if s.source is None and not s.state.gone]
+            candidates = [s.seq for s in without if s.seq not in found.bound]
+            after = self._listed_before(entry, found)
             file = UnreadableFile(entry.name.name, *entry.key, candidates, after)
             unread.append(file)
         if entry.size < file.size:
@@ -66,13 +68,6 @@ class UnreadableFiles:
         """Return the segment of a file that cannot be looked into, where that is certain."""
         without = [s for s in self._known if s.source is None and not s.state.lost]
         return next((s for s in without if s.is_listed_as(entry)), None)
-
-    def _without_file(self, found: ScanResult) -> list[int]:
-        return [
-            s.seq
-            for s in self._known
-            if s.seq not in found.bound and s.source is None and not s.state.gone
-        ]
 
     def _listed_before(self, entry: Entry, found: ScanResult) -> int:
         """Return what the next new segment has to follow, if the same listing shows it before."""

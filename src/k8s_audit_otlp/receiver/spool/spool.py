@@ -140,7 +140,7 @@ class Spool:
                 self._lock.wait_for(lambda: not (self._syncing and self._rotates(sum(sizes))))
                 if self._files.removed:
                     self._begin_anew()
-                new = self._new(digests)
+                new = {digest: n for n, digest in enumerate(digests) if digest not in self._window}
                 self._write(lines, new, sum(sizes[n] for n in new.values()))
                 target, failures = self._appended, self._failures
             self._sync_up_to(target, failures)
@@ -155,11 +155,6 @@ class Spool:
             self.written += len(new)
             self.repeated += len(lines) - len(new)
         return Appended(len(new), len(lines) - len(new))
-
-    def _new(self, digests: Sequence[bytes]) -> dict[bytes, int]:
-        """Say which lines are new, also when one comes twice in one request."""
-        known = self._window
-        return {digest: n for n, digest in enumerate(digests) if digest not in known}
 
     def _write(self, lines: Sequence[bytes], new: Mapping[bytes, int], size: int) -> None:
         """Append the *new* ones, *size* bytes, as whole lines. The lock is held."""
