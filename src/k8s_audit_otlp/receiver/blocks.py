@@ -18,7 +18,7 @@ from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Stretch, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
@@ -245,7 +245,7 @@ class BlockReader:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._log.unchanged_for(segment, self._log.limits.torn_s):
             return None
-        if source.ends_without_trailer():
+        if isinstance(source, GzipSource) and source.ends_without_trailer():
             self._log.ended(segment, source.end or 0, _UNVERIFIED)
             return None
         self._log.torn(segment, max(end, offset + 1))

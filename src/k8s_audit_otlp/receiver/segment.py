@@ -8,7 +8,7 @@ from k8s_audit_otlp.receiver.identity import fingerprint, verified
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
-from k8s_audit_otlp.receiver.source import Source, open_source
+from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.troubles import explain
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -69,7 +69,7 @@ class Segment:
         A file that was written anew or cut and written on does not. Of a packed one as long as the
         segment the beginning is enough: not all of it is unpacked.
         """
-        alike = source.compressed and source.promises(self.state.size)
+        alike = isinstance(source, GzipSource) and source.promises(self.state.size)
         return self._begins(source) and (alike or verified(source, self.state.marks[:1])[1])
 
     def is_still_in(self, source: Source) -> bool:
@@ -137,7 +137,9 @@ class Segment:
         self.state.gone = self.state.open_end = False
         self.trouble = ""
         self.state.truncated = not source.compressed and source.stat().st_size < self.state.size
-        self.state.promised = max(1, source.promised_size()) if source.compressed else 0
+        self.state.promised = 0
+        if isinstance(source, GzipSource):
+            self.state.promised = max(1, source.promised_size())
         self.disk_size = -1
         self.look(now_ns)
 

@@ -76,24 +76,12 @@ class Source:
     @property
     def has_end(self) -> bool:
         """Where it ends is known."""
-        return True
-
-    def ends_without_trailer(self) -> bool:
-        """Say whether the data is whole and only what verifies it is missing; that is an end."""
-        return False
+        return not self.compressed or self.end is not None
 
     @property
     def readable(self) -> bool:
         """At least its first byte can be had."""
         return True
-
-    def promises(self, size: int) -> bool:
-        """Say whether it seems to have *size* bytes, by its trailer if compressed: no proof."""
-        return size == self.stat().st_size
-
-    def promised_size(self) -> int:
-        """Return how many bytes it seems to have."""
-        return self.stat().st_size
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -143,11 +131,8 @@ class GzipSource(Source):
             return None
         return self.end
 
-    @property
-    def has_end(self) -> bool:
-        return self.end is not None
-
     def ends_without_trailer(self) -> bool:
+        """Say whether the data is whole and only what verifies it is missing; that is an end."""
         with self._lock:
             stream = max(self._streams, key=lambda s: s.end, default=None)
             if stream is not None and not stream.damage and stream.lacks_only_its_trailer():
@@ -162,16 +147,16 @@ class GzipSource(Source):
             return False
 
     def promises(self, size: int) -> bool:
-        info = self.stat()
-        return self.raw(max(0, info.st_size - 4), 4) == (size & 0xFFFFFFFF).to_bytes(4, "little")
+        """Say whether it seems to have *size* bytes: its trailer is no proof."""
+        return self._trailer() == size & 0xFFFFFFFF
+
+    def _trailer(self) -> int:
+        """Return the length modulo 4 GiB, of the last member if there are several."""
+        return int.from_bytes(self.raw(max(0, self.stat().st_size - 4), 4), "little")
 
     def promised_size(self) -> int:
-        """Return an estimate: the trailer knows the length modulo 4 GiB.
-
-        A file of several members has a trailer for each; the last one's is what is read.
-        """
-        packed = self.stat().st_size
-        size = int.from_bytes(self.raw(max(0, packed - 4), 4), "little")
+        """Return an estimate of its length."""
+        packed, size = self.stat().st_size, self._trailer()
         while size < packed:
             size += 1 << 32
         return packed if size > _MOST_PACKED * packed else size

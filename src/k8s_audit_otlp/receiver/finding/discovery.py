@@ -19,7 +19,7 @@ from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
@@ -273,7 +273,7 @@ class Discovery:
     def _take(segment: Segment, source: Source) -> None:
         """Note that a packed file may hold what was written after the end of *segment*."""
         state = segment.state
-        if source.compressed and state.complete and not source.promises(state.size):
+        if isinstance(source, GzipSource) and state.complete and not source.promises(state.size):
             length = source.length() or 0
             if length > state.size and not state.cut:
                 state.size = length
