@@ -30,6 +30,7 @@ from k8s_audit_otlp.receiver.spool.spool import Spool
 
 _POSITIONS = "streams.json"
 _DAY_MS = 86_400_000
+_LATE_MS = 600_000  # an event may come after one that is so much newer
 _CALM = Config(retries={"mode": "adaptive", "max_attempts": 8})  # throttling is obeyed
 CUT = "k8s-audit-otlp/cut-by"
 _EXPIRED = frozenset({"InvalidParameterException", "InvalidNextTokenException"})
@@ -233,14 +234,16 @@ class CloudWatchSource(FetchingSource[Any]):
         """Return the next page, and the time that reading has begun from: a token goes with it."""
         group = self._options.log_group
         asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
+        since = position.time
         if position.token:
-            since, token = position.since, position.token
+            begun, token = position.since, position.token
             try:
-                return since, client.get_log_events(**asked, startTime=since, nextToken=token)
+                return begun, client.get_log_events(**asked, startTime=begun, nextToken=token)
             except ClientError as error:
                 if error.response["Error"]["Code"] not in _EXPIRED:
                     raise
-        return position.time, client.get_log_events(**asked, startTime=position.time)
+            since = max(0, since - _LATE_MS)
+        return since, client.get_log_events(**asked, startTime=since)
 
 
 def _is_over(position: _Position, newest: int) -> bool:

@@ -101,7 +101,10 @@ def test_an_event_that_was_cut_keeps_who_and_what(url: str, tmp_path: Path) -> N
 
 
 def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
-    """Other streams are left, a torn event is kept, an expired token costs no event."""
+    """Other streams are left, a torn event is kept, an expired token costs no event.
+
+    Not even one that came after a newer one.
+    """
     client = boto3.client("logs", region_name="eu-west-1", endpoint_url=url)
     client.create_log_group(logGroupName=GROUP)
     for stream in ("kube-apiserver-audit-1", "kube-apiserver-audit-2", "kube-apiserver-1"):
@@ -129,7 +132,8 @@ def test_each_stream_goes_on_where_it_was(url: str, tmp_path: Path) -> None:
     known["kube-apiserver-audit-2"] |= {"token": "f/expired"}
     positions.write_text(json.dumps(known))
     put(client, "kube-apiserver-audit-2", [event % 102])
-    run_until(34)
+    put(client, "kube-apiserver-audit-2", [event % 103], days_ago=5 / 1440)
+    run_until(35)
     held = spool.path.read_text()
     assert "id-999" not in held
     assert held.splitlines().count('{"kind":"Event","auditID":"torn') == 1
