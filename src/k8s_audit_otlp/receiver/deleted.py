@@ -11,6 +11,7 @@ is let go is copied to the rescue directory first, if there is one, and found ag
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -52,39 +53,33 @@ class Rescue:
         self._directory = directory
         self._max_bytes = max_bytes
 
-    def _path(self, state: SegmentState, *, compressed: bool) -> Path:
-        return self._directory / f"{state.identity}.log{GZIP if compressed else ''}"
+    def _paths(self, state: SegmentState) -> list[Path]:
+        return [self._directory / f"{state.identity}.log{packed}" for packed in ("", GZIP)]
 
     def copy(self, state: SegmentState, source: Source) -> Source | None:
         """Copy the file of a segment; None where there is no room or the disk refuses."""
-        compressed = source.compressed
-        path = self._path(state, compressed=compressed)
+        path = self._paths(state)[source.compressed]
         try:
             size = source.stat().st_size
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._used() + size > self._max_bytes:
+            used = sum(file.stat().st_size for file in self._directory.glob("*.log*"))
+            if used + size > self._max_bytes:
                 return None
             _copy(source, size, path)
-            return open_source(path, compressed=compressed)
+            return open_source(path, compressed=source.compressed)
         except OSError as error:
             logger.warning("%s: cannot rescue a segment: %s", self._directory, error.strerror)
             return None
 
-    def _used(self) -> int:
-        return sum(f.stat().st_size for f in self._directory.glob("*.log*"))
-
     def open(self, state: SegmentState) -> Source | None:
-        """Open the copy of a segment, if there is one."""
-        for compressed in (False, True):
-            try:
-                return open_source(self._path(state, compressed=compressed), compressed=compressed)
-            except OSError:
-                continue
+        for path in self._paths(state):
+            with suppress(OSError):
+                return open_source(path, compressed=path.suffix == GZIP)
         return None
 
     def remove(self, state: SegmentState) -> None:
-        for compressed in (False, True):
-            self._path(state, compressed=compressed).unlink(missing_ok=True)
+        for path in self._paths(state):
+            path.unlink(missing_ok=True)
 
 
 def _copy(source: Source, size: int, path: Path) -> None:
