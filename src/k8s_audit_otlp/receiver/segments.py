@@ -49,7 +49,7 @@ class KnownSegments:
         self._segments = {s.seq: Segment(s) for s in self.manifest.segments}
         self._gone_since: dict[int, int] = {}
 
-    def __iter__(self) -> Iterator[Segment]:
+    def __iter__(self) -> Iterator[Segment]:  # while another thread forgets some
         return iter(list(self._segments.values()))
 
     def __getitem__(self, seq: int) -> Segment:
@@ -58,15 +58,18 @@ class KnownSegments:
     def get(self, seq: int) -> Segment | None:
         return self._segments.get(seq)
 
+    def __reversed__(self) -> Iterator[Segment]:
+        return reversed(list(self))
+
     def last(self) -> Segment | None:
-        return next(reversed(self._segments.values()), None)
+        return next(reversed(self), None)
 
     def live(self) -> Segment | None:
-        return next((s for s in reversed(self._segments.values()) if s.live), None)
+        return next((s for s in reversed(self) if s.live), None)
 
     def predecessor(self) -> Segment | None:
         """Return what the next new segment must follow, if nothing lies between them."""
-        newest = (s for s in reversed(self._segments.values()) if not s.state.lost)
+        newest = (s for s in reversed(self) if not s.state.lost)
         return self._segments.get(self.manifest.newest) or next(newest, None)
 
     def note_newest(self, first_new: int, bound: set[int], *, empty: bool) -> None:
@@ -78,7 +81,7 @@ class KnownSegments:
         if empty and not self.manifest.segments:
             self.manifest.empty_ns = self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
-        live = next((s for s in reversed(list(self)) if s.live and s.seq in bound), None)
+        live = next((s for s in reversed(self) if s.live and s.seq in bound), None)
         newest = live or (found[-1] if found else None)
         if newest is not None:
             self.manifest.newest = newest.seq

@@ -1,5 +1,6 @@
 """One watcher, several consumers and a busy apiserver at the same time."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from threading import Event, Thread
 from typing import Any
 
 from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.identity import Identity
+from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally
 from tests.kit.lumberjack import LumberjackLog
 
@@ -60,3 +63,32 @@ def test_consumers_and_the_watcher_do_not_stand_in_each_others_way(
     watcher.join(PATIENCE_S)
     for lines in got:
         assert sorted(int(line[:6]) for line in lines) == list(range(LINES))
+
+
+def test_the_watcher_does_not_end_where_another_thread_forgets_segments() -> None:
+    """Whoever stores the manifest forgets what is settled, at any moment of a look."""
+    known = KnownSegments(None, LogLimits(), time.time_ns)
+    for number in range(200):
+        known.add(Identity(f"{number:016x}", "", 0, 0), "audit.log.1")
+    done, failed = Event(), []
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                known.live()
+                known.predecessor()
+        except RuntimeError as error:
+            failed.append(error)
+
+    watcher = Thread(target=look)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        watcher.start()
+        for number in range(500, 2_500):
+            known.forget([known.add(Identity(f"{number:016x}", "", 0, 0), "audit.log.1").seq])
+    finally:
+        done.set()
+        watcher.join()
+        sys.setswitchinterval(before)
+    assert failed == []

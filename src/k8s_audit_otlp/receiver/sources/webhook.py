@@ -110,7 +110,8 @@ class WebhookSource(HttpServer):
     @property
     def risks(self) -> dict[str, str]:
         now = time.monotonic()
-        return {c: why for c, (why, at) in self._at_risk.items() if now - at < _RISK_S}
+        seen = list(self._at_risk.items())  # at once: the server may add a cluster meanwhile
+        return {cluster: why for cluster, (why, at) in seen if now - at < _RISK_S}
 
     async def _answer(self, request: Request) -> Response:
         chunks = request.stream()
