@@ -162,14 +162,10 @@ class GzipSource(Source):
         return packed if size > _MOST_PACKED * packed else size
 
     def _stream_for(self, offset: int) -> InflateStream:
-        usable = [s for s in self._streams if s.start <= offset]
-        if usable:
-            stream = max(usable, key=lambda s: s.start)
-            self._streams.remove(stream)
-        else:
-            stream = InflateStream(self._fd)
-        self._streams.insert(0, stream)
-        del self._streams[_MAX_STREAMS:]
+        usable = (s for s in self._streams if s.start <= offset)
+        stream = max(usable, key=lambda s: s.start, default=None) or InflateStream(self._fd)
+        others = [s for s in self._streams if s is not stream]
+        self._streams = [stream, *others[: _MAX_STREAMS - 1]]
         return stream
 
     def close(self) -> None:

@@ -43,7 +43,6 @@ class Position(msgspec.Struct, omit_defaults=True):
     unplaced: dict[str, Place] = {}  # by identity: of segments that no checkpoint names yet
 
     def places(self) -> dict[int, Place]:
-        """Return how far it is in each segment."""
         return {
             seq: Place(
                 offset,

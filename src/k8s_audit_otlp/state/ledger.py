@@ -130,7 +130,6 @@ class Ledger:
         self.rewinds = 0  # a reader begins again when this changes
 
     def restore(self, segment: int, place: Place) -> None:
-        """Go on from a place that was stored."""
         with self._lock:
             self._segments[segment] = _SegmentLedger(place.copy(), place.offset)
 

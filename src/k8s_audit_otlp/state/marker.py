@@ -50,12 +50,10 @@ class Marker:
         return self._marks.crash_count.get(f"{identity}-{offset:x}", 0)
 
     def enter(self, identity: str, offset: int) -> None:
-        self._marks.current = f"{identity}-{offset:x}"
-        self._write()
+        self._write(f"{identity}-{offset:x}")
 
     def leave(self) -> None:
-        self._marks.current = ""
-        self._write()
+        self._write("")
 
     def forget(self) -> None:
         """Remember nothing more: the stretch is passed."""
@@ -65,7 +63,8 @@ class Marker:
             os.close(self._fd)
             self._fd = -1
 
-    def _write(self) -> None:
+    def _write(self, current: str) -> None:
+        self._marks.current = current
         data = msgspec.json.encode(self._marks)
         try:
             if self._fd < 0:

@@ -74,7 +74,6 @@ class Discovery:
         *,
         final: bool,
     ) -> None:
-        """Find or make the segments of files that are not *placed* yet."""
         before = self._known.predecessor()
         copies, self._copies = self._copies, {}
         for entry in entries:
@@ -193,7 +192,6 @@ class Discovery:
         return found.follows
 
     def _is_file_of(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
-        """Say whether a file that is not placed yet is that of a segment."""
         state = segment.state
         try:
             source = self._opened.get(entry.path) or open_entry(entry)

@@ -106,7 +106,6 @@ class TopicIds:
 
     @property
     def known(self) -> set[str]:
-        """The topics that were read before."""
         return set(self._kept())
 
     def _kept(self) -> dict[str, str]:
