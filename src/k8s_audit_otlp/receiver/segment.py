@@ -70,7 +70,7 @@ class Segment:
         segment the beginning is enough: not all of it is unpacked.
         """
         alike = isinstance(source, GzipSource) and source.promises(self.state.size)
-        return self._begins(source) and (alike or verified(source, self.state.marks[:1])[1])
+        return self.begins_in(source) and (alike or verified(source, self.state.marks[:1])[1])
 
     def is_still_in(self, source: Source) -> bool:
         """Say whether *source*, which holds it, was not written anew since; of a `.gz` nobody asks.
@@ -79,9 +79,9 @@ class Segment:
         """
         if source.compressed:
             return True
-        return self.is_in(source) if self.live else self._begins(source)
+        return self.is_in(source) if self.live else self.begins_in(source)
 
-    def _begins(self, source: Source) -> bool:
+    def begins_in(self, source: Source) -> bool:
         state = self.state
         return fingerprint(source.read_at(state.head_start, state.head_length)) == state.head
 

@@ -13,7 +13,7 @@ from typing import assert_never
 from k8s_audit_otlp.receiver.finding.continuity import Continuity, Key, Unnamed
 from k8s_audit_otlp.receiver.finding.same_segment import SegmentMatch, match, shared_place
 from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult, UnreadableFiles
-from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, read_identity
+from k8s_audit_otlp.receiver.identity import Identity, Marks, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
@@ -192,10 +192,9 @@ class Discovery:
         return found.follows
 
     def _is_file_of(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
-        state = segment.state
         try:
             source = self._opened.get(entry.path) or open_entry(entry)
-            if fingerprint(source.read_at(state.head_start, state.head_length)) != state.head:
+            if not segment.begins_in(source):
                 return False
             marks = self._known.marks_of(segment)
             fit = self._compare(segment, source, marks, found, live=entry.name.live)
