@@ -8,7 +8,6 @@ Only one thread scans: files are read without the lock of the log, which guards 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import assert_never
 
 from k8s_audit_otlp.receiver.finding.continuity import Continuity, Key, Unnamed
 from k8s_audit_otlp.receiver.finding.same_segment import SegmentMatch, match, shared_place
@@ -238,8 +237,6 @@ class Discovery:
                     farthest = shared_place(segment, source, marks)
                     if farthest > max(begin, segment.state.begin):
                         begin, after = farthest, segment.seq
-                case never:
-                    assert_never(never)
         if begin:  # what was not known begins with the first event that is newer
             before = self._known[after]
             when_ns = first_time_after(source, begin, before.state.last_ns)
