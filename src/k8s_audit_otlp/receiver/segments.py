@@ -101,17 +101,12 @@ class KnownSegments:
         With *begin* it is the part of a file that was written behind the segment *after*.
         """
         with self.lock:
-            state = self.manifest.add(
-                identity.name,
-                identity.head,
-                identity.head_length,
-                head_start=identity.head_start,
-                now_ns=self.clock_ns(),
-            )
-            state.begin, state.after, state.first_ns = begin, after, identity.when_ns
+            head = identity.head, identity.head_length, identity.head_start
+            state = SegmentState(0, identity.name, *head, [name], begin=begin, after=after)
+            state.first_ns, state.seen_ns = identity.when_ns, self.clock_ns()
+            self.manifest.add(state)
             for ledger in self.ledgers if begin else ():
                 ledger.begin(state.seq, begin)
-            state.seen_as(name)
             segment = self._segments[state.seq] = Segment(state)
             if after:
                 before = self._segments[after].state

@@ -17,7 +17,7 @@ MAX_NAMES = 4  # names kept per segment: the newest are what an operator looks f
 class SegmentState(msgspec.Struct, omit_defaults=True):
     """One generation of the log. Sizes and offsets are decompressed bytes."""
 
-    seq: int
+    seq: int  # 0 until it has its place
     identity: str  # with `.N` where another segment had the same first event
     head: str  # fingerprint of the first line's first bytes
     head_length: int
@@ -118,26 +118,19 @@ class Manifest(msgspec.Struct, omit_defaults=True):
         """Known segments whose first event is the same, newest first."""
         return [s for s in reversed(self.segments) if s.identity.startswith(identity)]
 
-    def add(
-        self, identity: str, head: str, head_length: int, *, head_start: int = 0, now_ns: int
-    ) -> SegmentState:
+    def add(self, segment: SegmentState) -> None:
         """Give a new segment its place at the end and, if its identity is taken, a number.
 
         One that a killed process had numbered keeps its place: positions name it by that.
         """
-        if seq := self.in_positions(identity):
-            self.next_seq = seq
+        identity, n = segment.identity, 2
+        segment.seq = self.in_positions(identity) or self.next_seq
         taken = {s.identity for s in self.with_identity(identity)}
-        name, n = identity, 2
-        while name in taken:
-            name, n = f"{identity}.{n}", n + 1
-        segment = SegmentState(
-            self.next_seq, name, head, head_length, head_start=head_start, seen_ns=now_ns
-        )
+        while segment.identity in taken:
+            segment.identity, n = f"{identity}.{n}", n + 1
         self.segments.append(segment)
-        self.next_seq += 1
+        self.next_seq = segment.seq + 1
         self.following = {}
-        return segment
 
     def in_positions(self, identity: str) -> int:
         """Return the number of a segment that may come next, by the positions of before, or 0."""

@@ -10,12 +10,18 @@ from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import MAX_NAMES, Manifest, SegmentState
 
 
+def added(manifest: Manifest, identity: str, **state: Any) -> SegmentState:
+    segment = SegmentState(0, identity, "head", 4, **state)
+    manifest.add(segment)
+    return segment
+
+
 @given(identities=st.lists(st.sampled_from(["a" * 16, "b" * 16]), max_size=12))
 def test_every_segment_has_a_number_and_a_name_of_its_own(identities: Any) -> None:
     """The same first event again gets an occurrence number; the order is that of discovery."""
     manifest = Manifest()
     for identity in identities:
-        manifest.add(identity, "head", 4, now_ns=1)
+        added(manifest, identity)
     assert [s.seq for s in manifest.segments] == list(range(1, len(identities) + 1))
     names = [s.identity for s in manifest.segments]
     assert len(set(names)) == len(names)
@@ -29,17 +35,17 @@ def test_every_segment_has_a_number_and_a_name_of_its_own(identities: Any) -> No
 def test_a_sequence_number_is_never_given_twice() -> None:
     """Not even when the newest segment is forgotten, nor after a restart."""
     manifest = Manifest()
-    manifest.add("a", "head", 4, now_ns=1)
-    manifest.forget([manifest.add("b", "head", 4, now_ns=1).seq])
+    added(manifest, "a")
+    manifest.forget([added(manifest, "b").seq])
     again = manifest.copy()
-    assert again.add("c", "head", 4, now_ns=1).seq == 3
+    assert added(again, "c").seq == 3
     assert [s.seq for s in again.segments] == [1, 3]
 
 
 def test_a_stored_manifest_comes_back_as_it_was() -> None:
     """Through the format of the checkpoint."""
     manifest = Manifest()
-    segment = manifest.add("a", "head", 4, head_start=3, now_ns=1)
+    segment = added(manifest, "a", head_start=3)
     segment.seen_as("audit.log")
     segment.size, segment.complete, segment.truncated = 7, True, True
     data = msgspec.json.encode(manifest)
@@ -49,7 +55,7 @@ def test_a_stored_manifest_comes_back_as_it_was() -> None:
 def test_a_copy_does_not_change_with_the_manifest() -> None:
     """It is written while the log goes on."""
     manifest = Manifest()
-    segment = manifest.add("a", "head", 4, now_ns=1)
+    segment = added(manifest, "a")
     segment.seen_as("one")
     state = manifest.copy()
     segment.seen_as("two")
@@ -59,7 +65,7 @@ def test_a_copy_does_not_change_with_the_manifest() -> None:
 
 def test_the_newest_names_are_kept() -> None:
     """A log that logrotate renumbers has many names in its life."""
-    segment = Manifest().add("a", "head", 4, now_ns=1)
+    segment = added(Manifest(), "a")
     assert segment.name == "?"
     for number in range(10):
         segment.seen_as(f"audit.log.{number}")
@@ -81,7 +87,7 @@ def test_what_may_come_next_may_not_once_another_came() -> None:
     """Else a later segment would get the number of an earlier one, and no gap between them."""
     manifest = Manifest(next_seq=2, following={2: "b", 3: "c.2"})
     assert [manifest.in_positions(name) for name in "abc"] == [0, 2, 3]
-    assert manifest.add("a", "head", 4, now_ns=1).seq == 2
+    assert added(manifest, "a").seq == 2
     assert [manifest.in_positions(name) for name in "abc"] == [0, 0, 0]
 
 
