@@ -33,22 +33,26 @@ def console(*, err: bool = False) -> "Console":
     return Console(stderr=err, highlight=False, width=width, height=height)
 
 
-def echo(text: str, *, err: bool = False, **style: Any) -> None:
+def echo(text: str, *, head: str = "", err: bool = False, **style: Any) -> None:
     """Write lines folded to the terminal's width, under where their text begins.
 
     What a line quotes may be hostile, so it commands no terminal.
-    Where nobody watches they stay as they are, so that they can be searched. *style*: click's.
+    Where nobody watches they stay as they are, so that they can be searched. *style*: click's, of
+    *head*, which stands before each line, or of the line where there is none.
     """
     width = shutil.get_terminal_size().columns
     stream = sys.stderr if err else sys.stdout
     for line in map(visible, text.split("\n")):
-        folded = [line]
-        if stream.isatty() and len(line) > width:
+        folded = [head + line]
+        if stream.isatty() and len(folded[0]) > width:
             label = _LABEL.match(line)
-            indent = " " * min(label.end() if label else 0, width // 2)
-            folded = wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
-        for part in folded:
-            click.secho(part, err=err, **style)
+            indent = " " * min(len(head) or (label.end() if label else 0), width // 2)
+            folded = wrap(head + line, width, subsequent_indent=indent, break_on_hyphens=False)
+        if head:
+            click.secho(head, nl=False, err=err, **style)
+            click.echo("\n".join([folded[0][len(head) :], *folded[1:]]), err=err)
+        else:
+            click.secho("\n".join(folded), err=err, **style)
 
 
 def echo_json(value: object, indent: int | None = 2) -> None:

@@ -1,13 +1,12 @@
 """`vendors`: the presets as a table, and a ready block for one of them."""
 
 import click
-from rich.text import Text
 
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.config.vendors import show as vendors_show
 from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS, Vendor
-from k8s_audit_otlp.tools.table import FittingTable, print_hanging
+from k8s_audit_otlp.tools.table import FittingTable
 
 _JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print everything that is known, as JSON."
@@ -31,11 +30,10 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         echo_json([*presets, *routes])
         return
 
-    screen = console()
-    screen.print(_table(list(VENDORS.values())))
+    console().print(_table(list(VENDORS.values())))
     echo("Through a Collector (not tested):")
     for route in ROUTES.values():
-        print_hanging(screen, Text(f"  {route.name:<16}"), route.why)
+        echo(route.why, head=f"  {route.name:<16}")
     click.echo("\nA ready block: k8s-audit-otlp vendors show NAME")
 
 

@@ -1,7 +1,6 @@
 """A table that stays readable at any width: where the columns do not fit, each row is a block."""
 
 from collections.abc import Sequence
-from textwrap import wrap
 from typing import NamedTuple
 
 from rich.box import SIMPLE
@@ -16,22 +15,6 @@ from k8s_audit_otlp.tools import page
 _LEAST_TEXT = 20  # columns that a column of text may be folded to
 _BETWEEN = 3  # columns between two columns
 _INDENT = 4  # columns before what stands beneath a first cell
-
-
-def print_hanging(console: Console, head: Text, text: str) -> None:
-    """Print *text* behind *head*; its further lines begin where the first one does.
-
-    Where nobody watches, a text stays one line, so that it can be searched for.
-    """
-    text = visible(text)
-    room = console.width - head.cell_len
-    if not console.is_terminal or room < _LEAST_TEXT:
-        console.print(head + Text(text), soft_wrap=True)
-        return
-    first, *more = wrap(text, room, break_on_hyphens=False) or [""]
-    lines = [head + Text(first), *(Text(" " * head.cell_len + line) for line in more)]
-    for line in lines:
-        console.print(line, soft_wrap=True)
 
 
 class _Row(NamedTuple):

@@ -7,29 +7,26 @@ from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.console import Console
-from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
-from k8s_audit_otlp.cli.terminal import console, echo, echo_json
+from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
-from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
-from k8s_audit_otlp.tools.table import print_hanging
 from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
 from k8s_audit_otlp.transport.tls import make_context
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _METRICS_S = 5.0
-_STYLE = {
-    State.OK: "green",
-    State.WARN: "yellow",
-    State.FAIL: "bold red",
-    State.SKIPPED: "dim",
+_STYLE: dict[State, dict[str, Any]] = {
+    State.OK: {"fg": "green"},
+    State.WARN: {"fg": "yellow"},
+    State.FAIL: {"fg": "red", "bold": True},
+    State.SKIPPED: {"dim": True},
 }
 
 
@@ -68,8 +65,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         findings = list(examine(question))
         echo_json([finding._asdict() for finding in findings])
     else:
-        screen = console()
-        findings = list(_show(examine(question), screen))
+        findings = list(_show(examine(question)))
         echo(_summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)
@@ -101,17 +97,17 @@ def _metrics(where: str | None) -> str | None:
     )
 
 
-def _show(findings: Iterable[Finding], console: Console) -> Iterator[Finding]:
+def _show(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Print each finding under its subject as it comes, and hand it on."""
     subject = ""
     for finding in findings:
         if finding.subject != subject:
             subject = finding.subject
-            console.print(Text(visible(subject), style="bold"), soft_wrap=True)
-        state = Text(f"  {finding.state:<8}", style=_STYLE[finding.state])
-        print_hanging(console, state + Text(f"{finding.check:<26}"), finding.why)
+            echo(subject, bold=True)
+        head = f"  {finding.state:<8}{finding.check:<26}"
+        echo(finding.why, head=head, **_STYLE[finding.state])
         if finding.hint and finding.state is not State.OK:
-            print_hanging(console, Text(f"{'':10}→ "), finding.hint)
+            echo(finding.hint, head=f"{'':10}→ ")
         yield finding
 
 
