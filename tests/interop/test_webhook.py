@@ -16,7 +16,6 @@ import pytest
 import yaml
 
 from k8s_audit_otlp.apiserver.webhook import (
-    WebhookCredentials,
     flags,
     kubeconfig,
     make_certificates,
@@ -68,7 +67,9 @@ def configure(folder: Path, port: int, endpoint: str) -> Path:
     (folder / "webhook.yaml").write_text(
         kubeconfig(
             f"https://127.0.0.1:{port}/audit",
-            WebhookCredentials(f"{pki}/ca.crt", f"{pki}/client.crt", f"{pki}/client.key"),
+            ca_file=f"{pki}/ca.crt",
+            cert_file=f"{pki}/client.crt",
+            key_file=f"{pki}/client.key",
         )
     )
     return folder / "agent.yaml"

@@ -12,25 +12,35 @@ LOG_PATH = "audit-log-path"
 POLICY_FILE = "audit-policy-file"
 WEBHOOK_FILE = "audit-webhook-config-file"
 
-# Seven days or a gigabyte, whichever comes first, beside the log that is being written.
-DEFAULTS: dict[str, str] = {
-    "audit-log-format": "json",
-    "audit-log-maxage": "7",
-    "audit-log-maxbackup": "10",
-    "audit-log-maxsize": "100",
-    LOG_PATH: "/var/log/kubernetes/audit.log",
-    POLICY_FILE: "/etc/kubernetes/audit-policy.yml",
-}
 
-# The option of this program that sets each flag: an error names what the reader can type.
-OPTIONS: Mapping[str, str] = {
-    "audit-log-format": "--format",
-    "audit-log-maxage": "--maxage",
-    "audit-log-maxbackup": "--maxbackup",
-    "audit-log-maxsize": "--maxsize",
-    LOG_PATH: "--log-path",
-    POLICY_FILE: "--policy-path",
+class AuditFlag(NamedTuple):
+    """A flag of kube-apiserver, and the option that sets it: an error names what can be typed."""
+
+    default: str
+    option: str
+    help: str
+
+
+# Seven days or a gigabyte, whichever comes first, beside the log that is being written.
+FLAGS: dict[str, AuditFlag] = {
+    "audit-log-format": AuditFlag(
+        "json", "--format", "Format of the log; only json can be read without loss."
+    ),
+    "audit-log-maxage": AuditFlag("7", "--maxage", "Days that a rotated log is kept."),
+    "audit-log-maxbackup": AuditFlag("10", "--maxbackup", "Rotated logs that are kept."),
+    "audit-log-maxsize": AuditFlag("100", "--maxsize", "Megabytes after which the log is rotated."),
+    LOG_PATH: AuditFlag(
+        "/var/log/kubernetes/audit.log",
+        "--log-path",
+        "The log; its directory is mounted into the apiserver.",
+    ),
+    POLICY_FILE: AuditFlag(
+        "/etc/kubernetes/audit-policy.yml",
+        "--policy-path",
+        "The policy on the node, mounted read-only.",
+    ),
 }
+DEFAULTS = {name: flag.default for name, flag in FLAGS.items()}
 
 # A whole-directory mount of these would hand the apiserver's container far more than a log.
 TOO_WIDE = frozenset(
@@ -60,7 +70,7 @@ def choose(flag: str, present: str | None, asked: str | None) -> Choice:
     fault = _fault(flag, present)
     if fault:
         return Choice(default, f"--{flag}={present} {fault}: corrected to {default}")
-    option = OPTIONS[flag]
+    option = FLAGS[flag].option
     return Choice(present, f"--{flag}={present} is kept (default {default}; {option} changes it)")
 
 
@@ -68,10 +78,12 @@ def check(flags: Mapping[str, str]) -> None:
     """Refuse values that would stop the apiserver or expose more than the log."""
     for flag, value in flags.items():
         if fault := _fault(flag, value):
-            raise RefusalError(f"{OPTIONS[flag]}: {value!r} {fault}; write e.g. {DEFAULTS[flag]}")
+            raise RefusalError(
+                f"{FLAGS[flag].option}: {value!r} {fault}; write e.g. {DEFAULTS[flag]}"
+            )
     if flags[LOG_PATH] == flags[POLICY_FILE]:
         raise RefusalError(
-            f"{OPTIONS[POLICY_FILE]}: {flags[POLICY_FILE]} is also the log; "
+            f"{FLAGS[POLICY_FILE].option}: {flags[POLICY_FILE]} is also the log; "
             f"keep the policy elsewhere, e.g. {DEFAULTS[POLICY_FILE]}"
         )
 

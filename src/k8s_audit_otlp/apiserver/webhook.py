@@ -5,7 +5,6 @@ Source: kubernetes.io/docs/tasks/debug/debug-cluster/audit/#webhook-backend.
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from k8s_audit_otlp.apiserver.settings import RefusalError
 from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.config.reading.expand import placeholder
 from k8s_audit_otlp.config.secret import safe_url
+from k8s_audit_otlp.transport.proxy import is_local
 
 MODES = ("batch", "blocking", "blocking-strict")
 _BACKOFF_S = {"batch": 10}  # who does not slow requests may repeat for longer
@@ -23,39 +23,28 @@ _DAYS = "30"
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _DAYS)
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookCredentials:
-    """Files on the apiserver's host, and the token; '' for what is not used."""
-
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    token: str = ""
-
-
-def kubeconfig(url: str, credentials: WebhookCredentials) -> str:
-    """Return the file for --audit-webhook-config-file.
+def kubeconfig(
+    url: str, *, ca_file: str = "", cert_file: str = "", key_file: str = "", token: str = ""
+) -> str:
+    """Return the file for --audit-webhook-config-file. Files are on the apiserver's host.
 
     Raise RefusalError where the URL or the pair of files cannot be meant so.
     """
     _check(url)
-    if url.startswith("http://") and (credentials.cert_file or credentials.token):
+    if url.startswith("http://") and (cert_file or token):
         raise RefusalError(f"{url!r} would show the credentials to everyone; write https://")
-    if bool(credentials.cert_file) != bool(credentials.key_file):
+    if bool(cert_file) != bool(key_file):
         raise RefusalError(
             "a client certificate needs its key; give --client-cert and --client-key"
         )
     cluster: dict[str, Any] = {"server": url}
-    if credentials.ca_file:
-        cluster["certificate-authority"] = credentials.ca_file
+    if ca_file:
+        cluster["certificate-authority"] = ca_file
     user: dict[str, Any] = {}
-    if credentials.cert_file:
-        user = {
-            "client-certificate": credentials.cert_file,
-            "client-key": credentials.key_file,
-        }
-    if credentials.token:
-        user["token"] = credentials.token
+    if cert_file:
+        user = {"client-certificate": cert_file, "client-key": key_file}
+    if token:
+        user["token"] = token
     tree = {
         "apiVersion": "v1",
         "kind": "Config",
@@ -118,14 +107,8 @@ def flags(file: str, mode: str) -> Mapping[str, str]:
 def receiver(url: str, directory: Path) -> str:
     """Return the agent's side of a trial: a receiver with the certificates of *directory*."""
     port = urlsplit(url).port or (443 if url.startswith("https://") else 80)
-    tls = {
-        name: str(directory / file)
-        for name, file in {
-            "cert_file": "server.crt",
-            "key_file": "server.key",
-            "client_ca_file": "ca.crt",
-        }.items()
-    }
+    files = {"cert_file": "server.crt", "key_file": "server.key", "client_ca_file": "ca.crt"}
+    tls = {name: str(directory / file) for name, file in files.items()}
     block: dict[str, Any] = {"endpoint": f"0.0.0.0:{port}", "tls": tls}
     if cluster := urlsplit(url).path.partition("/audit/")[2].strip("/"):
         block["clusters"] = {cluster: {}}
@@ -134,12 +117,11 @@ def receiver(url: str, directory: Path) -> str:
 
 def limits(url: str) -> tuple[str, ...]:
     """Return what to know before kube-apiserver posts to that address."""
-    if url.startswith("http://") and urlsplit(url).hostname not in _LOCAL:
+    if url.startswith("http://") and not is_local(urlsplit(url).hostname or ""):
         return ("http:// sends every event in clear text; write https:// with --ca-file", *_LIMITS)
     return _LIMITS
 
 
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 _LIMITS = (
     "the policy (--audit-policy-file) must be set as well",
     "nobody behind the apiserver can see what its buffer drops: watch apiserver_audit_error_total",

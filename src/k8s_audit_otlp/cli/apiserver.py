@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from k8s_audit_otlp.apiserver import kubeadm, profiles, webhook
-from k8s_audit_otlp.apiserver.settings import DEFAULTS, OPTIONS, check
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, FLAGS, check
 from k8s_audit_otlp.cli import Group, doing
 from k8s_audit_otlp.cli.options import lasting
 from k8s_audit_otlp.cli.terminal import echo
@@ -20,15 +20,6 @@ from k8s_audit_otlp.cli.terminal import echo
 BACKUP_DIR = "/var/backups/k8s-audit-otlp"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-HELP = {
-    "audit-log-format": "Format of the log; only json can be read without loss.",
-    "audit-log-maxage": "Days that a rotated log is kept.",
-    "audit-log-maxbackup": "Rotated logs that are kept.",
-    "audit-log-maxsize": "Megabytes after which the log is rotated.",
-    "audit-log-path": "The log; its directory is mounted into the apiserver.",
-    "audit-policy-file": "The policy on the node, mounted read-only.",
-}
 
 
 @click.group(cls=Group, name="apiserver")
@@ -38,11 +29,11 @@ def command() -> None:
 
 def _flag_options(else_: str = "") -> Callable[[Command], Command]:
     def decorate(decorated: Command) -> Command:
-        for flag, default in reversed(DEFAULTS.items()):
-            text = f"{HELP[flag]}  [default: {else_}{default}]"
-            kind: Any = click.IntRange(min=0) if default.isdecimal() else str
-            name = flag.replace("-", "_")
-            decorated = click.option(OPTIONS[flag], name, type=kind, help=text)(decorated)
+        for name, flag in reversed(FLAGS.items()):
+            text = f"{flag.help}  [default: {else_}{flag.default}]"
+            kind: Any = click.IntRange(min=0) if flag.default.isdecimal() else str
+            names = flag.option, name.replace("-", "_")
+            decorated = click.option(*names, type=kind, help=text)(decorated)
         return decorated
 
     return decorate
@@ -85,7 +76,13 @@ def print_kubeadm(api_version: str, **options: object) -> None:
 
 @command.command("webhook")
 @click.option("--url", required=True, help="Where to post: https://HOST:9443/audit[/CLUSTER].")
-@click.option("--mode", type=click.Choice(webhook.MODES), default="batch", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(webhook.MODES),
+    default="batch",
+    show_default=True,
+    help="Whether a request of the cluster waits for the webhook.",
+)
 @click.option("--ca-file", default="", help="Who signed the webhook's certificate.")
 @click.option("--client-cert", default="", help="Certificate that kube-apiserver shows.")
 @click.option("--client-key", default="", help="Its key.")
@@ -118,8 +115,9 @@ def print_webhook(  # noqa: PLR0913 - one for each option
         ca_file = ca_file or str(directory / "ca.crt")
         client_cert = client_cert or str(directory / "client.crt")
         client_key = client_key or str(directory / "client.key")
-    found = webhook.WebhookCredentials(ca_file, client_cert, client_key, token)
-    kubeconfig = webhook.kubeconfig(url, found)  # refused before anything is made
+    kubeconfig = webhook.kubeconfig(  # refused before anything is made
+        url, ca_file=ca_file, cert_file=client_cert, key_file=client_key, token=token
+    )
     if directory is not None:
         webhook.make_certificates(directory, urlsplit(url).hostname or "")
         echo(f"{directory}: certificates for 30 days; for a trial only", err=True)

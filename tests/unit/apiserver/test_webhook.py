@@ -9,7 +9,7 @@ import yaml
 from click.testing import CliRunner
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
-from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
+from k8s_audit_otlp.apiserver.webhook import flags, kubeconfig
 from k8s_audit_otlp.cli import main
 
 URL = "https://audit.example:9443/audit/prod"
@@ -17,7 +17,9 @@ URL = "https://audit.example:9443/audit/prod"
 
 def test_the_file_is_a_kubeconfig_with_what_is_given() -> None:
     """kube-apiserver reads it as a client of any API."""
-    tree = yaml.safe_load(kubeconfig(URL, WebhookCredentials("/ca", "/cert", "/key", "made-up")))
+    shown = "made-up"
+    text = kubeconfig(URL, ca_file="/ca", cert_file="/cert", key_file="/key", token=shown)
+    tree = yaml.safe_load(text)
     assert tree["clusters"][0]["cluster"] == {"server": URL, "certificate-authority": "/ca"}
     user = {"client-certificate": "/cert", "client-key": "/key", "token": "made-up"}
     assert tree["users"][0]["user"] == user
@@ -28,17 +30,17 @@ def test_the_file_is_a_kubeconfig_with_what_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "credentials", "said"),
+    ("url", "cert_file", "said"),
     [
-        ("audit.example:9443", WebhookCredentials(), "https://HOST:9443/audit"),
-        ("https://audit.example", WebhookCredentials(), "https://HOST:9443/audit"),
-        (URL, WebhookCredentials(cert_file="/c"), "needs its key"),
+        ("audit.example:9443", "", "https://HOST:9443/audit"),
+        ("https://audit.example", "", "https://HOST:9443/audit"),
+        (URL, "/c", "needs its key"),
     ],
 )
-def test_what_cannot_work_is_refused(url: str, credentials: WebhookCredentials, said: str) -> None:
+def test_what_cannot_work_is_refused(url: str, cert_file: str, said: str) -> None:
     """With the hint."""
     with pytest.raises(RefusalError, match=said):
-        kubeconfig(url, credentials)
+        kubeconfig(url, cert_file=cert_file)
 
 
 def test_only_batch_mode_has_flags_for_batches() -> None:

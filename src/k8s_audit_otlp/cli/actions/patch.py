@@ -102,13 +102,10 @@ def _check_policy(path: Path) -> None:
 def _remark(patched: Patched) -> None:
     """Say what the diff needs, and how to apply it."""
     if hint := _hint_of_owner(patched):
-        echo(f"note: {hint}", err=True)
+        note([hint])
     elif not Path(patched.apiserver.policy_path).is_file():
-        echo(
-            f"note: {patched.apiserver.policy_path} must be on the node before the manifest is: "
-            "kube-apiserver does not start without its policy",
-            err=True,
-        )
+        must = f"{patched.apiserver.policy_path} must be on the node before the manifest is"
+        note([f"{must}: kube-apiserver does not start without its policy"])
     _warn_of_upgrade(patched)
     if not hint:
         applying = "it keeps a backup, waits for the apiserver, and undoes it where that stays away"

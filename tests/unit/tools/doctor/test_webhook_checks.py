@@ -9,7 +9,7 @@ import pytest
 from cryptography.x509 import load_pem_x509_certificate
 
 from k8s_audit_otlp.apiserver.observed import Apiserver, audit_flags
-from k8s_audit_otlp.apiserver.webhook import WebhookCredentials, flags, kubeconfig
+from k8s_audit_otlp.apiserver.webhook import flags, kubeconfig
 from k8s_audit_otlp.tools.doctor import apiserver_checks
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, ends_of, lasting
@@ -89,9 +89,9 @@ def config(tmp_path: Path) -> Path:
     """Write what the product itself prints, with certificates of a trial."""
     authority = Authority(tmp_path, days=400)
     client = authority.issue("client", days=90)
-    used = WebhookCredentials(str(authority.cert), str(client.cert), str(client.key))
     file = tmp_path / "webhook.yaml"
-    file.write_text(kubeconfig(URL, used))
+    names = {"cert_file": str(client.cert), "key_file": str(client.key)}
+    file.write_text(kubeconfig(URL, ca_file=str(authority.cert), **names))
     return file
 
 
