@@ -5,7 +5,6 @@ Flags: kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver.
 
 import re
 from pathlib import PurePosixPath
-from typing import Any
 
 import yaml
 
@@ -40,22 +39,14 @@ def flags(facts: ApiserverFacts) -> CheckResult:
     if form != "json":
         return fail(f"--audit-log-format={form} leaves bodies out", "set it to json")
     running = facts.process.flags if facts.process else {}
-    changed = [
-        name
-        for name in (LOG_PATH, POLICY_FILE, WEBHOOK_FILE)
-        if _differs(running, facts.flags, name)
-    ]
-    if changed:
+    names = (LOG_PATH, POLICY_FILE, WEBHOOK_FILE) if running else ()
+    if changed := [name for name in names if running.get(name) != facts.flags.get(name)]:
         return warn(
             f"the running process has another --{changed[0]} than the manifest",
             "wait for kubelet to restart it, or look why it does not: crictl ps -a",
         )
     does = [f"writes {log}"] * bool(log) + ["posts to a webhook"] * posts
     return ok(f"{' and '.join(does)} by {facts.flags[POLICY_FILE]}")
-
-
-def _differs(running: Any, manifest: Any, name: str) -> bool:
-    return bool(running) and running.get(name) != manifest.get(name)
 
 
 def log_path(facts: ApiserverFacts) -> CheckResult:

@@ -71,22 +71,21 @@ def look_at_log(
     sleep: Callable[[float], None] = time.sleep,
 ) -> LogFacts:
     """Look at a log; wait up to *wait_s* seconds for it to grow."""
+    fd = -1
     try:
         fd = os.open(path, _OPEN)
-    except OSError as error:
-        return LogFacts(path, root, receiver, error, _entries(path), now_ns=time.time_ns())
-    try:
         before, waited = os.fstat(fd).st_size, 0.0
         while waited < wait_s and path.is_file() and os.fstat(fd).st_size == before:
             sleep(min(0.1, wait_s))
             waited += min(0.1, wait_s)
         info, now_ns = os.fstat(fd), time.time_ns()
-        head = _read(fd, 0, HEAD_BYTES)
-        tail = _read(fd, max(0, info.st_size - TAIL_BYTES), TAIL_BYTES)
+        head = os.pread(fd, HEAD_BYTES, 0)
+        tail = os.pread(fd, TAIL_BYTES, max(0, info.st_size - TAIL_BYTES))
     except OSError as error:  # a directory opens, and cannot be read
         return LogFacts(path, root, receiver, error, _entries(path), now_ns=time.time_ns())
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
     first_line = head.partition(b"\n")[0]
     times = _times(tail, whole=info.st_size <= TAIL_BYTES)
     return LogFacts(
@@ -100,7 +99,7 @@ def look_at_log(
         waited,
         max(0.0, (now_ns - info.st_mtime_ns) / 1e9),
         first_line,
-        next((ns for ns in _times(first_line + b"\n", whole=True)), 0),
+        next(iter(_times(first_line + b"\n", whole=True)), 0),
         times,
         now_ns,
     )
@@ -111,10 +110,6 @@ def _entries(path: Path) -> list[Entry]:
         return list_log(path)
     except OSError:
         return []
-
-
-def _read(fd: int, offset: int, length: int) -> bytes:
-    return os.pread(fd, length, offset)
 
 
 def _times(data: bytes, *, whole: bool) -> list[int]:
