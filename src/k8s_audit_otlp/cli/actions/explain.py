@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -94,7 +95,7 @@ def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) ->
     ]
     if as_json:
         plain = [
-            {"exporter": target.name, "mapping": target.mapping.digest, **each.as_json()}
+            {"exporter": target.name, "mapping": target.mapping.digest, **asdict(each)}
             for target, each in found
         ]
         echo_json(plain)

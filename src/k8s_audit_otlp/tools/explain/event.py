@@ -1,7 +1,7 @@
 """Explains what would become of one event, step by step; without its secrets."""
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from k8s_audit_otlp.event.decode import ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
@@ -17,7 +17,8 @@ from k8s_audit_otlp.transport.otlp_json import record_as_json
 IDENTITY = "0" * 16  # of an event that lies in no log
 
 
-class Facts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Facts:
     """Who did what, as it may be shown."""
 
     time: str
@@ -32,57 +33,44 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class EventPreview:
-    """What the policy says: the rule, whether anything is left, and at which level."""
+class EventPolicy:
+    """What the policy does: the rule, None without a policy, and the level that is left."""
 
-    rule: RuleText | None = None  # None without a policy
-    dropped: str = ""  # why: level, stage, code
-    level: str = ""  # that is left
+    rule: RuleText | None = None
+    action: str = "keeps"  # lowers, drops
+    why: str = ""  # it drops it: level, stage, code
+    level: str = ""
     omit_managed_fields: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """What would become of one event; `record` is None when it is dropped."""
+class EventRedaction:
+    """Rules that fired, and those that only this display applied: the exporter gets it."""
 
-    facts: Facts
-    fault: str  # what could not be read
-    verdict: EventPreview
-    redacted: tuple[str, ...] = ()  # rules that fired
-    hidden: tuple[str, ...] = ()  # rules that only this display applied: the exporter gets it
-    event_bytes: int = 0
+    rules: tuple[str, ...] = ()
+    sent_though_hidden_here: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EventSize:
+    """Bytes, and what shrinking has removed."""
+
+    event_bytes: int
     record_bytes: int = 0
     max_record_bytes: int = 0
-    removed: tuple[str, ...] = ()  # by shrinking
-    record: dict[str, Any] | None = None  # OTLP JSON
+    removed: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        rule = self.verdict.rule
-        return {
-            "event": self.facts._asdict(),
-            "fault": self.fault,
-            "policy": {
-                "rule": rule._asdict() if rule else None,
-                "action": self.action,
-                "why": self.verdict.dropped,
-                "level": self.verdict.level,
-                "omit_managed_fields": self.verdict.omit_managed_fields,
-            },
-            "redaction": {"rules": self.redacted, "sent_though_hidden_here": self.hidden},
-            "size": {
-                "event_bytes": self.event_bytes,
-                "record_bytes": self.record_bytes,
-                "max_record_bytes": self.max_record_bytes,
-                "removed": self.removed,
-            },
-            "record": self.record,
-        }
 
-    @property
-    def action(self) -> str:
-        if self.verdict.dropped:
-            return "drops"
-        return "lowers" if self.verdict.level != self.facts.level else "keeps"
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What would become of one event, as --json says it."""
+
+    event: Facts
+    fault: str  # what could not be read
+    policy: EventPolicy
+    redaction: EventRedaction
+    size: EventSize
+    record: dict[str, Any] | None = None  # OTLP JSON; None when it is dropped
 
 
 def lines_of(text: bytes) -> list[bytes]:
@@ -122,25 +110,21 @@ class Explainer:
         shown = iter(self._safe_encoder.encode_block(block).records)
         found = []
         for read in read_line(line):
-            verdict = self._verdict(read)
-            plain = Explained(
-                self._facts(read),
-                read.fault,
-                verdict,
-                event_bytes=len(read.body),
-                max_record_bytes=self._limit,
-            )
-            found.append(plain if verdict.dropped else self._kept(plain, next(sent), next(shown)))
+            policy, size = self._decided(read), EventSize(len(read.body), 0, self._limit)
+            plain = Explained(self._facts(read), read.fault, policy, EventRedaction(), size)
+            dropped = policy.action == "drops"
+            found.append(plain if dropped else self._kept(plain, next(sent), next(shown)))
         return found
 
-    def _verdict(self, read: ReadEvent) -> EventPreview:
+    def _decided(self, read: ReadEvent) -> EventPolicy:
         if read.is_unread or self._policy is None:
-            return EventPreview(level=read.event.level)
+            return EventPolicy(level=read.event.level)
         decision = self._policy.decide(read.event)
         rule = self._rules[decision.rule]
         if decision.omitted:
-            return EventPreview(rule, decision.why)
-        return EventPreview(rule, "", decision.level, decision.omit_managed_fields)
+            return EventPolicy(rule, "drops", decision.why)
+        action = "keeps" if decision.level == read.event.level else "lowers"
+        return EventPolicy(rule, action, "", decision.level, decision.omit_managed_fields)
 
     def _facts(self, read: ReadEvent) -> Facts:
         event = read.event
@@ -162,14 +146,9 @@ class Explainer:
     def _kept(self, plain: Explained, sent: bytes, shown: bytes) -> Explained:
         record, safe = record_as_json(sent), record_as_json(shown)
         fired = _texts(record, self._redacted)
-        return replace(
-            plain,
-            redacted=fired,
-            hidden=tuple(r for r in _texts(safe, self._redacted) if r not in fired),
-            record_bytes=len(sent),
-            removed=_texts(record, self._removed),
-            record=safe,
-        )
+        hidden = tuple(r for r in _texts(safe, self._redacted) if r not in fired)
+        size = replace(plain.size, record_bytes=len(sent), removed=_texts(record, self._removed))
+        return replace(plain, redaction=EventRedaction(fired, hidden), size=size, record=safe)
 
 
 def value_of(value: dict[str, Any]) -> Any:

@@ -1,7 +1,7 @@
 """Describes the rules of a policy: number, line in the file, and in words."""
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import yaml
 
@@ -13,7 +13,8 @@ NO_POLICY = "no policy"
 UNREAD = "not an event"
 
 
-class RuleText(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RuleText:
     """A rule; `line` is 0 where none stands in a file."""
 
     name: str

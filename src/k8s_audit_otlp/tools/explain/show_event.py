@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from k8s_audit_otlp.event.redact import RULES
-from k8s_audit_otlp.tools.explain.event import Explained, value_of
+from k8s_audit_otlp.tools.explain.event import EventSize, Explained, value_of
 from k8s_audit_otlp.tools.text import number, printable
 
 _MOST_VALUE = 400  # characters of one attribute
@@ -16,7 +16,7 @@ _MOST_BODY_LINES = 400
 
 def lines_of_event(found: Explained, target: str, policy: str) -> Iterator[str]:
     """Yield who did what, then what each station makes of it."""
-    facts = found.facts
+    facts = found.event
     where = "/".join(filter(None, (facts.namespace, facts.name)))
     parts = (facts.verb, facts.resource, where, f"by {facts.user}" if facts.user else "")
     what = " ".join(printable(part) for part in parts if part)
@@ -32,7 +32,7 @@ def lines_of_event(found: Explained, target: str, policy: str) -> Iterator[str]:
         yield "record     none is sent"
         return
     yield from _labelled("redaction", _redaction(found))
-    yield from _labelled("size", [_size(found)])
+    yield from _labelled("size", [_size(found.size)])
     yield from _labelled("record", _record(found.record))
 
 
@@ -43,41 +43,42 @@ def _labelled(label: str, lines: Iterator[str] | list[str]) -> Iterator[str]:
 
 
 def _policy(found: Explained, policy: str) -> Iterator[str]:
-    verdict = found.verdict
-    if verdict.rule is None:
+    decided = found.policy
+    if decided.rule is None:
         yield "none: the event is kept as it was logged"
         return
-    rule = verdict.rule
+    rule = decided.rule
     place = f"{printable(policy)}:{rule.line}: " if rule.line else f"{printable(policy)}: "
     name = f"{rule.name} ({rule.level})" if rule.line else rule.name
-    why = {"stage": ", by the stage", "code": ", by the response code"}.get(verdict.dropped, "")
-    to = f" it from {found.facts.level} to {verdict.level}" if found.action == "lowers" else " it"
-    yield f"{place}{name} {found.action}{to}{why}"
+    why = {"stage": ", by the stage", "code": ", by the response code"}.get(decided.why, "")
+    lowers = decided.action == "lowers"
+    to = f" it from {found.event.level} to {decided.level}" if lowers else " it"
+    yield f"{place}{name} {decided.action}{to}{why}"
     yield f"  {printable(rule.text, 1000)}"
-    if verdict.omit_managed_fields and not verdict.dropped:
+    if decided.omit_managed_fields:
         yield "  managedFields are left out"
 
 
 def _redaction(found: Explained) -> Iterator[str]:
-    if not found.redacted:
+    if not found.redaction.rules:
         yield "nothing to redact"
-    for name in found.redacted:
+    for name in found.redaction.rules:
         yield f"{name}: {RULES.get(name, 'a rule of the configuration')}"
-    if found.hidden:
+    if hidden := ", ".join(found.redaction.sent_though_hidden_here):
         yield (
-            f"THE EXPORTER GETS MORE than is shown here: {', '.join(found.hidden)} hid something "
-            "in this display, and is off in the configuration"
+            f"THE EXPORTER GETS MORE than is shown here: {hidden} hid something in this display, "
+            "and is off in the configuration"
         )
 
 
-def _size(found: Explained) -> str:
-    text = f"{number(found.event_bytes)} bytes in the log, {number(found.record_bytes)} as a record"
-    if not found.max_record_bytes:
+def _size(size: EventSize) -> str:
+    text = f"{number(size.event_bytes)} bytes in the log, {number(size.record_bytes)} as a record"
+    if not size.max_record_bytes:
         return f"{text}; no limit (max_record_bytes)"
-    limit = f"of at most {number(found.max_record_bytes)}"
-    if not found.removed:
+    limit = f"of at most {number(size.max_record_bytes)}"
+    if not size.removed:
         return f"{text} {limit}; nothing has to go"
-    return f"{text} {limit}, without {', '.join(found.removed)}"
+    return f"{text} {limit}, without {', '.join(size.removed)}"
 
 
 def _record(record: dict[str, Any]) -> Iterator[str]:

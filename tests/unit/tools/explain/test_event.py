@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def explain(policy: Path) -> Callable[..., Any]:
 
 def shown(found: Explained) -> str:
     """Everything that a person or a program would see."""
-    return "\n".join(lines_of_event(found, "x", "p.yaml")) + json.dumps(found.as_json())
+    return "\n".join(lines_of_event(found, "x", "p.yaml")) + json.dumps(asdict(found))
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_the_rule_that_decides_is_named(
 ) -> None:
     """With what it does and why; a record is there exactly for what is kept."""
     (found,) = explain(line(make(verb, **changes)))
-    assert found.verdict.rule.name == rule
-    assert (found.action, found.verdict.dropped) == (action, why)
+    assert found.policy.rule.name == rule
+    assert (found.policy.action, found.policy.why) == (action, why)
     assert (found.record is None) == (action == "drops")
     assert rule in shown(found)
 
@@ -70,8 +70,8 @@ def test_what_is_redacted_is_named_and_not_shown(
 ) -> None:
     """The record is the one that leaves."""
     (found,) = explain(line(secret), with_policy=False)
-    assert found.redacted == ("secret",)
-    assert found.hidden == ()
+    assert found.redaction.rules == ("secret",)
+    assert found.redaction.sent_though_hidden_here == ()
     assert PASSWORD not in shown(found)
     assert "REDACTED" in json.dumps(found.record)
     assert "password" in json.dumps(found.record)
@@ -89,7 +89,7 @@ def test_a_secret_that_is_sent_is_hidden_here_all_the_same(
     """And it is said that the exporter gets it."""
     (found,) = explain(line(secret), with_policy=False, **changes)
     assert PASSWORD not in shown(found)
-    assert "secret" in found.hidden
+    assert "secret" in found.redaction.sent_though_hidden_here
     assert "THE EXPORTER GETS MORE" in shown(found)
 
 
@@ -99,11 +99,11 @@ def test_what_shrinking_takes_is_named(
     """With the sizes before and after."""
     body = {"kind": "List", "items": [{"n": n} for n in range(5000)]}
     (found,) = explain(line(make("create", responseObject=body)), max_record_bytes=8192)
-    assert found.removed == ("responseObject",)
-    assert found.record_bytes <= 8192 < found.event_bytes
+    assert found.size.removed == ("responseObject",)
+    assert found.size.record_bytes <= 8192 < found.size.event_bytes
     assert "without responseObject" in shown(found)
     (small,) = explain(line(make("create")), max_record_bytes=8192)
-    assert small.removed == ()
+    assert small.size.removed == ()
     assert "nothing has to go" in shown(small)
 
 
@@ -113,7 +113,7 @@ def test_a_list_of_events_is_explained_one_by_one(
     """Each with its own rule and record."""
     items = [make("create"), make("get"), make("get", resource="secrets")]
     found = explain(line({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items}))
-    assert [each.verdict.rule.name for each in found] == ["rule 3", "no rule", "rule 2"]
+    assert [each.policy.rule.name for each in found] == ["rule 3", "no rule", "rule 2"]
     assert [each.record is None for each in found] == [False, True, False]
 
 
