@@ -47,10 +47,10 @@ _CANNOT_WRITE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 EXIT_CODES: Final = """\b
 Exit codes:
   0  done
-  1  unexpected failure
+  1  unexpected failure; doctor, demo, status --fail: something is wrong
   2  mistake in the usage or the configuration
   3  trouble with the state: locked, corrupt, not writable
-  4  --once left something undelivered
+  4  --once or a replay left something undelivered
   5  verification found something missing
   6  verification found something changed or forged
   7  verification found nothing wrong, but could not judge all

@@ -22,7 +22,7 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
     assert result.exit_code == 0
     positions = [result.output.index(f"  {name} ") for name in COMMANDS]
     assert positions == sorted(positions)
-    assert "4  --once left something undelivered" in result.output
+    assert "4  --once or a replay left something undelivered" in result.output
 
 
 def test_help_imports_nothing_heavy() -> None:
