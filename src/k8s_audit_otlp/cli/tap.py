@@ -4,6 +4,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import wraps
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
@@ -39,35 +40,39 @@ _DONE: Final = object()
 
 
 def _watching(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of both."""
-    options = (
-        on_state,
-        OF_EXPORTER(help="Only what this one delivers."),
-        click.option(
-            "--match",
-            "wishes",
-            multiple=True,
-            metavar="FIELD=PATTERN",
-            help=f"Only such events, as user=system:*, code=4xx; fields: {', '.join(FIELDS)}.",
-        ),
-        click.option("--for", "seconds", type=duration, help="Stop after so long."),
+    """Give a command the options of both, and the records that they ask for, None now and then."""
+
+    @on_state
+    @OF_EXPORTER(help="Only what this one delivers.")
+    @click.option(
+        "--match",
+        "wishes",
+        multiple=True,
+        metavar="FIELD=PATTERN",
+        help=f"Only such events, as user=system:*, code=4xx; fields: {', '.join(FIELDS)}.",
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    @click.option("--for", "seconds", type=duration, help="Stop after so long.")
+    @wraps(command)
+    def call(
+        directory: Path,
+        exporter: str | None,
+        wishes: tuple[str, ...],
+        seconds: float | None,
+        **asked: Any,
+    ) -> None:
+        match = _match(wishes, exporter)
+        stream = _connect(directory)
+        _say_unknown(exporter, directory)
+        records = _records(stream, directory, seconds)
+        command((one for one in records if one is None or match(one)), **asked)
+
+    return call
 
 
 @click.command("tap")
 @_watching
 @JSON
-def tap(
-    directory: Path,
-    exporter: str | None,
-    wishes: tuple[str, ...],
-    seconds: float | None,
-    *,
-    as_json: bool,
-) -> None:
+def tap(records: Iterator[Watched | None], *, as_json: bool) -> None:
     """Show events live, as they leave an exporter.
 
     After policy and redaction, and once the back end has accepted them. Watching never slows the
@@ -79,38 +84,22 @@ def tap(
       k8s-audit-otlp tap -c agent.yaml --match code=4xx --json
 
     """  # noqa: D301 - \b is click's mark for lines that stay as they are
-    match = _match(wishes, exporter)
-    stream = _connect(directory)
-    _say_unknown(exporter, directory)
-    for record in _records(stream, directory, seconds):
-        if record is None or not match(record):
-            continue
-        if as_json:
-            click.echo(record.as_json())
-        else:
-            click.echo(line_of(record))
+    for record in filter(None, records):
+        click.echo(record.as_json() if as_json else line_of(record))
 
 
 @click.command("top")
 @_watching
-def top(
-    directory: Path,
-    exporter: str | None,
-    wishes: tuple[str, ...],
-    seconds: float | None,
-) -> None:
+def top(records: Iterator[Watched | None]) -> None:
     """Show who and what makes the volume right now.
 
     Counts what has left since it was started, by user, verb and resource, the largest first.
     """
-    match, volume, screen = _match(wishes, exporter), Volume(), console()
-    stream = _connect(directory)
-    _say_unknown(exporter, directory)
-    shown = 0.0
+    volume, screen, shown = Volume(), console(), 0.0
     try:
         with Live(console=screen, auto_refresh=False, transient=True) as live:
-            for record in _records(stream, directory, seconds):
-                if record is not None and match(record):
+            for record in records:
+                if record is not None:
                     volume.add(record)
                 if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
                     live.update(_view(volume, max(3, screen.height - _AROUND)), refresh=True)
@@ -149,15 +138,6 @@ def _connect(directory: Path) -> socket.socket:
     return stream
 
 
-def _frames(stream: socket.socket, directory: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield what comes; a reload closes the socket for a moment, so ask for it again."""
-    again: socket.socket | None = stream
-    while again is not None:
-        with again, suppress(OSError):
-            yield from frames(again)
-        again = _connect_again(directory)
-
-
 def _connect_again(directory: Path) -> socket.socket | None:
     end = time.monotonic() + _RELOAD_S
     while time.monotonic() < end:
@@ -176,8 +156,12 @@ def _records(
     end = None if seconds is None else time.monotonic() + seconds
 
     def receive() -> None:
-        for frame in _frames(stream, directory):
-            queue.put(frame)
+        again: socket.socket | None = stream
+        while again is not None:  # a reload closes the socket for a moment
+            with again, suppress(OSError):
+                for frame in frames(again):
+                    queue.put(frame)
+            again = _connect_again(directory)
         queue.put(_DONE)
 
     Thread(target=receive, name="receive", daemon=True).start()

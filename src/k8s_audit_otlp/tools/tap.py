@@ -122,17 +122,13 @@ class Match:
 
     def __call__(self, record: Watched) -> bool:
         return all(
-            any(_fits(value, pattern) for value in _spelled(record, field) for pattern in patterns)
+            any(
+                value == pattern or fnmatchcase(value, pattern)
+                for value in (record.fields[field], record.shown(field))
+                for pattern in patterns
+            )
             for field, patterns in self._wanted.items()
         )
-
-
-def _spelled(record: Watched, field: str) -> set[str]:
-    return {record.fields[field], record.shown(field)}
-
-
-def _fits(value: str, pattern: str) -> bool:
-    return value == pattern or fnmatchcase(value, pattern)
 
 
 class Volume:
