@@ -1,7 +1,9 @@
 """`demo`: see the agent at work without a cluster, a back end or root."""
 
+import signal
 import sys
 import tempfile
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,12 +60,21 @@ def command(seconds: float, rate: int, keep: Path | None) -> None:
 
 
 def _run(demo: Demo, console: Console) -> None:
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=8, transient=False) as live:
-            demo.run(lambda: live.update(_view(demo)))
+    for number in (signal.SIGHUP, signal.SIGTERM):  # by default the agent would be left behind
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    phase = ""
+    live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
+    # Where somebody interrupts, what it plays ends as well.
+    with closing(demo.play()) as playing, live or nullcontext():
+        for _ in playing:
+            if live:
+                live.update(_view(demo))
+            elif demo.phase != phase:  # a line for each thing that happens
+                phase = demo.phase
+                console.print(_headline(demo))
+        if live:
             live.update(_view(demo))
-    else:
-        demo.run(_Phases(demo, console))
+    if not live:
         console.print(_table(demo.newest(_ROWS)))
     for record in demo.newest(1):
         console.print(_one(record))
@@ -73,20 +84,6 @@ def _run(demo: Demo, console: Console) -> None:
     console.print(Text(demo.outcome(), style="bold red" if demo.lost else "bold green"))
     if demo.lost:
         sys.exit(FAILURE)
-
-
-class _Phases:
-    """Where nobody watches a live table: one line for each thing that happens."""
-
-    def __init__(self, demo: Demo, console: Console) -> None:
-        self._demo = demo
-        self._console = console
-        self._phase = ""
-
-    def __call__(self) -> None:
-        if self._demo.phase != self._phase:
-            self._phase = self._demo.phase
-            self._console.print(_headline(self._demo))
 
 
 def _headline(demo: Demo) -> str:

@@ -1,6 +1,11 @@
 """The demo's table keeps what matters in a narrow terminal."""
 
 import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -40,3 +45,33 @@ def test_the_record_in_full_is_in_full_in_a_narrow_terminal() -> None:
     joined = "".join(line.strip("│ ").split("│")[-1].strip() for line in lines)
     assert body in joined
     assert "/apis/x" * 20 in joined
+
+
+def _agents(folder: Path) -> list[str]:
+    """Return the processes whose command line names a file in *folder*, but for the demo itself."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text()
+        except OSError:
+            continue
+        if f"{folder}/agent.yaml" in words:
+            found.append(process.name)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_who_closes_the_terminal_leaves_no_agent_behind(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """An agent does not end for a SIGHUP, so the demo has to end it."""
+    folder = tmp_path / "kept"
+    command = [sys.executable, "-m", "k8s_audit_otlp", "demo", "--keep", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as demo:
+        end = time.monotonic() + 60
+        while not _agents(folder) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert _agents(folder)
+        demo.send_signal(number)
+        assert demo.wait(60) == 128 + number
+    assert _agents(folder) == []

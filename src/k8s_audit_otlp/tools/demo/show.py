@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
@@ -44,13 +44,13 @@ class Demo:
     def lost(self) -> int:
         return (self._written - self.backend.audit_ids).total()
 
-    def run(self, on_tick: Callable[[], None]) -> None:
-        """Play it; *on_tick* is called about ten times a second."""
+    def play(self) -> Generator[None]:
+        """Play it; who plays it may look at it about ten times a second."""
         self._log.parent.mkdir(parents=True)
         with self.backend:
-            self._play(on_tick)
+            yield from self._play()
 
-    def _play(self, on_tick: Callable[[], None]) -> None:
+    def _play(self) -> Iterator[None]:
         config = self._write_config()
         writer = Thread(target=self._write, name="cluster", daemon=True)
         self.phase = "the cluster writes its audit log, the agent follows it"
@@ -59,19 +59,16 @@ class Demo:
         kill_at = time.monotonic() + self._script.seconds / 2
         try:
             while writer.is_alive():
-                on_tick()
-                time.sleep(0.1)
+                yield from _tick()
                 if not self.kills and time.monotonic() >= kill_at:
                     agent.kill()
                     agent.wait()
                     self.kills += 1
                     self.phase = "the agent was killed (kill -9); the cluster goes on writing"
-                    for _ in range(8):
-                        on_tick()
-                        time.sleep(0.1)
+                    yield from _tick(8)
                     agent = self._start(config)
                     self.phase = "the agent was started again and goes on where it was"
-            self._drain(agent, on_tick)
+            yield from self._drain(agent)
             agent.send_signal(signal.SIGTERM)
             agent.wait(_SILENT_S)
         finally:
@@ -81,13 +78,11 @@ class Demo:
             writer.join()
         self.phase = "done"
 
-    def _drain(self, agent: "subprocess.Popen[bytes]", on_tick: Callable[[], None]) -> None:
+    def _drain(self, agent: "subprocess.Popen[bytes]") -> Iterator[None]:
         """Wait until everything has arrived, the agent has ended, or nothing comes any more."""
-        on_tick()
         arrived, since = self.backend.unique, time.monotonic()
         while self.lost and agent.poll() is None:
-            time.sleep(0.1)
-            on_tick()
+            yield from _tick()
             if self.backend.unique != arrived:
                 arrived, since = self.backend.unique, time.monotonic()
             elif time.monotonic() - since >= _SILENT_S:
@@ -141,3 +136,9 @@ service:
 
     def newest(self, count: int) -> list[Record]:
         return self.backend.records[-count:]
+
+
+def _tick(times: int = 1) -> Iterator[None]:
+    for _ in range(times):
+        yield
+        time.sleep(0.1)
