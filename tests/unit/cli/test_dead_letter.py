@@ -140,6 +140,14 @@ def test_purge_can_be_told_which_and_not_to_ask(run: Callable[..., Any], state: 
         (["list", "--state-dir", "/no/such/place"], STATE, "no such directory"),
         (["show", "otlp_http/other", "--state-dir", "STATE"], USAGE, "otlp_http/siem"),
         (["replay", "otlp_http/other", "--config", "CONFIG"], USAGE, "no exporter otlp_http/other"),
+        *(
+            ([*command, "otlp_http/siem", *where, "--uid", "a", "--uid", "z"], USAGE, "the uid z;")
+            for command, where in (
+                (["show"], ["--state-dir", "STATE"]),
+                (["purge", "--yes"], ["--state-dir", "STATE"]),
+                (["replay"], ["--config", "CONFIG"]),
+            )
+        ),
     ],
 )
 def test_a_mistake_is_said_with_the_way_out(

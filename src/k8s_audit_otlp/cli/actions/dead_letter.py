@@ -75,7 +75,7 @@ def list_(directory: Path, exporter: str | None, *, as_json: bool) -> None:
 def show(
     directory: Path, exporter: str, uids: Sequence[str], limit: int, *, with_record: bool
 ) -> None:
-    path = _file(directory, exporter)
+    path = _file(directory, exporter, uids)
     wanted = _wanted(uids)
     chosen = [entry for entry in read_entries(path) if wanted(entry)]
     for entry in chosen[-limit:] if limit else chosen:
@@ -90,7 +90,7 @@ def replay(
     exporter: str, config_file: Path | None, state_dir: Path | None, uids: Sequence[str]
 ) -> None:
     config = config_with(exporter, config_file, state_dir).config
-    path = _file(Path(config.service.state_dir), exporter)
+    path = _file(Path(config.service.state_dir), exporter, uids)
     block = config.exporters[exporter]
     resource_scopes = resource_scopes_of(with_resource(config, REPLAYED, True), os.environ)
     sender = sender_of(block, config, resource_scopes)
@@ -124,7 +124,7 @@ def _say_replayed(exporter: str, result: Replayed) -> None:
 
 
 def purge(directory: Path, exporter: str, uids: Sequence[str], *, yes: bool) -> None:
-    path = _file(directory, exporter)
+    path = _file(directory, exporter, uids)
     wanted = _wanted(uids)
     marks = Counter(
         digest(line)
@@ -152,12 +152,15 @@ def _files(state_dir: Path) -> list[Path]:
     return sorted((state_dir / "dead-letter").glob("*.jsonl"))
 
 
-def _file(state_dir: Path, exporter: str) -> Path:
+def _file(state_dir: Path, exporter: str, uids: Sequence[str] = ()) -> Path:
     path = state_dir / "dead-letter" / file_name(exporter)
     if not path.exists():
         there = [exporter_of(p) for p in _files(state_dir)]
         hint = suggest(exporter, there) if there else "no exporter has any"
         die(f"{exporter} has no dead letters; {hint}", USAGE)
+    known = {uid for entry in read_entries(path) for uid in (entry.uid, *entry.uids) if uids}
+    if unknown := sorted(set(uids) - known):
+        die(f"no dead letter of {exporter} has the uid {', '.join(unknown)}; see dead-letter show")
     return path
 
 
