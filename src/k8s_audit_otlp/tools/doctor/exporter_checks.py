@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import assert_never
 
 from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpHttp
-from k8s_audit_otlp.config.kafka import Sasl
 from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
@@ -120,44 +119,36 @@ def _in_the_clear(facts: ExporterFacts, way: Connections) -> CheckResult:
 def credentials(facts: ExporterFacts) -> CheckResult:
     """Read every key as the agent will; with OAuth 2, fetch a token."""
     exporter = facts.exporter
-    headers = getattr(exporter, "headers", {})
+    keys = {_header(name): value for name, value in getattr(exporter, "headers", {}).items()}
+    if isinstance(exporter, KafkaExporter) and (sasl := exporter.auth.sasl) is not None:
+        keys = {"auth::sasl::username": sasl.username, "auth::sasl::password": sasl.password}
     try:
-        values = {n: read_setting(v.resolve, f"the header {n}") for n, v in headers.items()}
-        granted = facts.credentials
-        if granted is not None:
-            values |= read_setting(granted.headers, "the credentials")
+        values = {name: read_setting(value.resolve, name) for name, value in keys.items()}
+        if (granted := facts.credentials) is not None:
+            headers = read_setting(granted.headers, "the credentials")
+            values |= {_header(name): value for name, value in headers.items()}
     except UnreadableSettingError as error:
         return fail(str(error), "create the file, or let the agent's user read it")
     except NoCredentialsError as error:
         return fail(getattr(error.outcome, "why", str(error)), "correct the oauth2client extension")
     empty = [name for name, value in values.items() if value.strip() in _NO_KEYS]
     if empty:
-        return fail(f"the header {empty[0]} is empty", "set the variable or file that it is from")
+        return fail(f"{empty[0]} is empty", "set the variable or file that it is from")
     vendor = VENDORS.get(exporter.audit.vendor or "")
     if vendor is not None:
-        sent = {name.lower() for name in values}
         for header in vendor.headers:
-            if header.required and header.name.lower() not in sent:
+            if header.required and _header(header.name) not in values:
                 return fail(
                     f"{vendor.title} wants the header {header.name}",
                     f"see k8s-audit-otlp vendors show {vendor.name}",
                 )
-    if isinstance(exporter, KafkaExporter) and exporter.auth.sasl is not None:
-        return _sasl(exporter.auth.sasl)
     if not values:
         return ok("none are sent")
     return ok(f"{', '.join(values)}: there, and not empty; whether they are right tells --send")
 
 
-def _sasl(sasl: Sasl) -> CheckResult:
-    try:
-        empty = not (sasl.username.resolve().strip() and sasl.password.resolve().strip())
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}"
-        return fail(why, "create the file, or let the agent's user read it")
-    if empty:
-        return fail("auth::sasl is empty", "set the variable or file that it is from")
-    return ok(f"{sasl.mechanism}: there, and not empty; whether they are right tells --send")
+def _header(name: str) -> str:
+    return f"the header {name.lower()}"
 
 
 def clock(facts: ExporterFacts, way: Connections) -> CheckResult:

@@ -70,7 +70,7 @@ def state(facts: HostFacts) -> CheckResult:
     if directory is None:
         return skipped("no configuration was given", "--config FILE")
     if not directory.exists():
-        parent = next(p for p in directory.parents if p.exists())
+        parent = nearest(directory)
         if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
             return fail(f"it is not there, and {parent} may not be written", _OTHER_STATE)
         return ok("it is not there yet and will be made")
@@ -143,17 +143,18 @@ def judge_rooms(rooms: Sequence[tuple[Path, int, int]]) -> CheckResult:
     return ok(found)
 
 
+def nearest(directory: Path) -> Path:
+    """Return the directory itself or, where it is not there yet, the one that it will be in."""
+    return next(place for place in (directory, *directory.parents) if place.exists())
+
+
 def free_bytes(directory: Path) -> int | None:
     """Return what is free for others than root where *directory* is or will be."""
-    for place in (directory, *directory.parents):
-        try:
-            info = os.statvfs(place)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return None
-        return info.f_bavail * info.f_frsize
-    return None
+    try:
+        info = os.statvfs(nearest(directory))
+    except OSError:
+        return None
+    return info.f_bavail * info.f_frsize
 
 
 CHECKS: Checks[HostFacts] = {

@@ -18,6 +18,7 @@ from k8s_audit_otlp.config.sources import (
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, warn
+from k8s_audit_otlp.tools.doctor.host_checks import nearest
 from k8s_audit_otlp.tools.doctor.topics import topics_are_there
 from k8s_audit_otlp.tools.text import size
 from k8s_audit_otlp.transport.proxy import is_local
@@ -40,9 +41,7 @@ def room(facts: SourceFacts) -> CheckResult:
     """Compare what the spool may hold with the disk: one that is full first refuses events too."""
     block = facts.source.spool
     cluster = next(iter(facts.source.clusters_served()), "")
-    directory = spool_directory(str(facts.state_dir), facts.name, cluster)
-    while not directory.exists() and directory != directory.parent:
-        directory = directory.parent
+    directory = nearest(spool_directory(str(facts.state_dir), facts.name, cluster))
     if not directory.is_dir():
         return fail(f"{directory} is no directory", "remove it: nothing can be taken")
     if not os.access(directory, os.W_OK | os.X_OK):

@@ -39,6 +39,19 @@ def test_a_key_that_is_empty_fails(asked: Callable[..., Any]) -> None:
     assert "authorization" in verdict.why
 
 
+@pytest.mark.parametrize("name", ["username", "password"])
+def test_a_password_for_brokers_that_is_empty_fails(asked: Callable[..., Any], name: str) -> None:
+    """As a header is."""
+    words = {"username": "agent", "password": KEY}
+    auth = "brokers: ['h:1'], topic: t, auth: {{sasl: {{mechanism: PLAIN, {}}}}}"
+    for word, state in (("${env:NONE:-}", State.FAIL), (words[name], State.OK)):
+        sasl = ", ".join(f"{k}: '{v}'" for k, v in {**words, name: word}.items())
+        verdict = asked("exporter.credentials", auth.format(sasl), kind="kafka")
+        assert verdict.state is state
+        assert f"auth::sasl::{name}" in verdict.why
+        assert KEY not in str(verdict)
+
+
 def test_a_token_file_that_is_missing_fails(asked: Callable[..., Any], tmp_path: Path) -> None:
     """The file is named."""
     extensions = f"{{bearertokenauth: {{filename: {tmp_path}/token}}}}"
