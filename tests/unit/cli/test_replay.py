@@ -83,7 +83,7 @@ def test_nothing_to_send_is_no_success(fixture: Fixture, dry: list[str]) -> None
         none = ended(replaying(file, "--from", "2998-01-01", "--to", LAST, *dry), 2)
         assert "nothing of what is on disk is to be sent: none is so new" in none
         early = ended(replaying(file, "--from", FIRST, "--to", "2021-01-01", *dry), 2)
-        assert "10 lie after --to" in early
+        assert "10 records after --to" in early
         assert not new.received.uids
 
 

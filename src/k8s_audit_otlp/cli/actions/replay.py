@@ -54,11 +54,11 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     dropped, kept = sum(tally.dropped.values()), tally.dead_lettered or tally.refused
     if through and not kept and not dry_run:
         shutil.rmtree(state)
+    others = f"{counted(dropped, 'record')} after --to or dropped by a policy"
     if through and not kept and not tally.delivered:
-        why = f"{dropped:,} lie after --to or a policy drops them" if dropped else "none is so new"
+        why = others if dropped else "none is so new"
         die(f"nothing of what is on disk is to be sent: {why}")
-    sent = f"{counted(tally.delivered, 'record')} {what}"
-    echo(f"{sent}; {dropped:,} lie after --to or a policy drops them{more}")
+    echo(f"{counted(tally.delivered, 'record')} {what}; {others}{more}")
     if not through:
         die("that is not all; call it again with the same times to go on", UNDELIVERED)
     if kept and not dry_run:

@@ -70,7 +70,7 @@ def examine(question: Question) -> Iterator[Finding]:
     for log in logs:
         yield from _findings(log_checks.CHECKS, log, str(log.path))
     if trouble:
-        yield _no_manifest(question, trouble)
+        yield _no_manifest(question, trouble, unknown=apiserver is None)
     if apiserver is not None:
         facts = _apiserver_facts(question, apiserver, process, logs)
         subject = f"kube-apiserver, process {process.pid}" if trouble and process else manifest
@@ -129,8 +129,10 @@ def _process(question: Question, apiserver: Apiserver | None) -> Process | None:
     return next(iter(meant or (found if anyone else ())), None)
 
 
-def _no_manifest(question: Question, trouble: str) -> Finding:
-    given = question.manifest != MANIFEST
+def _no_manifest(question: Question, trouble: str, *, unknown: bool) -> Finding:
+    """Say that there is none; a fault where it was named, or else nothing else that was is read."""
+    asked = question.kubeadm is not None or question.apiserver_metrics is not None
+    given = question.manifest != MANIFEST or (unknown and asked)
     return Finding(
         "apiserver.manifest",
         str(question.manifest),

@@ -119,16 +119,24 @@ def test_a_policy_newer_than_the_process_is_found(node: Callable[..., Any], tmp_
     assert of(node(root=root), "policy.loaded").state is State.OK
 
 
-@pytest.mark.parametrize(("given", "state"), [(True, State.FAIL), (False, State.SKIPPED)])
-def test_a_manifest_that_is_missing_fails_only_if_it_was_named(
-    tmp_path: Path, given: bool, state: State
+@pytest.mark.parametrize(
+    ("given", "state"),
+    [
+        ({"manifest": Path("none.yaml")}, State.FAIL),
+        ({"kubeadm": "kind: ClusterConfiguration"}, State.FAIL),
+        ({"apiserver_metrics": "apiserver_audit_error_total 1"}, State.FAIL),
+        ({}, State.SKIPPED),
+    ],
+    ids=["manifest", "kubeadm", "metrics", "nothing"],
+)
+def test_a_manifest_that_is_missing_fails_only_if_something_of_it_was_asked(
+    tmp_path: Path, given: dict[str, Any], state: State
 ) -> None:
-    """In a pod the usual place is usually empty."""
-    named: dict[str, Any] = {"manifest": tmp_path / "none.yaml"} if given else {}
-    if not given and Question().manifest.exists():
+    """In a pod the usual place is usually empty; but what is asked is not passed over."""
+    if "manifest" not in given and Question().manifest.exists():
         pytest.skip("this is a control-plane node")
-    findings = examine(Question(log=tmp_path / "audit.log", wait_s=0, **named))
-    assert of(list(findings), "apiserver.manifest").state is state
+    question = Question(log=tmp_path / "audit.log", wait_s=0, root=tmp_path, **given)
+    assert of(list(examine(question)), "apiserver.manifest").state is state
 
 
 def test_old_events_are_compared_with_the_window_before_a_first_start(
