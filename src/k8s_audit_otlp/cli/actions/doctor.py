@@ -46,7 +46,6 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
     send: bool,
     as_json: bool,
 ) -> None:
-    """Check the whole way from kube-apiserver to back ends."""
     if config_file is not None and log is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
     path = config_path(config_file, log)

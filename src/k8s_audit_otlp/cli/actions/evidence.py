@@ -59,7 +59,6 @@ def verify(  # noqa: PLR0913 - one for each thing that can be asked
     *,
     as_json: bool,
 ) -> None:
-    """Judge an export by itself: whether it is complete, and what the agent sent."""
     scope = Scope(cluster, since, until)
     if scope.until_ns and scope.until_ns <= scope.since_ns:
         die("--to is not after --from; nothing lies between them")
@@ -107,7 +106,6 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge a day of a cluster by what a store holds, asked over HTTP."""
     now_ns = time.time_ns()
     if not cluster.strip():
         hint = "name the k8s.cluster.name of the records"
