@@ -16,7 +16,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from k8s_audit_otlp.apiserver import flags
 from k8s_audit_otlp.apiserver.mounts import Mounts, Node, log_directory, policy_file
-from k8s_audit_otlp.apiserver.observed import Apiserver, container_of, observe
+from k8s_audit_otlp.apiserver.observed import Apiserver, container_of, not_yaml, observe
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
     LOG_PATH,
@@ -50,7 +50,7 @@ def patch(text: str, asked: Mapping[str, str], path: str = "manifest") -> Patche
     try:
         pod = yaml.load(text)
     except YAMLError as error:
-        raise RefusalError(f"{path}: not one YAML document: {error}; repair the file") from None
+        raise not_yaml(path, error) from None
     container = container_of(pod, path)
     lists = _command_lists(container, path)
     chosen = {name: choose(name, _present(lists, name), asked.get(name)) for name in DEFAULTS}

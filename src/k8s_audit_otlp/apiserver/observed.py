@@ -50,8 +50,7 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
     try:
         pod = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        what = f"{path}: not one YAML document: {error}"
-        raise RefusalError(f"{what}; give the static pod manifest of kube-apiserver") from None
+        raise not_yaml(path, error) from None
     container = container_of(pod, path)
     items = command_line.command_of(container)
     found = audit_flags(items)
@@ -65,6 +64,14 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
         {str(m.get("mountPath", "")): not m.get("readOnly") for m in mounts.mounts},
         _address(container, items),
     )
+
+
+def not_yaml(path: str, error: Exception) -> RefusalError:
+    """Return the refusal of a text that is no YAML; it may be any file, so nothing is quoted."""
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1})" if mark else ""
+    hint = "repair the file, or give the static pod manifest of kube-apiserver"
+    return RefusalError(f"{path}: not one YAML document{where}; {hint}")
 
 
 def container_of(pod: Any, path: str) -> Node:

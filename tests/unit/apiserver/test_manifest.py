@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.apiserver import flags
 from k8s_audit_otlp.apiserver.manifest import patch
+from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.platforms import Owner
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
 from tests.unit.apiserver.manifest_texts import (
@@ -137,6 +138,15 @@ def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text: str, hint
     with pytest.raises(RefusalError, match=hint) as refusal:
         patch(text, {}, "/m/x.yaml")
     assert str(refusal.value).startswith("/m/x.yaml: ")
+
+
+def test_a_file_that_is_no_manifest_is_not_quoted() -> None:
+    """Whoever may run this as root need not be allowed to read every file."""
+    for read in (observe, lambda text, path: patch(text, {}, path)):
+        for text in ("root:$6$hash:19000:0: [", "password: hunter2\npassword: $6$hash\n"):
+            with pytest.raises(RefusalError) as refusal:
+                read(text, "/etc/shadow")
+            assert "hash" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
