@@ -37,33 +37,37 @@ _OTEL_LEVELS: Final[Mapping[str, Level]] = {
 }  # fmt: skip
 
 
-def fields(event: str, **more: object) -> dict[str, Any]:
-    """Return the `extra` of a log line: what happened, and to whom."""
-    return {"fields": {"event": event, **more}}
-
-
 class EventLogger:
     """Writes lines that name what happened, with fields."""
 
     def __init__(self, name: str) -> None:
         self._logger = logging.getLogger(name)
 
-    def log(self, level: int, event: str, text: str, *, once: str = "", **more: object) -> None:
+    def log(
+        self,
+        level: int,
+        event: str,
+        text: str,
+        *,
+        once: str = "",
+        exc_info: BaseException | None = None,
+        **fields: object,
+    ) -> None:
         """Write *text*; lines with the same *once* are equal, whatever they say."""
-        extra = fields(event, **more) | ({"once": once} if once else {})
-        self._logger.log(level, "%s", text, extra=extra)
+        extra = {"fields": {"event": event, **fields}, **({"once": once} if once else {})}
+        self._logger.log(level, "%s", text, exc_info=exc_info, extra=extra)
 
-    def debug(self, event: str, text: str, **more: Any) -> None:
-        self.log(logging.DEBUG, event, text, **more)
+    def debug(self, event: str, text: str, **fields: Any) -> None:
+        self.log(logging.DEBUG, event, text, **fields)
 
-    def info(self, event: str, text: str, **more: Any) -> None:
-        self.log(logging.INFO, event, text, **more)
+    def info(self, event: str, text: str, **fields: Any) -> None:
+        self.log(logging.INFO, event, text, **fields)
 
-    def warning(self, event: str, text: str, **more: Any) -> None:
-        self.log(logging.WARNING, event, text, **more)
+    def warning(self, event: str, text: str, **fields: Any) -> None:
+        self.log(logging.WARNING, event, text, **fields)
 
-    def error(self, event: str, text: str, **more: Any) -> None:
-        self.log(logging.ERROR, event, text, **more)
+    def error(self, event: str, text: str, **fields: Any) -> None:
+        self.log(logging.ERROR, event, text, **fields)
 
 
 logger = EventLogger("k8s_audit_otlp")
@@ -221,8 +225,8 @@ def log_tracebacks() -> None:
     """Make what nobody foresaw a line of the log, whichever thread it ends."""
 
     def say(where: str, error: BaseException | None) -> None:
-        text, more = "%s: something that nobody foresaw: %r", fields("failed", part=where)
-        logging.getLogger("k8s_audit_otlp").error(text, where, error, exc_info=error, extra=more)
+        text = f"{where}: something that nobody foresaw: {error!r}"
+        logger.log(logging.ERROR, "failed", text, exc_info=error, part=where)
 
     sys.excepthook = lambda _, error, __: say("the process ends", error)
     threading.excepthook = lambda of: say(of.thread.name if of.thread else "", of.exc_value)

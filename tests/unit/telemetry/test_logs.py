@@ -14,9 +14,9 @@ import pytest
 
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import LogKey
+from k8s_audit_otlp.telemetry import logs
 from k8s_audit_otlp.telemetry.journal import ExporterJournal, LogJournal
 from k8s_audit_otlp.telemetry.logs import (
-    fields,
     level_of,
     set_up_logs,
     unknown_level,
@@ -137,7 +137,7 @@ def test_what_is_held_back_is_written_before_the_form_changes() -> None:
 def test_the_same_words_about_something_else_are_written(written: io.StringIO) -> None:
     """A second gap of a file of the same name is no repeat."""
     for offset in (0, 4096):
-        logger.error("bytes of audit.log are lost", extra=fields("gap", offset=offset))
+        logs.logger.error("gap", "bytes of audit.log are lost", offset=offset)
     assert [line["offset"] for line in lines(written)] == [0, 4096]
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from k8s_audit_otlp.cli import say
 from k8s_audit_otlp.cli.terminal import echo
-from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
+from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.telemetry.terminal_safe import visible, visible_json
 from k8s_audit_otlp.tools.table import FittingTable
 
@@ -48,7 +48,7 @@ def test_a_line_of_the_log_is_one_line_without_commands(encoding: str, where: st
     try:
         set_up_logs("info", "json" if encoding == "json" else "console", stream)
         error = ValueError(HOSTILE) if where == "exception" else None
-        more = fields("gap", log=HOSTILE if where == "field" else "")
+        more = {"fields": {"event": "gap", "log": HOSTILE if where == "field" else ""}}
         text = f"{HOSTILE}\nforged" if where == "message" else "so"
         root.warning("%s", text, exc_info=error, extra=more)
         for handler in root.handlers:

@@ -1,6 +1,5 @@
 """`run`: deliver the audit log until a signal, or what is there with --once."""
 
-import logging
 import os
 import signal
 import sys
@@ -33,17 +32,15 @@ from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.telemetry.logs import (
-    fields,
     level_of,
     log_tracebacks,
+    logger,
     set_up_logs,
     unknown_level,
 )
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import counted, size
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 
 def command(
@@ -72,15 +69,14 @@ def command(
     agent, delivered, before = _run(loaded, options, reload, ServiceManager(os.environ))
     if once:
         for line in closing_lines(agent, before):
-            logger.info("%s", line, extra=fields("delivered"))
+            logger.info("delivered", line)
     left_behind = agent.left_behind() if once else []
     if not delivered or left_behind:
         for exporter, segment, left in agent.undelivered():
-            more = fields("undelivered", exporter=exporter, segment=segment, bytes=left)
-            text = "undelivered: %s: %s: %s left"
-            logger.error(text, exporter, segment, size(left), extra=more)
+            text = f"undelivered: {exporter}: {segment}: {size(left)} left"
+            logger.error("undelivered", text, exporter=exporter, segment=segment, bytes=left)
         for reason in left_behind:
-            logger.error("undelivered: %s", reason, extra=fields("undelivered"))
+            logger.error("undelivered", f"undelivered: {reason}")
         sys.exit(UNDELIVERED)
     if agent.commit_error:
         end(f"the position could not be written: {agent.commit_error}", STATE, loaded.config)
@@ -101,10 +97,10 @@ def _say_remarks(loaded: Loaded) -> None:
     level = logs.level if "level" in logs.model_fields_set else None
     set_up_logs(level_of(level, os.environ), logs.encoding)
     if level is None and (named := unknown_level(os.environ)):
-        text = "OTEL_LOG_LEVEL: %r is no level, info counts; write debug, info, warn or error"
-        logger.warning(text, named, extra=fields("note"))
+        why = "is no level, info counts; write debug, info, warn or error"
+        logger.warning("note", f"OTEL_LOG_LEVEL: {named!r} {why}")
     for remark in loaded.remarks:
-        logger.warning("%s", remark, extra=fields("note"))
+        logger.warning("note", str(remark))
 
 
 def _run(
@@ -141,7 +137,7 @@ def _run(
             manager.stopping()
             status.stop()
             stored = "stopped" if agent.commit_error else "stopped: the positions are stored"
-            logger.info("%s", stored, extra=fields("stopped"))
+            logger.info("stopped", stored)
             return agent, delivered, before
         loaded = reload.next
         new = frozenset(agent.watched.appeared)
@@ -199,9 +195,7 @@ def _start(
     if agent.started:
         agent.hand_over()
         agent.run()  # lets go of the state
-    logger.error(
-        "reload refused, the old configuration stays: %s", why, extra=fields("reload_refused")
-    )
+    logger.error("reload_refused", f"reload refused, the old configuration stays: {why}")
     return why
 
 

@@ -1,7 +1,6 @@
 """The lines that `run` writes: where it begins, what became of it, and why it ends."""
 
 import errno
-import logging
 import os
 import sys
 from collections import defaultdict
@@ -18,10 +17,8 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.telemetry.logs import fields, set_up_logs
+from k8s_audit_otlp.telemetry.logs import logger, set_up_logs
 from k8s_audit_otlp.tools.text import about, counted, duration, size
-
-logger = logging.getLogger("k8s_audit_otlp")
 
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
 
@@ -31,8 +28,9 @@ def say_started(
 ) -> None:
     endpoints = {runtime.name: endpoint_of(runtime.exporter) for runtime in agent.exporters}
     for line in resumed:
-        more = fields(
+        logger.info(
             "resumed",
+            describe(line),
             exporter=line.exporter,
             endpoint=endpoints[line.exporter],
             receiver=line.receiver,
@@ -41,15 +39,18 @@ def say_started(
             offset=line.offset,
             bytes=line.backlog_bytes,
         )
-        logger.info("%s", describe(line), extra=more)
     if address:
-        text = "page, health and metrics: http://%s/ /livez /readyz /metrics"
-        logger.info(text, address, extra=fields("listening", address=address))
-    event, version, pid = "reloaded" if reloaded else "started", __version__, os.getpid()
-    text = f"{event}: k8s-audit-otlp %s, process %d, configuration %s, state in %s"
-    state = agent.config.service.state_dir
-    more = fields(event, version=version, pid=pid, configuration=agent.digest, state_dir=state)
-    logger.info(text, version, pid, agent.digest, state, extra=more)
+        text = f"page, health and metrics: http://{address}/ /livez /readyz /metrics"
+        logger.info("listening", text, address=address)
+    logger.info(
+        event := "reloaded" if reloaded else "started",
+        f"{event}: k8s-audit-otlp {__version__}, process {os.getpid()}, "
+        f"configuration {agent.digest}, state in {agent.config.service.state_dir}",
+        version=__version__,
+        pid=os.getpid(),
+        configuration=agent.digest,
+        state_dir=agent.config.service.state_dir,
+    )
 
 
 def describe(resumed: Resumed) -> str:
@@ -106,7 +107,7 @@ def end(why: str, code: int, config: Config) -> NoReturn:
     """End the process; where its lines are JSON, its last one is too."""
     if config.service.telemetry.logs.encoding != "json":
         die(why, code)
-    logger.error("%s", why, extra=fields("fatal", exit_code=code))
+    logger.error("fatal", why, exit_code=code)
     sys.exit(code)
 
 
@@ -116,6 +117,6 @@ def end_for_mistakes(error: ConfigError) -> NoReturn:
         raise error
     set_up_logs("info", "json")
     for mistake in error.mistakes:
-        more = fields("fatal", exit_code=USAGE, where=mistake.where, hint=mistake.hint)
-        logger.error("%s", mistake.in_file(error.source), extra=more)
+        more = {"exit_code": USAGE, "where": mistake.where, "hint": mistake.hint}
+        logger.error("fatal", mistake.in_file(error.source), **more)
     sys.exit(USAGE)
