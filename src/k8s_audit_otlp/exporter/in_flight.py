@@ -113,9 +113,10 @@ class InFlight:
     def abandon(self) -> int:
         """Never settle it; return the bytes that it still held."""
         with self._lock:
-            over = self._abandoned or not self._undecided
+            if self._abandoned or not self._undecided:
+                return 0  # who has decided the last record gives the bytes back
             self._abandoned = True
-            return 0 if over else self.size
+            return self.size
 
     def _free(self) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """A batch on its way settles once, with what became of its records."""
 
+from threading import Lock
 from typing import Any
 
 from k8s_audit_otlp.exporter.in_flight import InFlight
@@ -70,3 +71,31 @@ def test_a_batch_that_is_decided_has_nothing_to_give_back(harness: Any) -> None:
     assert flight.abandon() == 0
     left = b.flight([b"12345"])
     assert [left.abandon(), left.abandon()] == [5, 0]
+
+
+class _Interrupted:
+    """A lock behind which another thread gets its turn, once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.flight: InFlight | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if self.flight is not None:
+            flight, self.flight = self.flight, None
+            assert flight.abandon() == 0
+
+
+def test_a_batch_given_up_as_it_settles_gives_its_bytes_back() -> None:
+    """Else they count as in flight for ever, and the exporter sends ever less at once."""
+    lock: Any = _Interrupted()
+    settled = []
+    batch = Batch("r", Span(1, 0, 3), [b"a", b"b", b"c"])
+    flight = InFlight(batch, lambda one, _tally: settled.append(one), 3, _lock=lock)
+    lock.flight = flight
+    flight.decided(delivered=3)
+    assert settled == [flight]
