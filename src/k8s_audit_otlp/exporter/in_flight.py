@@ -16,7 +16,8 @@ class InFlight:
     """A batch with the records that must be decided before it settles.
 
     Threads that deliver parts of it decide concurrently; `on_settled` is called once, outside the
-    lock, with what became of the records. `notices` says that they are the agent's own.
+    lock, with what became of the records. `size` is what it holds of the budget in bytes; `notices`
+    says that the records are the agent's own.
     """
 
     batch: Batch

@@ -170,11 +170,13 @@ def test_what_a_failed_sender_had_is_sent_again_and_nothing_is_lost(
 def test_a_notice_that_a_failed_sender_had_is_sent_again(
     tmp_path: Path, wait_for: Callable[..., None]
 ) -> None:
+    """And gives back no bytes of the budget, as it took none."""
     notice = Notice("of a gap", "k8s.audit.gap", 1, 9, "body")
     running = Running(tmp_path, FailingDelivery(5), [notice])
     try:
         wait_for(lambda: running.done and not len(running.outbox))
         assert running.delivery.taken[b"of a gap"] == 1
+        wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
     finally:
         running.close()
 
