@@ -121,11 +121,8 @@ class InFlight:
 
     def _free(self) -> None:
         with self._lock:
-            if (
-                not self._set_aside_count
-                or self._undecided > self._set_aside_count
-                or not self.batch.records
-            ):
+            alone = 0 < self._undecided <= self._set_aside_count  # only what is set aside is left
+            if self._abandoned or not alone or not self.batch.records:
                 return
             self.batch = replace(self.batch, records=())
             freed = max(0, self.size - self._set_aside_bytes) if self.on_freed else 0

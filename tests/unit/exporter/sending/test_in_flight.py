@@ -51,6 +51,17 @@ def test_a_batch_in_flight_whose_budget_nobody_takes_back_keeps_its_size(harness
     assert flight.size == 8
 
 
+def test_a_batch_that_was_given_up_frees_nothing_more(harness: Any) -> None:
+    """The exporter began again while the rest of it was still being sent."""
+    flight = harness(lambda _: None).flight([b"12345", b"678"])
+    freed: list[int] = []
+    flight.on_freed = freed.append
+    flight.set_aside(b"678")
+    assert flight.abandon() == 8
+    flight.decided(delivered=1)
+    assert freed == []
+
+
 def test_a_batch_of_which_some_are_refused_has_no_hashes() -> None:
     """Nobody knows which of them are there: a hash over all would call the back end a forger."""
     records = [b"a", b"b", b"c"]
