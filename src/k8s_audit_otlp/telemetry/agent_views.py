@@ -10,8 +10,6 @@ from dataclasses import replace
 from itertools import groupby
 
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.model import LogKey
-from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.log_access import LogAccess
@@ -32,19 +30,6 @@ def events_read(views: Sequence[ExporterView]) -> int:
         for receiver in view.receivers:
             most[receiver.receiver] = max(receiver.read, most.get(receiver.receiver, 0))
     return sum(most.values())
-
-
-def stored_views(checkpoint: Checkpoint | None) -> list[ExporterView]:
-    """Return what a checkpoint has counted: where the counters of this process begin."""
-    found: dict[str, dict[str, Tally]] = {}
-    for log, exporters in checkpoint.positions.items() if checkpoint else ():
-        for exporter, position in exporters.items():
-            tally = found.setdefault(exporter, {}).setdefault(LogKey.parse(log).receiver, Tally())
-            tally.add(position.tally())
-    return [
-        ExporterView(exporter, [_counted(receiver, tally) for receiver, tally in of.items()])
-        for exporter, of in found.items()
-    ]
 
 
 def health(

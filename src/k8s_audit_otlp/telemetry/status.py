@@ -1,7 +1,7 @@
 """What one can ask a running agent: its listener, metrics, status file and runway warnings.
 
-Made before the first agent starts, so that counters begin there; `tick` is called whenever the
-commit loop comes round, `start` before an agent works, `follow` before another one starts.
+`start` is called when an agent has taken up its positions and sends nothing yet, so that counters
+begin there; `tick` whenever the commit loop comes round, `follow` before another agent starts.
 """
 
 import os
@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
-from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.agent_views import (
     events_read,
     exporter_views,
     health,
     life,
-    stored_views,
 )
 from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Recent
 from k8s_audit_otlp.telemetry.log_access import LogAccess
@@ -28,7 +26,7 @@ from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.source_views import spool_rooms
 from k8s_audit_otlp.telemetry.status_file import Reporter
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReloadAnswer
+from k8s_audit_otlp.telemetry.views import HealthView, LogView, ReloadAnswer
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
@@ -70,8 +68,6 @@ class AgentStatus:
         state_dir = Path(agent.config.service.state_dir)
         self._reporter = Reporter(state_dir, self._health, verdict)
         agent.listen(self.tick)
-        reported = _address_of(agent) or agent.config.service.telemetry.metrics.otlp.endpoint
-        self._base = _stored(state_dir) if reported else None
 
     def expect(self) -> None:
         """Know that the agent is about to end for another one: its dead threads are no fault."""
@@ -139,9 +135,10 @@ class AgentStatus:
         from k8s_audit_otlp.telemetry.metrics.registry import Metrics  # noqa: PLC0415
 
         if self._metrics is None:
-            base = exporter_views(agent) if self._base is None else self._base
             self._metrics = Metrics(
-                lambda: self._health().exporters, base, lambda: health_samples(self._health())
+                lambda: self._health().exporters,
+                exporter_views(agent),
+                lambda: health_samples(self._health()),
             )
         return self._metrics
 
@@ -203,10 +200,3 @@ class AgentStatus:
 
 def _address_of(agent: RunningAgent) -> str:
     return agent.config.service.telemetry.metrics.address or ""
-
-
-def _stored(state_dir: Path) -> list[ExporterView]:
-    try:
-        return stored_views(CheckpointFile(state_dir).load().checkpoint)
-    except StateError:
-        return []  # the agent will say so, and not start

@@ -166,8 +166,7 @@ service:
 def running(text: str) -> Iterator[None]:
     agent = Agent(load_text(text, "test", {}).config, {})
     status = AgentStatus(agent, Path("/nowhere"))
-    agent.start()
-    status.start()
+    agent.start(lambda _: status.start())
     worker = threading.Thread(target=agent.run)
     worker.start()
     try:

@@ -61,7 +61,7 @@ def agent_on(tmp_path: Path, log_dir: Path, backend: Backend) -> Callable[..., A
         )
         agent = Agent(load_text(text, "test", {}).config, {})
         status = AgentStatus(agent, manifest)
-        agent.start()
+        agent.start(lambda _: status.start())
         address = status.start()
         worker = threading.Thread(target=agent.run)
         worker.start()
