@@ -75,6 +75,7 @@ class FakeDeadLetters:
         self.dead_lettered = []
         self.refused = []
         self.room = True
+        self.error = "a.jsonl: full at 1500 bytes"
 
     def dead_letter(self, _flight: Any, records: Any, why: Any) -> Any:
         if self.room:

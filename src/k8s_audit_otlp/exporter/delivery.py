@@ -35,6 +35,8 @@ _QUARANTINE, _DEAD_LETTER = "quarantine", "dead letter"  # who may stall an expo
 class DeadLetters(Protocol):
     """Where a record goes that a back end will never take."""
 
+    error: str  # why nothing could be written last time, for people
+
     def dead_letter(self, in_flight: InFlight, records: Sequence[bytes], why: str) -> bool:
         """Write them so that a crash cannot lose them; False when there is no room."""
 
@@ -266,8 +268,8 @@ class Delivery:
         """Stall until the dead letter takes it; False when the agent stops before."""
         if write():
             return True
-        why = "the dead letter is full or cannot be written; purge or replay it"
-        self.gate.stall(_DEAD_LETTER, why)
+        why = f"the dead letter takes nothing: {self.dead_letters.error}"
+        self.gate.stall(_DEAD_LETTER, f"{why}; make room, or purge or replay it")
         try:
             while not self._wait(1.0):
                 if write():
