@@ -6,7 +6,8 @@ the order is kept.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
 
 
@@ -19,23 +20,28 @@ class Gate:
         self._on_open = on_open
         self._clock = clock
         self._lock = Lock()
-        self._waiting = 0
+        self._retries: list[float] = []  # when each request in back-off is repeated
         self._stalled: dict[str, str] = {}  # by who stalls
         self.last_error = ""
         self.last_error_at = 0.0
-        self.retry_at = 0.0
         self.last_acknowledged_at = 0.0
 
     @property
     def open(self) -> bool:
         with self._lock:
-            return not self._waiting and not self._stalled
+            return not self._retries and not self._stalled
 
     @property
     def waiting(self) -> int:
         """Requests in back-off."""
         with self._lock:
-            return self._waiting
+            return len(self._retries)
+
+    @property
+    def retry_at(self) -> float:
+        """When the next request is repeated, seconds since the epoch; 0 where none waits."""
+        with self._lock:
+            return min(self._retries, default=0.0)
 
     @property
     def stalled(self) -> str:
@@ -43,18 +49,21 @@ class Gate:
         with self._lock:
             return next(iter(self._stalled.values()), "")
 
-    def enter_backoff(self, why: str, delay_s: float) -> None:
+    @contextmanager
+    def backing_off(self, why: str, delay_s: float) -> Iterator[None]:
+        """Stay closed while a request waits for *delay_s* to be repeated."""
         with self._lock:
-            self._waiting += 1
             self.last_error, self.last_error_at = why, self._clock()
-            self.retry_at = self._clock() + delay_s
-
-    def leave_backoff(self) -> None:
-        with self._lock:
-            self._waiting -= 1
-            opened = not self._waiting and not self._stalled
-        if opened:
-            self._on_open()
+            retry_at = self.last_error_at + delay_s
+            self._retries.append(retry_at)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._retries.remove(retry_at)
+                opened = not self._retries and not self._stalled
+            if opened:
+                self._on_open()
 
     def stall(self, who: str, why: str) -> None:
         """Close the gate because of *why*; '' ends the stall of *who*."""
@@ -64,7 +73,7 @@ class Gate:
                 self.last_error, self.last_error_at = why, self._clock()
                 return
             opened = self._stalled.pop(who, None) is not None and not self._stalled
-            opened = opened and not self._waiting
+            opened = opened and not self._retries
         if opened:
             self._on_open()
 
@@ -73,7 +82,7 @@ class Gate:
             self.last_acknowledged_at = self._clock()
 
     def __repr__(self) -> str:
-        state = "open" if self.open else (self.stalled or f"{self._waiting} in back-off")
+        state = "open" if self.open else (self.stalled or f"{self.waiting} in back-off")
         return f"<Gate {state}>"
 
 

@@ -205,12 +205,9 @@ class Delivery:
         why = why_of(outcome)
         if self.quarantine.refused_in_a_row >= SYSTEMIC:
             why = f"every record is refused, so a setting is wrong and not the records: {why}"
-        self.gate.enter_backoff(why, delay)
-        self.events.retrying(why, delay, reason_of(outcome))
-        try:
+        with self.gate.backing_off(why, delay):
+            self.events.retrying(why, delay, reason_of(outcome))
             self._wait(delay)
-        finally:
-            self.gate.leave_backoff()
 
     # -- quarantine ----------------------------------------------------------------------------
 

@@ -90,7 +90,7 @@ def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView
         tuple(counts.recent),
         counts.last_retry,
         counts.last_retry_at,
-        gate.retry_at if gate.waiting else 0.0,
+        gate.retry_at,
         runtime.consumer.sending,
         gate.stalled or gate.last_error,
         gate.last_error_at,

@@ -7,11 +7,9 @@ def test_the_gate_opens_when_the_last_one_leaves() -> None:
     """Two in back-off, and somebody who stalls."""
     opened = []
     gate = Gate(lambda: opened.append(1))
-    gate.enter_backoff("503", 1)
-    gate.enter_backoff("503", 1)
-    gate.stall("dead letter", "full")
-    gate.leave_backoff()
-    gate.leave_backoff()
+    with gate.backing_off("503", 1), gate.backing_off("503", 1):
+        gate.stall("dead letter", "full")
+        assert gate.waiting == 2
     assert not gate.open
     assert opened == []
     assert gate.stalled == "full"
@@ -36,11 +34,23 @@ def test_the_end_of_a_stall_opens_for_nobody_while_a_request_backs_off() -> None
     opened = []
     gate = Gate(lambda: opened.append(1))
     gate.stall("dead letter", "full")
-    gate.enter_backoff("503", 1)
-    gate.stall("dead letter", "")
-    assert opened == []
-    gate.leave_backoff()
+    with gate.backing_off("503", 1):
+        gate.stall("dead letter", "")
+        assert opened == []
     assert opened == [1]
+
+
+def test_the_next_try_is_that_of_the_request_that_is_repeated_first() -> None:
+    """Whichever began to wait last; and once it is sent, the next one's."""
+    gate = Gate(lambda: None, clock=lambda: 100.0)
+    with gate.backing_off("503", 30):
+        assert gate.retry_at == 130
+        with gate.backing_off("503", 5):
+            assert gate.retry_at == 105
+            with gate.backing_off("503", 60):
+                assert gate.retry_at == 105
+        assert gate.retry_at == 130
+    assert gate.retry_at == 0
 
 
 def test_taking_back_what_was_never_said_wakes_nobody() -> None:
