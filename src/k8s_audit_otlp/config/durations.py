@@ -5,6 +5,7 @@ Durations are Go's (`300ms`, `1h30m`, `5s`), with `d` for days on top. Sizes are
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -25,25 +26,16 @@ _TERM = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h|d)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _MAX_NS: Final = 2**63 - 1  # Go's int64 nanoseconds: 292 years
 
+_PREFIXES: Final = tuple(enumerate("KMGT", 1))
 # Kubernetes writes 64Mi, people write 64MB and 64MiB.
-_BYTES: Final = {
+_BYTES: Final[Mapping[str, int]] = {
     "": 1,
     "b": 1,
-    "kb": 10**3,
-    "mb": 10**6,
-    "gb": 10**9,
-    "tb": 10**12,
-    "ki": 2**10,
-    "mi": 2**20,
-    "gi": 2**30,
-    "ti": 2**40,
-    "kib": 2**10,
-    "mib": 2**20,
-    "gib": 2**30,
-    "tib": 2**40,
+    **{f"{prefix}b".lower(): 1000**power for power, prefix in _PREFIXES},
+    **{f"{prefix}i".lower(): 1024**power for power, prefix in _PREFIXES},
+    **{f"{prefix}ib".lower(): 1024**power for power, prefix in _PREFIXES},
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
-_SIZE_NAMES: Final = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def parse_duration(text: str) -> float:
@@ -100,7 +92,7 @@ def parse_size(text: str | int) -> int:
 
 def format_size(size: int) -> str:
     """Return *size* with the largest unit that loses nothing: 67108864 is `64MiB`."""
-    for unit, scale in _SIZE_NAMES:
-        if size and size % scale == 0:
-            return f"{size // scale}{unit}"
+    for power, prefix in reversed(_PREFIXES):
+        if size and size % 1024**power == 0:
+            return f"{size // 1024**power}{prefix}iB"
     return str(size)

@@ -4,8 +4,7 @@ Any exporter that is registered under the entry point group `opentelemetry_logs_
 console, otlp_proto_http, … It says no more than that it failed, so everything is sent again. The
 records of its form are read back from those that are encoded: one table maps for every transport.
 
-A LoggerProvider is that of a program which this one is part of. A BatchLogRecordProcessor says True
-when it has *tried*: what its exporter fails to deliver is gone, and nobody here hears of it.
+A LoggerProvider is that of a program which this one is part of (see `sdk/receiver.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
