@@ -61,13 +61,15 @@ class Reporter:
         self._health = health
         self._verdict = verdict
         self._clock = clock
+        self._monotonic = monotonic
         self._path = state_dir / FILE_NAME
         self._alerts = Alerts(monotonic)
         self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
         view, now = self._health(), self._clock()
-        exporters = [self._with_rate(exporter, now) for exporter in view.exporters]
+        since = self._monotonic()  # a clock that is set back makes no rate
+        exporters = [self._with_rate(exporter, since) for exporter in view.exporters]
         reasons = readiness(view).reasons
         report = StatusReport(
             os.getpid(),

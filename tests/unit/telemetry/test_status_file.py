@@ -7,9 +7,16 @@ import pytest
 
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.page import verdict
-from k8s_audit_otlp.telemetry.status_file import FILE_NAME, FRESH_S, Reporter, agent_now
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
+from k8s_audit_otlp.telemetry.status_file import (
+    FILE_NAME,
+    FRESH_S,
+    Reporter,
+    agent_now,
+    last_report,
+)
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
 from k8s_audit_otlp.tools.text import ago
+from tests.conftest import ManualClock
 
 SENT = "Nothing is being lost. All is sent."
 
@@ -66,6 +73,24 @@ def test_a_report_of_the_predecessor_is_not_the_successors(tmp_path: Path) -> No
     assert agent_now(tmp_path, 100.0).report is None
     assert agent_now(tmp_path, 100.0).pid == 1
     lock.release()
+
+
+def test_a_clock_that_is_set_back_makes_no_rate(tmp_path: Path, clock: ManualClock) -> None:
+    """What is delivered in a second is divided by a second, whatever the day is."""
+    delivered, day = [100], [1000.0]
+
+    def look() -> HealthView:
+        sent = [ReceiverView("k8s_audit", delivered=delivered[0])]
+        return HealthView([LogView("audit.log")], [ExporterView("otlp_http", sent)])
+
+    told = Reporter(tmp_path, look, verdict, clock=lambda: day[0], monotonic=clock)
+    told.write()
+    clock.advance(2)
+    delivered[0], day[0] = 300, 400.0
+    told.write()
+    report = last_report(tmp_path)
+    assert report is not None
+    assert [exporter.rate for exporter in report.exporters] == [100.0]
 
 
 @pytest.mark.parametrize(
