@@ -229,8 +229,8 @@ class Agent:
             now = self._monotonic()
             durable = now >= next_sync or self._shutdown.has_target
             durable |= self.sources.mark_passed(self.logs, self.exporters)
-            self._failures.guard("commit", partial(self.commit, durable=durable))
-            if durable and not self.commit_error:
+            done = self._failures.guard("commit", partial(self.commit, durable=durable))
+            if done and durable and not self.commit_error:
                 self._failures.guard("sources", self.sources.free)
             for tick in self._listeners:
                 self._failures.guard("status", tick)

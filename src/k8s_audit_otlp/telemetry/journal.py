@@ -231,9 +231,11 @@ class Failures:
             self._told[text] = now
             self._evidence.agent("failed", text, {"k8s.audit.agent.part": part})
 
-    def guard(self, part: str, act: Callable[[], object]) -> None:
-        """Do *act*, which must not end whoever does it."""
+    def guard(self, part: str, act: Callable[[], object]) -> bool:
+        """Do *act*, which must not end whoever does it; say whether it came to its end."""
         try:
             act()
         except Exception as error:  # noqa: BLE001 - what nobody foresaw ends no process
             self.say(part, describe(error))
+            return False
+        return True

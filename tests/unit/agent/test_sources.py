@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 
@@ -92,6 +93,39 @@ def test_segments_are_deleted_when_everyone_has_them(
     assert "k8s.audit.gap" not in said
     receipts = [n for n in backend.received.notices if n.event_name == "k8s.audit.segment"]
     assert len(receipts) >= 4
+
+
+class Unspeakable(datetime):
+    """A time that cannot be written down: what nobody foresees of a commit."""
+
+    def isoformat(self, *_: object, **__: object) -> str:
+        raise RuntimeError
+
+
+def test_no_segment_is_deleted_that_no_checkpoint_knows_to_be_passed(
+    tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """However a commit fails: after a crash its events would be a gap, though they arrived."""
+    kind: list[type[datetime]] = [datetime]
+    loaded = load_text(config(tmp_path, backend), "test", {}).config
+    agent = Agent(loaded, {}, now=lambda: kind[0].now(UTC))
+    agent.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    try:
+        port = int(agent.sources.addresses["k8s_audit_webhook"].rpartition(":")[2])
+        backups = agent.logs[0].path.parent
+        kind[0] = Unspeakable
+        for number in range(12):
+            assert post(port, event_list(number * 100, 100)) == 200
+        wait_for(lambda: len(set(audit_ids_of(backend))) == 1200)
+        time.sleep(2.5)  # two commits come round
+        assert len(list(backups.glob("audit-*.log"))) >= 4
+        kind[0] = datetime
+        wait_for(lambda: len(list(backups.glob("audit-*.log"))) <= 1)
+    finally:
+        agent.stop()
+        thread.join(30)
 
 
 def test_a_full_spool_refuses_until_the_back_end_is_up_again(
