@@ -53,7 +53,7 @@ _CALL = re.compile(
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = re.compile(
     r"(\w{0,32}(?:auth|login|logon|pw_set)\w{0,16}"
-    r"\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
+    r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
     re.IGNORECASE,
 )

@@ -33,6 +33,7 @@ _WORD = re.compile(
 )
 _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
+_TYPE = re.compile(r"(?<=\s)\d{1,2}\s\Z")  # of what follows: `secret 5 X`
 _TELLING_STEPS = frozenset(("hook", "hooks", "keys"))
 _OBJECTS = re.compile(  # `secrets "X" not found`
     r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
@@ -59,7 +60,7 @@ _WITH_USER = re.compile(
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = re.compile(
     r"((?:pass(?:word|wd|phrase|code)|pwd)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
-    r"|[ \t]{0,8}(?:->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
+    r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
     re.IGNORECASE,
 )
@@ -92,7 +93,7 @@ def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
-        words = words[-1:]  # a digest, mostly
+        words = words_of(_TYPE.sub("", before))[-1:]  # a digest, mostly
     if not _say_credential(" ".join(words[-_NEAR:])):
         return match[0]
     named = judge(words[-1]) is KeyVerdict.CREDENTIAL and not match[0].isalpha()

@@ -8,7 +8,7 @@ from k8s_audit_otlp.event.secrets.grammar import words_of
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS, WORD_AND_SIGN
 from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_generated
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
@@ -29,8 +29,9 @@ _GENERATED = re.compile(
     r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{14,}+={0,2})",
     re.ASCII,
 )
+_WORD_AND_SIGN = re.compile(rf"()((?<![\w./#@&%-]){WORD_AND_SIGN}(?![\w@]))", re.ASCII)
 _LONGEST_ID = 32  # characters of a name before one
-_IDS = (("id",), ("uid",), ("hash",), ("digest",), ("etag",), ("checksum",), ("fingerprint",))
+_IDS = (["id"], ["uid"], ["hash"], ["digest"], ["etag"], ["checksum"], ["fingerprint"])
 _BOOTSTRAP = re.compile(
     rf"()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))", re.ASCII
 )
@@ -61,7 +62,7 @@ _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
-_ORACLE = re.compile(r"(\bthin:[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
+_ORACLE = re.compile(r"(\b(?:thin:|sqlplus\s)[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
     r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
 )
@@ -88,7 +89,7 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
 def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a generator made, also as a step of a path; not what is called an id."""
     word = match["word"]
-    if word is None or _is_id(match):
+    if word is None or _is_id(match) or (word.isalpha() and _is_among_signs(match)):
         return match[0]
     steps = word.split("/")
     if any(map(is_generated, steps)):
@@ -96,10 +97,16 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     return replacement(word) if is_generated(word) else word
 
 
+def _is_among_signs(match: re.Match[str]) -> bool:
+    """Tell a piece of what is all signs and letters, such as padding."""
+    around = match.string[max(0, match.start() - 1) : match.end() + 1]
+    return around[0] in "<>&" or around[-1] in "<>&"
+
+
 def _is_id(match: re.Match[str]) -> bool:
-    """Tell what names an object, by what stands before it and a sign: `uid=X`, `versionId: X`."""
-    before = match.string[max(0, match.start() - _LONGEST_ID) : match.start()].rstrip(" \"'\\")
-    return before[-1:] in (":", "=") and words_of(before)[-1:] in _IDS
+    """Tell what names an object, by the word before it: `uid=X`, `versionId: X`, `upload id X`."""
+    before = match.string[max(0, match.start() - _LONGEST_ID) : match.start()]
+    return [word for word in words_of(before) if word.isalpha()][-1:] in _IDS
 
 
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
@@ -146,7 +153,10 @@ TOKENS: tuple[Step, ...] = (
     Step((BOOTSTRAP,), _BOOTSTRAP, second),
 )
 # Not where a text says who someone is: identity providers generate that, too.
-GENERATED_WORDS: tuple[Step, ...] = (Step((GENERATED,), _GENERATED, _generated),)
+GENERATED_WORDS: tuple[Step, ...] = (
+    Step((GENERATED,), _GENERATED, _generated),
+    Step((WORD_AND_SIGN,), _WORD_AND_SIGN, second),
+)
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),
     Step(("authorization",), _AUTHORIZATION, second),
@@ -157,7 +167,7 @@ STEPS: tuple[Step, ...] = (
     Step((":/",), _CUT_URL, second),
     Step((":/",), _TOKEN_IN_URL, _token_in_url),
     Step(("//",), _SHARE, second),
-    Step(("thin:",), _ORACLE, second),
+    Step(("thin:", "sqlplus"), _ORACLE, second),
     Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),

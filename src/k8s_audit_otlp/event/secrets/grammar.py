@@ -13,6 +13,7 @@ import re
 from enum import IntEnum
 from functools import lru_cache
 from typing import Final
+from unicodedata import normalize
 
 _LONGEST_KEPT: Final = 64  # characters of a name whose verdict is remembered
 _REFERRING_END: Final = re.compile(r"[_-]?(?:Ref|ref|From|from)(?:erence)?\Z")
@@ -25,6 +26,7 @@ class KeyVerdict(IntEnum):
     CREDENTIAL_TEXT = 2  # a credential if it is a string; an object of this name is configuration
 
 
+_ACCENTS = re.compile(r"[\u0300-\u036f]")  # as they stand apart from their letters
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 # Names of credentials written as one word or as several, and what of them any text must hold.
@@ -39,8 +41,10 @@ CREDENTIAL_STEMS: Final = tuple(
     hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     passkey seedphrase authenticationkey connstr sessid jsessionid privkey privateexponent authtok
-    recoverycode backupcode securestring securejsondata kennwort wachtwoord losenord adgangskode
-    motdepasse contraseña contrasena senha пароль 密码 密碼 パスワード 비밀번호
+    recoverycode backupcode securestring securejsondata otlpheaders
+    kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode motdepasse cleapi contrasena
+    senha parola haslo hasło heslo jelszo lozinka salasana sifre
+    пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
@@ -86,14 +90,14 @@ DRAWN_WORDS: Final = frozenset(
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     clave tok users accounts admins logins headers
-    secure magiclink oauth
+    secure magiclink oauth unlock
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.
 SAID_WORDS: Final = TEXT_WORDS | frozenset(
     """
     key community rocommunity rwcommunity login logon unseal encryption encrypt decrypt sqlplus
-    obscure webhook signature sudo addauth
+    obscure webhook signature sudo addauth unlock
     """.split()  # noqa: SIM905
 )
 CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905
@@ -122,6 +126,10 @@ _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
 @lru_cache(maxsize=64)  # one name is asked about several times in turn
 def words_of(name: str) -> tuple[str, ...]:
     return tuple([word.lower() for word in _WORD.findall(name[-MAX_KEY_CHARS:])])
+
+
+def _without_accents(word: str) -> str:
+    return word if word.isascii() else normalize("NFC", _ACCENTS.sub("", normalize("NFD", word)))
 
 
 def is_reference(name: str) -> bool:
@@ -155,8 +163,8 @@ def _judge(name: str) -> KeyVerdict:
     words = words_of(tail)
     if not words or is_reference(tail):
         return KeyVerdict.HARMLESS
-    joined = "".join(word for word in words if word not in _OTHER_WORDS)
-    singular = [word.removesuffix("s") if len(word) > 4 else word for word in words]
+    joined = _without_accents("".join(word for word in words if word not in _OTHER_WORDS))
+    singular = [word.removesuffix("s") if len(word) > 3 else word for word in words]
     if (
         not CREDENTIAL_WORDS.isdisjoint(words)
         or not CREDENTIAL_WORDS.isdisjoint(singular)

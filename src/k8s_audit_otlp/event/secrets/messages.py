@@ -27,7 +27,7 @@ _UNREAD = re.compile(
 )
 # The same where nothing but a decoder says so.
 _UNREAD_ANYWHERE = re.compile(
-    r"((?:unmarshal(?: !!\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
+    r"((?:unmarshal(?: (?:!!)?\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
 )
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,

@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_random, says_which
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_drawn, says_which
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -196,7 +196,7 @@ class _Clauses:
 def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
     """Tell a value without a digit, as no credential under a name such as `auth` is."""
     if verdict is KeyVerdict.HARMLESS:
-        return not looks_random(text[at : at + _FIRST_DRAWN])
+        return not looks_drawn(text[at : at + _FIRST_DRAWN])
     return QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
@@ -271,7 +271,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
         return True  # so many
     if verdict is KeyVerdict.HARMLESS:
-        return not looks_random(value)
+        return not looks_drawn(value)
     if QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():

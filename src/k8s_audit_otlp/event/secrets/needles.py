@@ -11,7 +11,7 @@ from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
 from k8s_audit_otlp.event.secrets.matcher import Sought
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS, WORD_AND_SIGN
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
 # are written as %3D or \\u0070.
@@ -33,7 +33,17 @@ def _in_base64(word: str, shift: int) -> str:
     return encoded[-(-shift * 8 // 6) : (shift + len(word)) * 8 // 6].lower()
 
 
-_OTHER_SCRIPTS: Final = ("ароль", "АРОЛЬ", "密码", "密碼", "パスワード", "비밀번호")
+# Of names with letters beside those of ASCII, in either case: all of it, or what is in no word else.
+_OTHER_SCRIPTS: Final = tuple(
+    dict.fromkeys(
+        each
+        for word in (
+            *"clé hasło jelszó şifre ароль токен секрет κωδικ".split(),  # noqa: SIM905
+            *"密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호".split(),  # noqa: SIM905
+        )
+        for each in (word, word.upper())
+    )
+)
 # Words of texts with a credential in base64, whichever of its bits the first letter begins at.
 IN_BASE64: Final = tuple(
     dict.fromkeys(
@@ -55,8 +65,9 @@ NAME_NEEDLES: Final = (
     connection sharedaccess webhook master htpasswd accountsas psk mnemonic cvv hmac jaas
     userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
     sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
-    securest secure-st secure_st securejson sudo pswd kennwort wachtwoord losenord adgangskode
-    contrase senha samlre sqlplus obscure signature authorization assword
+    securest secure-st secure_st securejson sudo pswd otlp_h otlp-h otlph kennwort zugangsda geheimni
+    wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana sifre
+    unlock samlre sqlplus obscure signature authorization assword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     _CODE,
@@ -83,7 +94,7 @@ def _alone(word: str) -> bytes:
     """
     before = rb"(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{4})"
     lower, title, upper = (x.encode() for x in (word, word.capitalize(), word.upper()))
-    return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
+    return b"(?-i:(?:%b%b|%b|%b)[sS]?(?:[^a-z]|$))" % (before, lower, title, upper)
 
 
 def _before_a_sign(names: list[str]) -> bytes:
@@ -115,7 +126,7 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    GENERATED: b"(?-i:%b)" % GENERATED.encode(),
+    **{words: b"(?-i:%b)" % words.encode() for words in (GENERATED, WORD_AND_SIGN)},
     **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if row.is_whole},
 }
 

@@ -28,7 +28,7 @@ _NAMED_VALUE = re.compile(
 )
 # A variable of HCL: variable "db_password" { default = "..." }
 _BLOCK_NAMED = re.compile(
-    r"[\"'](?P<name>[\w.-]{1,64})[\"']\s{0,8}\{[^{}]{0,256}?\b(?:default|value)\s{0,8}=\s{0,8}"
+    r"[\"'](?P<name>[\w.-]{1,64})[\"'](?:\s{0,8}[\"'][\w.-]{1,64}[\"'])?\s{0,8}\{[^{}]{0,256}?\b(?:default|value|result)\s{0,8}=\s{0,8}"
     r"(?P<value>\"(?:[^\"\\]|\\.)*+\"?)"
 )
 # The same with other members between them: `required: true`.

@@ -189,5 +189,9 @@ TOKEN_FORMATS: Final = (
 # no word. A digest has one case; so have names of objects.
 GENERATED: Final = (
     r"(?:[A-Z][a-z]{1,2}|[a-z][A-Z]{1,2})[0-9]{1,2}[A-Za-z]"
-    r"|[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z]"
+    r"|[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z]|[a-z](?:[A-Z]{1,3}[a-z]{1,2}){2}[A-Z]"
+)
+# What people make up: a word, digits and a sign that stands in no name, version or sentence.
+WORD_AND_SIGN: Final = (
+    r"[A-Z][a-z]{3,24}(?:[0-9]{2,6}[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2,16})"
 )

@@ -55,6 +55,7 @@ _LONGEST_FILE = 512  # characters
 # Letters and digits without a break, as no path and no name of an object has them.
 RANDOM: Final = (
     r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])(?:[A-Za-z0-9]{16}"
+    r"|(?<!-)(?=[0-9]*(?:[A-Za-z]+[0-9]+){2})[A-Za-z0-9]{12}"  # not of an object's name
     r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
 )
 _RANDOM = re.compile(RANDOM)
@@ -77,10 +78,9 @@ _PIECE = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+|[^A-Za-z0-9]+")
 _WORD_ON_AVERAGE = 3.2  # characters
 _LETTERS_ON_AVERAGE = 3.4
 _ONE_CASE_ON_AVERAGE = 3.9
-_BOTH_CASES_AND_DIGITS = re.compile(
-    r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])(?=[A-Za-z]*[0-9])[A-Za-z0-9]{14,}+"
-)
+_BOTH_CASES = re.compile(r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{14,}+")
 _GENERATED_ON_AVERAGE = 2.65  # characters
+_GENERATED_LETTERS_ON_AVERAGE = 2.4
 _MIXED_ON_AVERAGE = 2.1  # with signs of base64 between them
 _SHORTEST_MIXED = 20
 _LONGEST_GENERATED = 96  # beyond are certificates and the like
@@ -125,13 +125,16 @@ def is_generated(word: str) -> bool:
     """
     if len(word) > _LONGEST_GENERATED or word.startswith(_PUBLIC):
         return False
-    runs = _BOTH_CASES_AND_DIGITS.findall(word)
+    runs = _BOTH_CASES.findall(word)
     mixed = len(word) >= _SHORTEST_MIXED and _runs_in(word) * _MIXED_ON_AVERAGE > len(word)
-    if not (runs and mixed) and not any(
-        _runs_in(run) * _GENERATED_ON_AVERAGE > len(run) for run in runs
-    ):
+    if not (runs and mixed) and not any(map(_is_mixed, runs)):
         return False
     return not from_base64(word).decode("latin-1").isprintable()
+
+
+def _is_mixed(run: str) -> bool:
+    longest = _GENERATED_LETTERS_ON_AVERAGE if run.isalpha() else _GENERATED_ON_AVERAGE
+    return _runs_in(run) * longest > len(run)
 
 
 def _runs_in(text: str) -> int:
