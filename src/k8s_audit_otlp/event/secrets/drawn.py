@@ -33,7 +33,7 @@ _WORD = re.compile(
 )
 _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
-_TYPE = re.compile(r"(?<=\s)\d{1,2}\s\Z")  # of what follows: `secret 5 X`
+_BETWEEN = re.compile(r"\s(?:\d{1,2}|is|was|to)\s\Z")  # a name and a value: `secret 5 X`
 _TELLING_STEPS = frozenset(("hook", "hooks", "keys"))
 _OBJECTS = re.compile(  # `secrets "X" not found`
     r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
@@ -44,9 +44,9 @@ _SUM = re.compile(
 _BEFORE_IT = r"[^\s:%,/\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = re.compile(
-    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsSwW]|/r?p(?=[: ]))[ =:]?[\"']?"
+    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsStwW]|/r?p(?=[: ]))[ =:]?[\"']?"
     rf"(?:{_BEFORE_IT})?|(?:-[uU]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
-    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]+(?:[\s\"']|\Z))([^\s\"']{10,})",
+    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{10,})",
     re.ASCII,
 )
 
@@ -55,7 +55,7 @@ _FLAG = re.compile(
 _WITH_USER = re.compile(
     r"((?:\s-[uUlnDx]|\s--?user(?:name)?)[ =]?[^\s-][^\s|;&]{0,63}+[^\n|;&]{0,64}?"
     r"\s(?:-[pPwW]|--?pass)[ =]?[\"']?)(?=[^\s\"']{0,64}\d)"
-    r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}[\s\"'])([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
+    r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}(?:[\s\"']|\Z))([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
 )
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = re.compile(
@@ -93,7 +93,7 @@ def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
-        words = words_of(_TYPE.sub("", before))[-1:]  # a digest, mostly
+        words = words_of(_BETWEEN.sub("", before))[-1:]  # a digest, mostly
     if not _say_credential(" ".join(words[-_NEAR:])):
         return match[0]
     named = judge(words[-1]) is KeyVerdict.CREDENTIAL and not match[0].isalpha()

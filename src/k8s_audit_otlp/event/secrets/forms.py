@@ -5,7 +5,7 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import words_of
-from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP
+from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
 from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS, WORD_AND_SIGN
@@ -29,7 +29,7 @@ _GENERATED = re.compile(
     r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{14,}+={0,2})",
     re.ASCII,
 )
-_WORD_AND_SIGN = re.compile(rf"()((?<![\w./#@&%-]){WORD_AND_SIGN}(?![\w@]))", re.ASCII)
+_WORD_AND_SIGN = re.compile(rf"()((?<![\w./#@&%-]){WORD_AND_SIGN}[a-z]*+(?![\w@]))", re.ASCII)
 _LONGEST_ID = 32  # characters of a name before one
 _IDS = (["id"], ["uid"], ["hash"], ["digest"], ["etag"], ["checksum"], ["fingerprint"])
 _BOOTSTRAP = re.compile(
@@ -61,6 +61,8 @@ _CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
 _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
+# The same without a scheme: `bob:X@host`.
+_LOGIN_AT = re.compile(r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
 _ORACLE = re.compile(r"(\b(?:thin:|sqlplus\s)[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
@@ -171,6 +173,7 @@ STEPS: tuple[Step, ...] = (
     Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
+    Step((LOGIN_AT,), _LOGIN_AT, drawn),
     Step(("header",), _HEADER, where(says_credential)),
     *commands.STEPS,
 )

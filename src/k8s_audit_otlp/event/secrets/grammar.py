@@ -97,7 +97,7 @@ DRAWN_WORDS: Final = frozenset(
 SAID_WORDS: Final = TEXT_WORDS | frozenset(
     """
     key community rocommunity rwcommunity login logon unseal encryption encrypt decrypt sqlplus
-    obscure webhook signature sudo addauth unlock
+    obscure webhook signature sudo addauth unlock basicauth
     """.split()  # noqa: SIM905
 )
 CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905
@@ -164,7 +164,7 @@ def _judge(name: str) -> KeyVerdict:
     if not words or is_reference(tail):
         return KeyVerdict.HARMLESS
     joined = _without_accents("".join(word for word in words if word not in _OTHER_WORDS))
-    singular = [word.removesuffix("s") if len(word) > 3 else word for word in words]
+    singular = [word.removesuffix("s") if len(word) > 4 else word for word in words]
     if (
         not CREDENTIAL_WORDS.isdisjoint(words)
         or not CREDENTIAL_WORDS.isdisjoint(singular)

@@ -21,6 +21,7 @@ _DRAWN: Final = {
     for n in range(0, len(DRAWN_WORDS) - 1, _SOME)
 }
 _CODE: Final = "code"
+LOGIN_AT: Final = ":X@"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
@@ -94,7 +95,7 @@ def _alone(word: str) -> bytes:
     """
     before = rb"(?:^|[^a-zA-Z]|\\[bfnrt]|\\u[0-9a-fA-F]{4})"
     lower, title, upper = (x.encode() for x in (word, word.capitalize(), word.upper()))
-    return b"(?-i:(?:%b%b|%b|%b)[sS]?(?:[^a-z]|$))" % (before, lower, title, upper)
+    return b"(?-i:(?:%b%b|%b|%b)(?:[^a-z]|$))" % (before, lower, title, upper)
 
 
 def _before_a_sign(names: list[str]) -> bytes:
@@ -116,7 +117,8 @@ _NEEDLE_PATTERNS: Final = {
     **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
     _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
-    SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpsuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
+    SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
+    LOGIN_AT: rb"[a-z0-9!#$^*~]{8}@[a-z]",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},

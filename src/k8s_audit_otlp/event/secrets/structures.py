@@ -112,7 +112,7 @@ _NAMING_ATTRIBUTE = re.compile(
     r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
 )
 _VALUE_ATTRIBUTE = re.compile(
-    r"(\bvalue\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
+    r"(\b(?:value|content)\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
 )
 
 
@@ -216,5 +216,5 @@ STEPS: tuple[Step, ...] = (
     Step(("...|",), _QUOTED_BODY, second),
     Step(("</",), _ELEMENT, _element),
     Step(("</",), _LISTED, where(says_credential)),
-    Step(("value",), _TAG, _tag),
+    Step(("value", "content="), _TAG, _tag),
 )

@@ -1,4 +1,7 @@
-"""Tokens that are known by how they begin, wherever they stand: a row for each vendor's form."""
+"""Tokens that are known by how they begin, wherever they stand: a row for each vendor's form.
+
+Not those that are long enough to be told by `GENERATED`, whatever they begin with.
+"""
 
 import re
 from typing import Final, NamedTuple
@@ -56,10 +59,8 @@ TOKEN_FORMATS: Final = (
     _format(r"ya29\.(?:[a-z]\.)?[\w-]{16,}"),
     _format(r"1//0[\w-]{30,}"),
     _whole(r"EAA[A-Za-z0-9]{32,}"),
-    _format(r"tfp_[\w.=-]{30,}"),
     _format(r"SCRAM-SHA-\d{1,3}\$[\w$:+/=.-]{20,}"),
     _whole(r"S[ACNOUX][A-Z2-7]{56}"),  # a seed of NATS
-    _format(r"napi_[A-Za-z0-9]{40,}"),
     _format(r"sgp_(?:[a-z]{2,5}_)?[A-Za-z0-9_]{40,}"),
     _format(r"ory_(?:pat|at|rt|st|ac)_[\w.-]{20,}"),
     _format(r"rnd_[A-Za-z0-9]{24,}"),
@@ -89,7 +90,6 @@ TOKEN_FORMATS: Final = (
     _format(r"lin_(?:api|wh|oauth)_[A-Za-z0-9]{30,}"),
     _format(r"NRAK-[A-Z0-9]{20,}"),
     _whole(r"d(?:api|ose|kea)[0-9a-f]{32}"),
-    _format(r"\w{10,20}\.atlasv1\.[\w-]{40,}", ".atlasv1."),
     _format(r"PMAK-[a-f0-9]{20,}-[a-f0-9]{20,}"),
     _format(r"AT[AC]TT3[\w=-]{30,}"),
     _format(r"tskey-[\w-]{20,}"),
@@ -99,26 +99,19 @@ TOKEN_FORMATS: Final = (
     _format(r"key-[0-9a-f]{32}"),
     _format(r"figd_[\w-]{20,}"),
     _format(r"dt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{40,}"),
-    _format(r"\w{3}8Q~[\w~.-]{30,}", "8Q~"),
     _format(r"rubygems_[0-9a-f]{40,}"),
     _format(r"sntry[su]_[\w+/=-]{30,}"),
-    _format(r"(?:gsk_|xai-|sbp_|nfp_|lsv2_pt_|pul-|phx_|r8_)[A-Za-z0-9]{30,}"),
-    _format(r"pscale_(?:tkn|pw|oauth)_[\w.-]{30,}"),
+    _format(r"(?:sbp_|lsv2_pt_|pul-)[0-9a-f]{30,}"),
     _format(r"glc_[A-Za-z0-9+/=]{30,}"),
     _format(r"glsa_[A-Za-z0-9]{30,}_[a-f0-9]{8}"),
     _format(r"\$(?:apr1|2a|2b|2x|2y|5|6|1|y|argon2i|argon2id|argon2)\$[./A-Za-z0-9$=,+]{16,}"),
     _format(r"\{(?:SHA|SSHA)(?:256|512)?\}[A-Za-z0-9+/=]{20,}"),
     _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}"),
-    _format(r"nvapi-[\w-]{40,}"),
-    _format(r"tvly-(?:dev-|prod-)?[\w-]{30,}"),
     _format(r"mlsn\.[0-9a-f]{60,}"),
     _format(r"xkeysib-[0-9a-f]{60,}[\w-]*"),
     _format(r"FLWSECK(?:_TEST)?-[\w-]{20,}"),
     _format(r"pat-(?:na|eu|ap)\d-[0-9a-f-]{36}"),
     _format(r"NRJS-[0-9a-f]{19,}"),
-    _format(r"CFPAT-[\w-]{40,}"),
-    _format(r"sb_secret_[\w-]{30,}"),
-    _format(r"pcsk_[A-Za-z0-9]{4,8}_[A-Za-z0-9]{40,}"),
     _format(r"access_token\$\w{1,16}\$[a-z0-9]{16}\$[0-9a-f]{32}"),
     _format(r"(?:IQoJb3JpZ2lu|FwoGZXIvYXdz)[\w+/=%-]{60,}"),  # of STS
     _format(r"dG9rO[A-Za-z0-9+/=]{50,}"),  # Intercom
@@ -138,17 +131,11 @@ TOKEN_FORMATS: Final = (
     _whole(r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
     _whole(r"s\.[A-Za-z0-9]{24}"),  # Vault, before 1.10
     _whole(r"1/[0-9]{16}:[0-9a-f]{32}"),  # Asana
-    _whole(r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}"),  # Discord
     _whole(r"(?:live|test)_[0-9a-f]{35}"),  # Lob
     _whole(r"oy2[a-z0-9]{43}"),  # NuGet
-    _whole(r"cio[A-Za-z0-9]{32}"),  # crates.io
-    _whole(r"(?:[a-zA-Z0-9]{52}|[a-zA-Z0-9]{76})AZDO[a-zA-Z0-9]{4}"),  # Azure DevOps
     _whole(r"sl\.[\w-]{100,}"),
     _format(r"LTAI[A-Za-z0-9]{16,}"),
     _format(r"AKID[A-Za-z0-9]{28,}"),
-    _format(r"AQVN[\w-]{32,}"),
-    _format(r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{36,}"),
-    _whole(r"(?:ntn|secret)_[A-Za-z0-9]{40,}"),
     _format(r"CCI(?:PAT|PRJ)_[A-Za-z0-9]{16,}_[0-9a-f]{40}"),
     _format(r"bkua_[0-9a-f]{32,}"),
     _format(r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}"),
@@ -156,24 +143,14 @@ TOKEN_FORMATS: Final = (
     _format(r"vc[pikar]_[A-Za-z0-9]{24,}"),
     _format(r"NRI[IQ]-[\w-]{24,}"),
     _format(r"CLOJARS_[0-9a-f]{40,}"),
-    _format(r"AKCp[0-9][A-Za-z0-9]{50,}"),
     _format(r"cmVmdGtuOj[\w+/=]{40,}"),
     _format(r"HRKU-[\w-]{32,}"),
-    _format(r"fio-u-[\w-]{40,}"),
-    _format(r"aio_[A-Za-z0-9]{28}"),
-    _format(r"EZ[AT]K[A-Za-z0-9]{50,}"),
-    _format(r"duffel_(?:live|test)_[\w-]{40,}"),
     _format(r"access-(?:sandbox|development|production)-[0-9a-f-]{36}"),
-    _format(r"pplx-[A-Za-z0-9]{40,}"),
     _whole(r"pat\.[\w-]{20,24}\.[0-9a-f]{24}\.[A-Za-z0-9]{20}"),
     _format(r"GR1348941[\w-]{20,}"),
     _format(r"sq[apu]_[0-9a-f]{40}"),
     _format(r"ops_eyJ[\w+/=-]{60,}"),
-    _format(r"ico-[A-Za-z0-9]{32}"),
-    _format(r"rdme_[A-Za-z0-9]{60,}"),
-    _format(r"tk-us-[\w-]{40,}"),
     _format(r"sm_(?:pat|aat|sat)_[A-Za-z0-9]{16,}"),
-    _format(r"pn[ub]_[A-Za-z0-9]{36}"),
     _format(r"(?<=hooks\.zapier\.com/hooks/catch/)[\w/]{8,}"),
     _format(r"oauth:[a-z0-9]{30}"),
     # gzip in base64, once or twice: what nobody has read.
@@ -193,5 +170,5 @@ GENERATED: Final = (
 )
 # What people make up: a word, digits and a sign that stands in no name, version or sentence.
 WORD_AND_SIGN: Final = (
-    r"[A-Z][a-z]{3,24}(?:[0-9]{2,6}[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2,16})"
+    r"[A-Z][a-z]{3}[a-z]*(?:[0-9]{2}[0-9]*[!#$^*~]|[!#$^*~@][0-9]{3}[0-9]*[a-z]{2})"
 )

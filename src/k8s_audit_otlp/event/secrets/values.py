@@ -66,8 +66,9 @@ LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])(?=[a-z]*[A-Z])(?=[A-Z]*[a-z])[A-Z
 MADE_UP: Final = re.compile(
     r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+"
     r"(?:[!#^*~]|(?:\$|%(?![0-9A-Fa-f]{2}))[\w-]{1,64}+[!#^*~+]))"
-    r"(?=[\w!#^*~$%-]{0,64}?[0-9])(?=[\w!#^*~$%-]{0,64}?[A-Za-z])(?=[\w!#^*~$%-]{8})"
-    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{3}))[\w!#^*~=+$%&@-]++",
+    r"(?=[\w!#^*~$%-]{0,64}?(?:[0-9]|[a-z][A-Z][a-z]|[a-z][A-Z]{2,8}[!#^*~$]))"
+    r"(?=[\w!#^*~$%-]{0,64}?[A-Za-z])(?=[\w!#^*~$%-]{8})"
+    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{2}))[\w!#^*~=+$%&@-]++",
     re.ASCII,
 )
 _SHORTEST_DRAWN = 10
@@ -81,6 +82,8 @@ _ONE_CASE_ON_AVERAGE = 3.9
 _BOTH_CASES = re.compile(r"(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{14,}+")
 _GENERATED_ON_AVERAGE = 2.65  # characters
 _GENERATED_LETTERS_ON_AVERAGE = 2.4
+_LONG_ON_AVERAGE = 3.3  # of a run of 24 and more
+_LONG_RUN = 24
 _MIXED_ON_AVERAGE = 2.1  # with signs of base64 between them
 _SHORTEST_MIXED = 20
 _LONGEST_GENERATED = 96  # beyond are certificates and the like
@@ -134,6 +137,7 @@ def is_generated(word: str) -> bool:
 
 def _is_mixed(run: str) -> bool:
     longest = _GENERATED_LETTERS_ON_AVERAGE if run.isalpha() else _GENERATED_ON_AVERAGE
+    longest = _LONG_ON_AVERAGE if len(run) >= _LONG_RUN else longest
     return _runs_in(run) * longest > len(run)
 
 
