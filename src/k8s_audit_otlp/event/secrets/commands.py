@@ -59,8 +59,6 @@ _LOGS_IN = re.compile(
 )
 _LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
 _WORD: Final = " (?!-)"
-_LINE: Final = r"[^\n|;&]{0,512}\s"
-_TELLING_NAME: Final = r"\S{0,128}?(?i:passw|secret|token|cred|key)\S{0,64}+"
 # A name, with flags around it.
 _FLAGS_AND_A_NAME: Final = (
     r"(?: --?[\w=./-]{1,64}+){0,4}+ [^\s|;&]{1,128}+(?: --?[\w=./-]{1,64}+){0,4}+"
@@ -88,35 +86,36 @@ _SHORT_FLAGS: Final = (
     ("openssl", "", " -(?:k|K|passin|passout|pass) (?:pass:)?", " -p| -k "),
     ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
     ("setuser user", " (?i:on)", " >", "setuser|on >|+@"),
-    ("http-basic", r"\.\S{1,64}", r" \S{1,64} "),
-    ("github-oauth gitlab-oauth", r"\.\S{1,64}", " ", "-oauth."),
-    ("vault cargo", r" login\b", r" (?!-|\w{1,32}=)", "vault login|cargo login"),
-    ("snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap", "", " -[AXc] ", "snmp"),
-    ("trapsess", "", " -c "),
+    ("http-basic github-oauth gitlab-oauth", r"\.\S{1,64}(?: \S{1,64}(?= \S))?", " "),
+    (
+        "snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap trapsess",
+        "",
+        " -[AXc] ",
+        "snmp|trapsess",
+    ),
     ("kadmin", "", " -p?w "),
     ("mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " ", "alias set|config host"),
     # A secret behind its name, which says nothing of it.
-    ("pulumi", rf" config set\b(?={_LINE}--secret\b){_FLAGS_AND_A_NAME}", _WORD),
-    ("glab", " variable set" + _FLAGS_AND_A_NAME, _WORD),
-    ("netlify", " env:set" + _FLAGS_AND_A_NAME, _WORD),
-    ("doppler", " secrets set" + _FLAGS_AND_A_NAME, _WORD),
-    ("credstash", " put" + _FLAGS_AND_A_NAME, _WORD),
-    ("chamber", r" write \S{1,128}" + _FLAGS_AND_A_NAME, _WORD, "chamber write"),
+    (
+        "glab netlify credstash chamber",
+        r" (?:variable set|env:set|put|write \S{1,128})" + _FLAGS_AND_A_NAME,
+        _WORD,
+        "glab|netlify|credstash|chamber write",
+    ),
     ("conjur", r" variable set\b", " (?:-v|--value) "),
     ("smbclient rpcclient", "", r" -U ?[^\s%]{1,64}%"),
     ("ipmitool", "", " -P "),
     ("ipmitool", r" user set password \d{1,3}", " "),
-    ("etcdctl consul", f" put {_TELLING_NAME}", _WORD, "etcdctl|consul kv"),
     # And without one.
     ("mysqladmin mariadb-admin", r" password\b", " "),
-    ("vault bao", r" operator unseal\b", _WORD, "unseal"),
-    ("bw", r" (?:unlock|login \S{1,128})", _WORD, "bw unlock|bw login"),
-    ("ansible-vault", r" encrypt_string\b", _WORD),
-    ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
-    ("snyk", r" auth\b", _WORD, "snyk auth"),
+    (
+        "vault bao cloudflared snyk",
+        " (?:operator unseal|service install|auth)",
+        _WORD,
+        "unseal|cloudflared|snyk auth",
+    ),
     ("radtest", r" \S{1,128}", " "),
-    ("codecov", "", " -t "),
-    ("cloudflared", " service install", " "),
+    ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
 _SHORT_FLAG = re.compile(

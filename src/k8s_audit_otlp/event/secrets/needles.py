@@ -34,7 +34,7 @@ def _in_base64(word: str, shift: int) -> str:
     return encoded[-(-shift * 8 // 6) : (shift + len(word)) * 8 // 6].lower()
 
 
-# Of names with letters beside those of ASCII, in either case: all of it, or what is in no word else.
+# Of names with letters beside those of ASCII, in either case: all of it, or what no other word has.
 _OTHER_SCRIPTS: Final = tuple(
     dict.fromkeys(
         each
@@ -66,9 +66,9 @@ NAME_NEEDLES: Final = (
     connection sharedaccess webhook master htpasswd accountsas psk mnemonic cvv hmac jaas
     userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
     sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
-    securest secure-st secure_st securejson sudo pswd otlp_h otlp-h otlph kennwort zugangsda geheimni
-    wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana sifre
-    unlock samlre sqlplus obscure signature authorization assword
+    securest secure-st secure_st securejson sudo pswd otlp_h otlp-h otlph kennwort zugangsda
+    geheimni wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana
+    sifre unlock samlre sqlplus obscure signature authorization assword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     _CODE,
@@ -129,7 +129,11 @@ _NEEDLE_PATTERNS: Final = {
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
     **{words: b"(?-i:%b)" % words.encode() for words in (GENERATED, WORD_AND_SIGN)},
-    **{row.pattern: b"(?-i:%b)" % row.pattern.encode() for row in TOKEN_FORMATS if row.is_whole},
+    **{
+        row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
+        for row in TOKEN_FORMATS
+        if row.is_whole
+    },
 }
 
 

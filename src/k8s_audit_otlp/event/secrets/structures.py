@@ -44,9 +44,9 @@ _VALUE_NAMED = re.compile(
     r"(?P<name>[^\"'\\\s,{}]{1,256})",
     re.IGNORECASE,
 )
-_GO_VALUE = re.compile(r"(\bValue: ?)(\"(?:[^\"\\]|\\.)*+\"?)")
-_GO_DATA = re.compile(r"(\b(?:Data|StringData): ?map\[[^{}\n]{1,40}\{)([^{}]*+)")
-_GO_MAP = re.compile(r"(\b(?:data|stringData|binaryData):map\[)([^\]]*+)")
+_GO_DATA = re.compile(
+    r"(\b(?:[dD]ata|[sS]tringData|binaryData): ?map\[(?:[^{}\n]{1,40}\{)?)([^{}\]]*+)"
+)
 # A section of an INI file or TOML whose name says credential: `[tokens]`, then `bob = ...`.
 _SECTION = re.compile(
     r"^[ \t]*\[{1,2}(?P<name>[\w. -]{1,64})\]{1,2}[ \t\r]*((?:\n(?![ \t]*\[)[^\n]*)++)",
@@ -203,7 +203,6 @@ STEPS: tuple[Step, ...] = (
     Step((ENVIRONMENT,), _ENVIRONMENT, _environment),
     Step(("loginmodule",), _USER_OF_JAAS, quoted),
     Step(("data:",), _GO_DATA, second),
-    Step(("data:",), _GO_MAP, second),
     Step((), _SECTION, _section, "["),
     Step((), _TABLE, _table, (",", ";", "|", "\t", "  ")),
     Step((), _BLOCK_NAMED, where(is_credential), "{"),
@@ -212,7 +211,6 @@ STEPS: tuple[Step, ...] = (
     Step(("value",), _NAMED_VALUE, quoted),
     Step((), _NAMED_FAR_VALUE, where(is_credential), ":"),
     Step(("value",), _VALUE_NAMED, where(is_credential)),
-    Step(("value",), _GO_VALUE, quoted),
     Step(("...|",), _QUOTED_BODY, second),
     Step(("</",), _ELEMENT, _element),
     Step(("</",), _LISTED, where(says_credential)),
