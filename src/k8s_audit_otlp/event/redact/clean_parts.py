@@ -1,13 +1,12 @@
 """Tells which parts of an event leave as they are.
 
 The encoder remembers these verdicts with the part's wire bytes, so that a part that repeats is
-judged once. Together they must never be more lenient than `CleanMembers`.
+judged once. Together they must never be more lenient than `OutsideBodies`.
 """
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 
-from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
@@ -61,12 +60,11 @@ class CleanParts:
     def __init__(
         self,
         outside: OutsideBodies,
-        members: CleanMembers,
         body: Callable[[bytes, Findings], bytes],
         key: str,
     ) -> None:
         """*body* redacts a body; *key* names the attribute that tells which rules fired."""
-        self._outside, self._members, self._body, self._key = outside, members, body, key
+        self._outside, self._body, self._key = outside, body, key
         self.queries = _texts(self._is_clean_query)
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
@@ -89,7 +87,7 @@ class CleanParts:
 
     def member(self, name: bytes, value: bytes) -> bool:
         """Judge a member of the event by its JSON."""
-        return self._members[name, value]
+        return self._outside.clean[name, value]
 
     def _is_clean_query(self, query: bytes) -> bool:
         """Judge a query behind any clean path: an address may have begun there that ends here."""

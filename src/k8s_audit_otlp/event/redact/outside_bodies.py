@@ -3,7 +3,7 @@
 `OutsideBodies.text` is the one judge of a line, and the typed event is read from what it leaves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
@@ -11,11 +11,11 @@ from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
-from k8s_audit_otlp.event.redact.names import Action, clean_name
+from k8s_audit_otlp.event.redact.names import clean_name
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
-from k8s_audit_otlp.event.secrets.gate import may_hold
+from k8s_audit_otlp.event.secrets.gate import is_clean, may_hold
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
 from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
@@ -41,13 +41,19 @@ from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.model import AuditEvent
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
+_PATCH = PATCH_ANNOTATION.encode()
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
 _USERS = (b"user", b"impersonatedUser")
 _JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
-_HARMLESS_ACTIONS = (Action.NONE, Action.MESSAGE, Action.LABELS)
+_OF_AN_ANSWER = frozenset(  # names that say nothing of their values
+    b"""
+    metadata status message reason details name group kind uid causes field code retryAfterSeconds
+    """.split()
+)
 _BODY_NAMES = (b"requestObject", b"responseObject")
 _MAX_KEPT = 4096  # names that are remembered
 _LONGEST_KEPT = 512  # characters
+_MAX_MEMBERS, _LONGEST_MEMBER = 8192, 1024  # that are remembered, bytes of one
 _LONGEST_NAME = 64  # characters of a text that may be one; longer ones do not repeat
 
 
@@ -71,19 +77,35 @@ class OutsideBodies:
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         # Of annotations and of `user.extra`: clients choose them.
         self._free_names = Verdicts(self._says_more, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+        # (name, JSON) of a member of an event -> does it leave as it is.
+        self.clean: Verdicts[tuple[bytes, bytes], bool] = Verdicts(
+            self._is_clean, most=_MAX_MEMBERS, longest=_LONGEST_MEMBER, size=lambda m: len(m[1])
+        )
         # Of an answer: reasons and kinds, and what the apiserver's own sentences quote.
         self._values, self._users_left = (
             Verdicts(partial(self._leaves, owner), most=_MAX_KEPT, longest=_LONGEST_KEPT)
             for owner in ("responseStatus", "user")
         )
 
-    def changes(self, name: bytes, value: bytes) -> bool:
-        """Tell whether anything in a member of an event is to be redacted.
+    def changing(self, members: Iterable[tuple[bytes, bytes]]) -> list[bytes] | None:
+        """Return the names of those that do not leave as they are; None where all may change."""
+        return None if self.always else [member[0] for member in members if not self.clean[member]]
 
-        Raise UnreadableError where the value is not JSON that can be followed.
-        """
-        pieces = split(b'{"%b":%b}' % (name, value))
-        return self._member(pieces, 1, end_of(pieces, 1), Findings(BodyContext()))
+    def _is_clean(self, member: tuple[bytes, bytes]) -> bool:
+        """Tell it of a member; the gate does not know what stands in addresses and patches."""
+        name, value = member
+        if name != b"requestURI" and _PATCH not in value and is_clean(value):
+            return True
+        try:
+            pieces = split(b'{"%b":%b}' % member)
+            if name == b"responseStatus":
+                names = {p for p in range(3, len(pieces), 2) if is_key(pieces, p)}
+                if _OF_AN_ANSWER.issuperset(map(pieces.__getitem__, names)):
+                    texts = [text_of(pieces[p]) for p in range(3, len(pieces), 2) if p not in names]
+                    return all(self.leaves("responseStatus", text) for text in texts)
+            return not self._member(pieces, 1, end_of(pieces, 1), Findings(BodyContext()))
+        except (UnreadableError, LookupError):
+            return False
 
     def leaves(self, owner: str, text: str) -> bool:
         """Tell whether a text of the member *owner* leaves as it is."""
@@ -98,12 +120,6 @@ class OutsideBodies:
 
     def _leaves(self, owner: str, text: str) -> bool:
         return self.text(owner, owner, text, Findings(BodyContext())) == text
-
-    def calls_for_a_look(self, owner: bytes, name: bytes) -> bool:
-        """Tell whether a name inside the member *owner* says something about its value."""
-        if owner == b"annotations" or owner in _USERS:
-            return self._free_names[text_of(name)]
-        return self._bodies.names(())[name] not in _HARMLESS_ACTIONS
 
     def _says_more(self, name: str) -> bool:
         """Tell a name that says something of its value, or holds what is no name."""

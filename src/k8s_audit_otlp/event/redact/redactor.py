@@ -14,7 +14,6 @@ import msgspec
 
 from k8s_audit_otlp.event.decode import leave_out_wide_code
 from k8s_audit_otlp.event.redact.body import BodyRedactor
-from k8s_audit_otlp.event.redact.clean_members import CleanMembers
 from k8s_audit_otlp.event.redact.clean_parts import CleanParts
 from k8s_audit_otlp.event.redact.context import (
     BodyContext,
@@ -76,7 +75,6 @@ class Redactor:
         self._replacement = replacement
         self._bodies = BodyRedactor(self.rules, replacement)
         self._outside = OutsideBodies(self.rules, replacement, self._bodies)
-        self._members = CleanMembers(self._outside)
 
     def clean_parts(self, key: str) -> CleanParts | None:
         """Return verdicts part by part; None where the rules must see every event whole.
@@ -85,13 +83,13 @@ class Redactor:
         """
         if self._outside.always:
             return None
-        return CleanParts(self._outside, self._members, self._body, key)
+        return CleanParts(self._outside, self._body, key)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         members = members_as_written(line)
         if members is None or _read(line) is None or not refers_once(members):
             return self._strange(event, line)
-        return self._redacted(event, line, self._members.changing(members))
+        return self._redacted(event, line, self._outside.changing(members))
 
     def _strange(self, event: AuditEvent, line: bytes) -> Redacted:
         """Redact a line that kube-apiserver did not write so: by every name in it, then as usual.

@@ -115,9 +115,10 @@ TOKEN_FORMATS: Final = (
         *("AzFu", "AzSe", "AzCa", "ACDb", "JQQJ99", "+ASt", "+ACR", "+ARm"),
     ),
     # A prefix of a few letters: the whole pattern is what is looked for.
-    _whole(  # of a dozen vendors
-        r"(?!\w{0,16}(?:sha\d{0,3}|md5|hash|digest|commit|sum|rev|id)_)[a-zA-Z]\w{0,23}?_[0-9a-f]{32,}",
-        "_[0-9a-f]{32}",
+    _whole(
+        r"(?:do[oprt]_v1|shp(?:at|ca|pa|ss)|rubygems|CLOJARS|shippo_(?:live|test)|live|test|[sp]k"
+        r"|bkua|sq[apu]|sbp|lsv2_pt|sgp(?:_[a-z]{2,5})?)_[0-9a-fA-F]{32,}",
+        "_[0-9a-fA-F]{32}",
     ),
     _whole(r"[0-9a-f]{32}-us\d{1,2}"),  # Mailchimp
     _whole(r"re_[A-Za-z0-9]{8}_[A-Za-z0-9]{24}"),  # Resend
