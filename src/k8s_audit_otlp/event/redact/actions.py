@@ -239,7 +239,8 @@ def _arguments(scan: Scan, key: int, keep: int) -> None:
 def copy(scan: Scan, key: int) -> int | None:
     if scan.pieces[key + 1] != b":" or "last-applied" in scan.off:
         return None
-    scan.embedded(key + 2, "last-applied")
+    if not scan.follow(key + 2, "last-applied"):
+        scan.mask(key + 2, "last-applied")
     return key + 4
 
 

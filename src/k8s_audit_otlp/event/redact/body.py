@@ -28,10 +28,10 @@ from k8s_audit_otlp.event.secrets.gate import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (
     SpacedError,
+    join,
     marks_key,
     mask,
     plainly_escaped,
-    spliced,
     split,
 )
 
@@ -97,7 +97,7 @@ class BodyRedactor:
         suspects = self._suspects(pieces)
         if own or suspects:
             clean_strings(scan, suspects, self._known)
-        return spliced(body, pieces, scan.changed)
+        return join(pieces) if scan.changed else body
 
     def _is_harmless(self, string: bytes) -> bool:
         """Tell of a string, in its quotes, that it holds nothing which no name has told."""

@@ -256,7 +256,7 @@ class OutsideBodies:
             scan = Scan(self._bodies, found, pieces, 1)
             scan.names = self._bodies.names(())  # an own rule names members of bodies
             act_on_members(scan, key, end)
-            changed = bool(scan.changed)
+            changed = scan.changed
         name = owner
         for place in range(key + 2, end, 2):
             if is_key(pieces, place) and not is_member_value(pieces, place):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
+from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
@@ -50,7 +51,7 @@ class Redacting(Protocol):
 
 
 class Scan:
-    """One pass over one body. `changed` keeps, for each changed place, how long it was."""
+    """One pass over one body."""
 
     __slots__ = (
         *("redactor", "context", "pieces", "fired", "redacted_values", "depth"),
@@ -62,7 +63,7 @@ class Scan:
     ) -> None:
         self.redactor, self.context, self.pieces = redactor, found.context, pieces
         self.fired, self.redacted_values, self.depth = found.fired, found.redacted_values, depth
-        self.changed: dict[int, int] = {}
+        self.changed = False
         self.schema_end = self.env_end = 0
         self.replacement, self.off = redactor.replacement, redactor.rules.off
         self.own = redactor.own_rules(self.context)
@@ -72,7 +73,7 @@ class Scan:
         """Put `new` at a place, whatever stands there."""
         piece = self.pieces[place]
         if new != piece:
-            self.changed.setdefault(place, len(piece))
+            self.changed = True
             self.pieces[place] = new
             self.fired.add(rule)
 
@@ -89,7 +90,7 @@ class Scan:
                 return
         if len(self.redacted_values) < MAX_ECHOES:
             self.redacted_values.append(piece)
-        self.changed.setdefault(place, len(piece))
+        self.changed = True
         self.pieces[place] = new
         self.fired.add(rule)
 
@@ -158,25 +159,20 @@ class Scan:
             if not is_key(self.pieces, place) and not is_member_value(self.pieces, place):
                 yield place
 
-    def nested(self) -> Findings:
-        """Begin the findings of JSON that stands in a string: what fires there counts apart."""
-        found = Findings(self.context)
-        found.redacted_values = self.redacted_values
-        return found
+    def follow(self, place: int, rule: str = "") -> bool:
+        """Redact each JSON value in a string; tell whether there is nothing else in it.
 
-    def embedded(self, place: int, rule: str) -> None:
-        """Redact JSON inside a string; what is no JSON is replaced as a whole."""
-        text = text_of(self.pieces[place])
-        found = self.nested()
-        if self.depth >= MAX_EMBEDDED or text.lstrip()[:1] not in ("{", "["):
-            self.mask(place, rule)
-            return
-        try:
-            inner = text.strip().encode()
-            out = self.redactor(inner, found, self.depth + 1)
-        except (UnreadableError, LookupError, UnicodeEncodeError):
-            self.mask(place, rule)
-            return
-        if found.fired and out != inner:
-            self.set(place, piece_of(out.decode("utf-8", "replace")), rule)
-            self.fired |= found.fired
+        *rule* fires, too, where anything in it does.
+        """
+        if self.depth >= MAX_EMBEDDED:
+            self.mask(place, rule or "key")
+            return True
+        found = Findings(self.context)  # what fires there counts apart
+        found.redacted_values = self.redacted_values
+        text, depth = text_of(self.pieces[place]), self.depth + 1
+        followed = redact_embedded(text, lambda inner: self.redactor(inner, found, depth))
+        if followed.text != text:
+            self.changed = True
+            self.pieces[place] = piece_of(followed.text)
+            self.fired |= {rule, *found.fired} if rule else found.fired
+        return followed.wholly

@@ -11,9 +11,8 @@ from functools import partial
 import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
-from k8s_audit_otlp.event.redact.embedded import PACKED, redact_embedded
-from k8s_audit_otlp.event.redact.names import Action
-from k8s_audit_otlp.event.redact.scan import MAX_EMBEDDED, Scan
+from k8s_audit_otlp.event.redact.embedded import PACKED
+from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object, clean_of_user
@@ -97,7 +96,7 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
         if piece in suspects and len(piece) > LONGEST_TEXT:
             scan.mask(place, "text")
         elif piece in suspects:
-            judged = _is_copy(scan, place) or (may_hold_json(piece) and _embedded(scan, place))
+            judged = may_hold_json(piece) and scan.follow(place)
             if known is not None and not judged:
                 _credentials(scan, place, known)
         for pattern, name in patterns:
@@ -122,33 +121,6 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
         scan.set(place, piece_of(new), "text")
     elif not may_hold_json(before) and cleaner is clean:
         known.remember({before})
-
-
-def _is_copy(scan: Scan, place: int) -> bool:
-    """Tell whether the string is a copy of the object, which its name has called for."""
-    return (
-        is_member_value(scan.pieces, place)
-        and "last-applied" not in scan.off
-        and scan.names[scan.pieces[place - 2]] is Action.COPY
-    )
-
-
-def _embedded(scan: Scan, place: int) -> bool:
-    """Redact each JSON value that stands in a string; tell whether there is nothing else in it."""
-    if scan.depth >= MAX_EMBEDDED:
-        scan.mask(place, "key")
-        return True
-    text = text_of(scan.pieces[place])
-    found = scan.nested()
-    depth = scan.depth + 1
-    followed = redact_embedded(text, lambda inner: scan.redactor(inner, found, depth))
-    if followed.text != text:
-        is_new = "key" not in scan.fired
-        scan.set(place, piece_of(followed.text), "key")
-        if is_new and "key" not in found.fired:
-            scan.fired.discard("key")
-        scan.fired |= found.fired
-    return followed.wholly
 
 
 def compacted(body: bytes) -> bytes:

@@ -22,7 +22,6 @@ MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
 _CACHED_PUNCTUATION = 4096
 _LONGEST_CACHED = 32  # bytes
-_SPARSE = 200  # bytes for each escape from which on escapes are cheaper one by one
 _STRIDE = 64  # pieces of punctuation looked at together
 _COLON = 0x3A
 _NEVER = 1 << 60
@@ -91,9 +90,7 @@ def split(value: bytes) -> list[bytes]:
         raise UnreadableError("a NUL byte")
     if is_costly_to_split(value):
         raise UnreadableError("too many strings")
-    if escapes := value.count(b"\\"):
-        value = _mask_few(value) if escapes * _SPARSE < len(value) else mask(value)
-    pieces = value.split(b'"')
+    pieces = mask(value).split(b'"')
     if not len(pieces) & 1:
         raise UnreadableError("an open string")
     return pieces
@@ -103,45 +100,15 @@ def join(pieces: list[bytes]) -> bytes:
     return unmask(b'"'.join(pieces))
 
 
-def spliced(value: bytes, pieces: list[bytes], changed: dict[int, int]) -> bytes:
-    """Return the value with the changed pieces in it: place -> how long the piece was."""
-    if not changed:
-        return value
-    if b"\\" not in value:
-        return join(pieces)
-    parts: list[bytes] = []
-    kept = start = done = 0  # of value copied, where pieces[done] begins in it
-    for place in sorted(changed):
-        start += sum(map(len, pieces[done:place])) + place - done
-        parts += value[kept:start], unmask(pieces[place])
-        kept = start + changed[place]
-        start, done = kept + 1, place + 1
-    parts.append(value[kept:])
-    return b"".join(parts)
-
-
 def unmask(piece: bytes) -> bytes:
     if b"\0" in piece:
         return piece.replace(MASKED_BACKSLASH, b"\\\\").replace(MASKED_QUOTE, b'\\"')
     return piece
 
 
-def _mask_few(value: bytes) -> bytes:
-    """Mask by looking at each backslash: one character is found faster than two."""
-    masked = bytearray(value)
-    at = value.find(b"\\")
-    while at >= 0:
-        escaped = value[at + 1 : at + 2]
-        if escaped == b'"':
-            masked[at] = 0
-            masked[at + 1] = 1
-        elif escaped == b"\\":
-            masked[at] = masked[at + 1] = 0
-        at = value.find(b"\\", at + 2)
-    return bytes(masked)
-
-
 def mask(content: bytes) -> bytes:
+    if b"\\" not in content:
+        return content
     return content.replace(b"\\\\", MASKED_BACKSLASH).replace(b'\\"', MASKED_QUOTE)
 
 
