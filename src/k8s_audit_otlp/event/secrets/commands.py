@@ -140,7 +140,8 @@ _DRAWN_PIPED = re.compile(
     r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
 )
 _PIPED = re.compile(
-    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)([^\s\"'|>][^\n\"'|>]{0,512}+)"
+    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
+    r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
     r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"

@@ -97,7 +97,7 @@ DRAWN_WORDS: Final = frozenset(
 SAID_WORDS: Final = TEXT_WORDS | frozenset(
     """
     key community rocommunity rwcommunity login logon unseal encryption encrypt decrypt sqlplus
-    obscure webhook signature sudo addauth unlock basicauth
+    obscure webhook signature sudo addauth unlock basicauth addlogin
     """.split()  # noqa: SIM905
 )
 CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905

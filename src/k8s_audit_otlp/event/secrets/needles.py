@@ -118,7 +118,7 @@ _NEEDLE_PATTERNS: Final = {
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
     _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
-    LOGIN_AT: rb"[a-z0-9!#$^*~]{8}@[a-z]",
+    LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}@[a-z]",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
