@@ -23,7 +23,7 @@ from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
-from k8s_audit_otlp.event.redact.strings import KnownTexts, clean_strings, compacted, may_hold_json
+from k8s_audit_otlp.event.redact.strings import clean_strings, compacted, string_verdicts
 from k8s_audit_otlp.event.secrets.gate import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import (
@@ -46,7 +46,7 @@ class BodyRedactor:
         self.rules, self.replacement = rules, replacement
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
-        self._known = KnownTexts() if "text" not in rules.off else None
+        self._is_suspect = string_verdicts(credentials="text" not in rules.off)
         self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
@@ -96,21 +96,19 @@ class BodyRedactor:
             _act(scan, members, body, flags=flags, operations=operations)
         suspects = self._suspects(pieces)
         if own or suspects:
-            clean_strings(scan, suspects, self._known)
+            clean_strings(scan, suspects, self._is_suspect)
         return join(pieces) if scan.changed else body
 
     def _is_harmless(self, string: bytes) -> bool:
         """Tell of a string, in its quotes, that it holds nothing which no name has told."""
         piece = string[1:-1] if b"\\" not in string else mask(string[1:-1])
-        return not may_hold_json(piece) if self._known is None else self._known.add_harmless(piece)
+        return not self._is_suspect[piece]
 
     def _suspects(self, pieces: list[bytes]) -> set[bytes]:
         """Return the strings, none of them a key, that may hold what no name has told."""
         keys = [*map(marks_key, pieces[2:-1:2]), False]
         values = set(compress(pieces[1::2], map(not_, keys)))
-        if self._known is None:
-            return {piece for piece in values if may_hold_json(piece)}
-        return self._known.suspects(values)
+        return {*filter(self._is_suspect.__getitem__, values)}
 
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:

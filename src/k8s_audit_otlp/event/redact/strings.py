@@ -23,6 +23,7 @@ from k8s_audit_otlp.event.splice.tokens import (
     piece_of,
     text_of,
 )
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _SHORTEST = 6  # bytes; shorter strings are no credentials
 _MAX_KNOWN = 32_768  # strings remembered as clean
@@ -34,31 +35,10 @@ _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
 _OF_USERS = (b"user", b"username", b"uid")
 
 
-class KnownTexts(set[bytes]):
-    """Strings, as pieces, that hold nothing. Bounded."""
-
-    def suspects(self, values: set[bytes]) -> set[bytes]:
-        """Return which of *values* may hold JSON or a credential; the others are remembered."""
-        new = values - self
-        if not new:
-            return new
-        found = {piece for piece in new if _may_hold(piece)}
-        self.remember(new - found)
-        return found
-
-    def add_harmless(self, piece: bytes) -> bool:
-        """Tell of one string that it may hold nothing, and remember it."""
-        if piece in self:
-            return True
-        if _may_hold(piece):
-            return False
-        self.remember({piece})
-        return True
-
-    def remember(self, pieces: set[bytes]) -> None:
-        if len(self) >= _MAX_KNOWN:
-            self.clear()
-        self.update(piece for piece in pieces if len(piece) <= LONGEST_KNOWN)
+def string_verdicts(*, credentials: bool) -> Verdicts[bytes, bool]:
+    """Return which strings, as pieces, may hold JSON, or a credential as well; remembered."""
+    judge = _may_hold if credentials else may_hold_json
+    return Verdicts(judge, most=_MAX_KNOWN, longest=LONGEST_KNOWN)
 
 
 def _may_hold(piece: bytes) -> bool:
@@ -80,10 +60,10 @@ def _quotes_json(piece: bytes) -> bool:
     return quote >= 0 and (b"{" in piece or b"[" in piece)
 
 
-def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) -> None:
+def clean_strings(scan: Scan, suspects: set[bytes], known: Verdicts[bytes, bool]) -> None:
     """Clean the strings among *suspects* that are no keys, and every string of own patterns.
 
-    *known*: None where no credentials are looked for.
+    *known* learns which of them hold nothing.
     """
     pieces = scan.pieces
     patterns = [(rule.pattern, rule.name) for rule in scan.own if rule.pattern]
@@ -97,7 +77,7 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
             scan.mask(place, "text")
         elif piece in suspects:
             judged = may_hold_json(piece) and scan.follow(place)
-            if known is not None and not judged:
+            if "text" not in scan.off and not judged:
                 _credentials(scan, place, known)
         for pattern, name in patterns:
             text = text_of(pieces[place])
@@ -106,7 +86,7 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: KnownTexts | None) ->
                 scan.set(place, piece_of(new), name)
 
 
-def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
+def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     before = scan.pieces[place]
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
@@ -120,7 +100,7 @@ def _credentials(scan: Scan, place: int, known: KnownTexts) -> None:
     if new != text:
         scan.set(place, piece_of(new), "text")
     elif not may_hold_json(before) and cleaner is clean:
-        known.remember({before})
+        known.remember((before,), verdict=False)
 
 
 def compacted(body: bytes) -> bytes:

@@ -202,7 +202,7 @@ def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
     """Return where the value begins and ends; an empty range where there is none."""
-    tag = _TAG.match(text, match.end())
+    tag = _TAG.match(text, match.end()) if text[match.end() : match.end() + 1] in "!&" else None
     if tag is None:
         return _plain_value_at(text, match, match.end())
     start, end = _plain_value_at(text, match, tag.end())

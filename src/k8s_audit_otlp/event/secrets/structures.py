@@ -76,13 +76,11 @@ _DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,
 _OBJECT_TEXT = re.compile(
     r"(:\s{0,8}\\*\")((?:[^\"\\]|\\(?!\"))*+)(?=\\*\"|\Z)|(:\s{1,8})([^\s\"'\\,{}\[\]][^,{}]*)"
 )
+# On a line of its own; behind words only where the text says that it is of a Secret.
 _DATA_BLOCK = re.compile(
-    r"^([ \t]*)(?:data|stringData|binaryData):[ \t]*\n((?:\1[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
+    r"((?P<of>^[ \t]*|\b)(?:data|stringData|binaryData):[ \t]*\n)"
+    r"((?:(?P=of)[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
     re.MULTILINE,
-)
-# The same behind words on its line, where the text says that it is of a Secret.
-_DATA_BEHIND = re.compile(
-    r"(\b(?:data|stringData|binaryData):[ \t]*)((?:\n[ \t]+[^\n]*|\n(?=\n|\Z))++)"
 )
 _NEAR = 512  # characters around it in which it is said
 _DATA_LINE = re.compile(
@@ -129,9 +127,12 @@ def _object(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _block(replacement: Replacement, match: re.Match[str]) -> str:
+    start, text = match.start(), match.string
+    is_behind = start and text[start - 1] != "\n" and match[1][0] != "s"
+    if is_behind and "Secret" not in text[max(0, start - _NEAR) : match.end() + _NEAR]:
+        return match[0]
     replaced = partial(second, replacement)
-    head = match[0][: match.start(2) - match.start()]
-    return head + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[2]))
+    return match[1] + _DATA_REST.sub(replaced, _DATA_LINE.sub(replaced, match[3]))
 
 
 def _environment(replacement: Replacement, match: re.Match[str]) -> str:
@@ -139,12 +140,6 @@ def _environment(replacement: Replacement, match: re.Match[str]) -> str:
     if not is_environment(match["name"]) or _NAMED_VARIABLE.search(lines):
         return match[0]
     return match[0].removesuffix(lines) + VARIABLES.sub(partial(second, replacement), lines)
-
-
-def _behind(replacement: Replacement, match: re.Match[str]) -> str:
-    around = match.string[max(0, match.start() - _NEAR) : match.end() + _NEAR]
-    of_secret = match[1][:1] == "s" or "Secret" in around
-    return _block(replacement, match) if of_secret else match[0]
 
 
 def _section(replacement: Replacement, match: re.Match[str]) -> str:
@@ -199,7 +194,6 @@ def _tag(replacement: Replacement, match: re.Match[str]) -> str:
 STEPS: tuple[Step, ...] = (
     Step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     Step(("data:",), _DATA_BLOCK, _block),
-    Step(("data:",), _DATA_BEHIND, _behind),
     Step((ENVIRONMENT,), _ENVIRONMENT, _environment),
     Step(("loginmodule",), _USER_OF_JAAS, quoted),
     Step(("data:",), _GO_DATA, second),
