@@ -195,8 +195,9 @@ class Agent:
     def run(self) -> bool:
         """Work until `stop`, or with `once` until all is delivered; say whether all was."""
         delivered = self._until_done()
-        last = partial(self._sealing.last, self.commit, list(self.subscriptions()))
-        self._failures.guard("seal", last)
+        if not self._shutdown.handed_over:  # else the next one seals as it begins
+            last = partial(self._sealing.last, self.commit, list(self.subscriptions()))
+            self._failures.guard("seal", last)
         self._drain()
         return delivered
 

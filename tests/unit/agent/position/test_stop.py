@@ -1,12 +1,17 @@
 """How an agent ends: at once, or when everything is delivered."""
 
+import fcntl
+import os
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Thread
 from threading import enumerate as enumerate_threads
 from typing import Any, NamedTuple
@@ -15,9 +20,10 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
-from tests.kit.agent import Fixture
+from tests.kit.agent import Fixture, exported
 from tests.kit.backend import Backend
 from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.judged import with_key
 from tests.kit.steps import Accept, Exchange, Hang, Step, Throttle
 
 
@@ -115,10 +121,25 @@ def without_handshake() -> Iterator[Hanging]:
 
 
 @contextmanager
+def unread_pipe() -> Iterator[Hanging]:
+    """Hold a pipe open that takes what fits and is never read."""
+    with TemporaryDirectory() as folder:
+        pipe = Path(folder, "pipe")
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        yield Hanging(f"otlp_file: {{path: {pipe}}}", lambda: waiting_in(reader) > PIPE_BYTES // 2)
+        os.close(reader)
+
+
+def waiting_in(pipe: int) -> int:
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@contextmanager
 def hanging(kind: str) -> Iterator[Hanging]:
     """Run a back end that never gives a whole answer, or one where *kind* is `nothing`."""
-    if kind == "handshake":
-        with without_handshake() as found:
+    if kind in ("handshake", "pipe"):
+        with without_handshake() if kind == "handshake" else unread_pipe() as found:
             yield found
         return
     step: Step = Accept() if kind == "nothing" else Hang()
@@ -134,7 +155,9 @@ def hanging(kind: str) -> Iterator[Hanging]:
         yield Hanging(exporter, lambda: backend.requests_total)
 
 
+_STOP = "k8s.audit.seal.agent"
 PROMISED_S = 5.0
+PIPE_BYTES = 65_536  # that it holds
 ENDS = 6  # measured at most
 
 
@@ -205,3 +228,24 @@ def test_where_it_goes_on_is_told_before_anything_is_sent(fixture: Fixture) -> N
     agent.start(before)
     assert told == [(1, False)]
     assert agent.run()
+
+
+def test_an_agent_that_hands_over_at_a_reload_signs_no_stop(
+    fixture: Fixture, wait_for: Callable[..., Any]
+) -> None:
+    """It would be a place at which to cut: all that came later could be taken out."""
+    with_key(fixture)
+    fixture.write(3)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(1)
+    agent = Agent(fixture.config(), {}, AgentOptions(lock_timeout_s=0.5))
+    agent.start()
+    thread = Thread(target=agent.run)
+    thread.start()
+    wait_for(lambda: any("k8s.audit.seal.key" in row for row in exported(fixture.backend)))
+    agent.hand_over()
+    thread.join(60)
+    assert not any(_STOP in row for row in exported(fixture.backend))
+    agent.lock.release()
+    fixture.once()
+    assert any(_STOP in row for row in exported(fixture.backend))
