@@ -41,6 +41,7 @@ from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
+from k8s_audit_otlp.transport.sender import close_all
 
 SYNC_S = 1.0  # how often the state is synced to the disk
 COMMIT_S = 0.1  # how often it is looked at
@@ -289,8 +290,7 @@ class Agent:
         self._evidence.agent("stopped", "stopped", {"process.pid": os.getpid()})
         self._failures.guard("commit", self.commit)
         self._positions.close()
-        for runtime in self.exporters:
-            runtime.sender.close()
+        close_all(runtime.sender for runtime in self.exporters)
         self._tap.close()
         for log in self.logs:
             log.close()

@@ -9,12 +9,10 @@ import errno
 import fcntl
 import os
 import stat
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
 
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered, Outcome, Retry, TooLarge
@@ -41,13 +39,13 @@ class FileSender:
         exporter: OtlpFile,
         resource_scopes: Mapping[str, tuple[bytes, bytes]],
         *,
-        stdout: BinaryIO | None = None,
+        stdout: int = 1,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """*resource_scopes*: per receiver the encoded resource and scope."""
+        """*resource_scopes*: per receiver the encoded resource and scope; *stdout*: its number."""
         self._exporter = exporter
         self._resource_scopes = resource_scopes
-        self._stdout = stdout or sys.stdout.buffer
+        self._stdout = stdout
         self._now = now
         self._lock = Lock()  # guards the file
         self._path = Path(exporter.path)
@@ -73,8 +71,7 @@ class FileSender:
         with self._lock:
             try:
                 if self._exporter.path == STDOUT:
-                    self._stdout.write(request.body)
-                    self._stdout.flush()
+                    _write_all(self._stdout, request.body)
                 else:
                     self._write(request.body)
             except (OSError, ValueError) as error:
@@ -114,9 +111,7 @@ class FileSender:
                 fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _append(self, lines: bytes) -> None:
-        rest = memoryview(lines)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+        _write_all(self._fd, lines)
         if self._path.is_file():  # a pipe or a terminal cannot be synced
             os.fdatasync(self._fd)
         if not self._is_ours():  # whoever did it may have packed it already
@@ -187,3 +182,9 @@ class FileSender:
             for old in sorted(self._path.parent.glob(pattern))[: -rotation.max_backups]:
                 old.unlink(missing_ok=True)
         return True
+
+
+def _write_all(fd: int, lines: bytes) -> None:
+    rest = memoryview(lines)
+    while rest:
+        rest = rest[os.write(fd, rest) :]

@@ -1,7 +1,9 @@
 """What every transport offers: to prepare a request, and to send it."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from threading import Thread
 from typing import Protocol, TypeVar
 
 from k8s_audit_otlp import __version__
@@ -9,6 +11,7 @@ from k8s_audit_otlp.model import Failure, Misconfigured, Outcome
 
 T = TypeVar("T")
 USER_AGENT = f"k8s-audit-otlp/{__version__}"
+_CLOSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,19 @@ class Sender(Protocol):
         """Send *request* and say what became of it. Never raises for what the world may do."""
 
     def close(self) -> None: ...
+
+
+def close_all(senders: Iterable[Sender]) -> None:
+    """Close senders at the end of the process, but wait for none that is stuck in a request.
+
+    A pipe that nobody reads and the code of an SDK's exporter may take any time.
+    """
+    closing = [Thread(target=sender.close, daemon=True) for sender in senders]
+    for thread in closing:
+        thread.start()
+    end = time.monotonic() + _CLOSE_S
+    for thread in closing:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 class NotSentError(Exception):

@@ -3,17 +3,17 @@
 import resource
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.file import FileSender
-from k8s_audit_otlp.transport.sender import Sender
+from k8s_audit_otlp.transport.sender import ExportRequest, Sender, close_all
 from tests.kit.senders import grpc_sender, http_sender
 
 Scopes = Mapping[str, tuple[bytes, bytes]]
@@ -155,3 +155,31 @@ def test_a_file_that_cannot_be_is_said(
     path = paths.get(what, tmp_path / "none" / "x")
     outcome, _ = sent(FileSender(OtlpFile(path=str(path)), resource_scopes), [record("a")])
     assert is_kept(outcome)
+
+
+class Stuck:
+    """A sender that may take any time to end."""
+
+    def __init__(self, ends: Event) -> None:
+        self._ends = ends
+        self.closed = False
+
+    def prepare(self, receiver: str, records: Sequence[bytes]) -> ExportRequest:
+        raise NotImplementedError
+
+    def send(self, request: ExportRequest) -> Outcome:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._ends.wait()
+        self.closed = True
+
+
+def test_the_end_waits_for_no_sender_that_is_stuck() -> None:
+    """The others are closed."""
+    never, at_once = Event(), Event()
+    at_once.set()
+    stuck, others = Stuck(never), [Stuck(at_once), Stuck(at_once)]
+    close_all([stuck, *others])
+    assert [stuck.closed, *(other.closed for other in others)] == [False, True, True]
+    never.set()

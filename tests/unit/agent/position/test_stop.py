@@ -173,6 +173,7 @@ ENDS = 6  # measured at most
         ("--once", "handshake"),
         ("SIGTERM", "grpc"),
         ("until: caught_up", "grpc"),
+        ("SIGTERM", "pipe"),
     ],
 )
 def test_beside_a_back_end_that_hangs_the_process_ends_within_five_seconds(
