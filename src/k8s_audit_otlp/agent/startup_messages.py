@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
+from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.logs import logger
 
@@ -69,14 +71,12 @@ class ForeignLogWarning:
         self._waiting = [log for log in self._waiting if not self._judge(log)]
 
     def _judge(self, log: AuditLog) -> bool:
-        if log.path.suffix == GZIP:
-            return True
         try:
             if not log.path.is_file():
                 return False
-            with log.path.open("rb") as file:
-                head = file.read(_HEAD_BYTES)
-        except OSError:
+            source = open_source(log.path, compressed=log.path.suffix == GZIP)
+            head = source.read_at(0, _HEAD_BYTES)
+        except (OSError, CorruptGzipError):
             return False  # which is said elsewhere
         lines, full = head.split(b"\n")[:-1], len(head) == _HEAD_BYTES
         if not lines or not (kind := seems(lines)):

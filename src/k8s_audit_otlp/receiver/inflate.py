@@ -13,6 +13,7 @@ from isal.igzip_lib import IsalError
 
 # The library's stub calls this class an instance.
 DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
+_MAGIC = b"\x1f\x8b"  # what a member begins with
 _GZIP = 31  # window bits: a gzip header, and its checksum verified
 _DEFLATE = -15  # window bits: the data alone
 _TRAILER = struct.Struct("<II")  # checksum and length of a member
@@ -140,7 +141,16 @@ class InflateStream:
 
 def _is_no_member(data: bytes) -> bool:
     """Tell padding and text behind a member from what may be another one, damaged or not."""
-    return not data.strip(b"\0") or not data.translate(None, _TEXT)
+    return not data.strip(b"\0") or is_text(data)
+
+
+def is_gzip(head: bytes) -> bool:
+    """Say whether a file that begins with *head* is packed."""
+    return head.startswith(_MAGIC)
+
+
+def is_text(data: bytes) -> bool:
+    return not data.translate(None, _TEXT)
 
 
 def _header_length(data: bytes) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint, verified
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError, is_gzip
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
@@ -55,8 +55,9 @@ class Segment:
 
     @property
     def least_size(self) -> int:
-        """What a plain file has at least, unless it was cut: as it was looked at or read."""
-        read = self.state.marks[0][0] if self.state.marks and not self.state.truncated else 0
+        """What its file has at least, unless it was cut: as it was looked at or, if plain, read."""
+        plain = not self.state.truncated and not self.compressed
+        read = self.state.marks[0][0] if self.state.marks and plain else 0
         return max(self.disk_size, read)
 
     def begins_at(self, offset: int) -> bool:
@@ -73,12 +74,13 @@ class Segment:
         return self.begins_in(source) and (alike or verified(source, self.state.marks[:1])[1])
 
     def is_still_in(self, source: Source) -> bool:
-        """Say whether *source*, which holds it, was not written anew since; of a `.gz` nobody asks.
+        """Say whether *source*, which holds it, was not written anew since.
 
-        A backup may lack what was read of it: it is read as far as it goes.
+        A backup may lack what was read of it: it is read as far as it goes. A packed one is not
+        unpacked again to see that.
         """
         if source.compressed:
-            return True
+            return not self.live or is_gzip(source.raw(0, 2))
         return self.is_in(source) if self.live else self.begins_in(source)
 
     def begins_in(self, source: Source) -> bool:
@@ -126,7 +128,9 @@ class Segment:
         self.changed_ns = min(now_ns, info.st_mtime_ns) if first and self.compressed else now_ns
         self.disk_size = size
         self.state.modified_ns = info.st_mtime_ns
-        if not self.compressed and size > self.state.size and not self.state.cut:
+        if self.compressed:
+            self.state.complete &= first or not self.live  # another member may follow
+        elif size > self.state.size and not self.state.cut:
             self.state.size, self.state.complete = size, False
         return True
 

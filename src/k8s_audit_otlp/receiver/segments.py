@@ -287,7 +287,8 @@ class KnownSegments:
             except OSError as error:
                 segment.failed(error)
                 continue
-            if source is None or source.compressed or segment.state.cut:
+            closed = source is not None and source.compressed and not segment.live
+            if source is None or closed or segment.state.cut:
                 continue
             if size < least or not unchanged(segment):
                 with self.lock:

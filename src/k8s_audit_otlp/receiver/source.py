@@ -9,14 +9,16 @@ import fcntl
 import os
 import resource
 import struct
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream, is_gzip, is_text
 
 OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
 _STEP = 1024 * 1024
+_HEAD = 64  # bytes that tell text from what is packed
 _MOST_PACKED = 1032  # times that deflate makes anything smaller at most
 _GENERATION = 0x80087601  # FS_IOC_GETVERSION, which ext4, xfs and btrfs answer
 _OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
@@ -184,6 +186,14 @@ def descriptors_for(limit: int) -> int:
 
 
 def open_source(path: Path, *, compressed: bool) -> Source:
-    """Open a file of the log. Raise OSError where it is gone or may not be read."""
+    """Open a file of the log. Raise OSError where it is gone or may not be read.
+
+    Its first bytes say whether it is packed: who renames, copies or unpacks a backup may leave it
+    the wrong name. *compressed*, what its name says, counts where they are neither gzip nor text.
+    """
     fd = os.open(path, OPEN_FLAGS)
-    return GzipSource(fd) if compressed else Source(fd)
+    head = b""
+    with suppress(OSError):  # whoever reads it is told why it cannot be
+        head = os.pread(fd, _HEAD, 0)
+    packed = is_gzip(head) or (compressed and not (head and is_text(head)))
+    return GzipSource(fd) if packed else Source(fd)

@@ -1,5 +1,6 @@
 """`run --once` says what became of the records, and its exit code is true."""
 
+import gzip
 import subprocess
 from pathlib import Path
 
@@ -120,3 +121,14 @@ def test_a_file_that_is_no_audit_log_is_said_once(backend: Backend, tmp_path: Pa
     wrong.write_bytes(b"type=SYSCALL msg=audit(1710312345.000:0): arch=c000003e\n" * 50)
     done = once(wrong, tmp_path / "state", backend.url)
     assert done.stderr.count("seems to be the log of auditd") == 1
+
+
+def test_once_reads_a_packed_log_whatever_its_name(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
+    """As a copy is called that was taken from an archive; nobody warns of what is no fault."""
+    log.write_bytes(gzip.compress(log.read_bytes()))
+    done = once(log, tmp_path / "state", backend.url)
+    assert "delivered 30, dropped by policy 0" in done.stderr
+    assert done.returncode == 0
+    assert "seems to be" not in done.stderr

@@ -85,6 +85,6 @@ def _with_progress(segment: OfflineSegment, now_ns: int, advance: Advance) -> It
 
 def _unpacked_size(segment: OfflineSegment) -> int:
     """Read the size that a gzip file gives at its end: good enough to show how far we are."""
-    if not segment.entry.name.compressed:
+    if not segment.source.compressed:
         return segment.entry.size
     return int.from_bytes(segment.source.raw(max(0, segment.entry.size - 4), 4), "little")

@@ -185,7 +185,7 @@ def test_a_file_takes_over_from_a_packed_one_that_is_damaged(
     path = directory.write("audit.log.1.gz", gzip.compress(event(1) * 50))
     directory.look()
     assert directory.known[1].source is not None
-    path.write_bytes(b"damaged" * 20)
+    path.write_bytes(b"\xfedamaged" * 20)
     directory.known[1].source = open_source(path, compressed=True)
     directory.write("audit.log.2", event(1) * 50)
     directory.look()

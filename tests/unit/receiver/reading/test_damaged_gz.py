@@ -19,7 +19,7 @@ HEADS = {
     "empty": lambda packed: packed[:0],
     "zeros": lambda packed: bytes(len(packed)),
     "header": lambda packed: packed[:12],
-    "no gzip": lambda packed: b"x" * len(packed),
+    "no gzip": lambda packed: b"\xfe" * len(packed),
 }
 
 

@@ -76,7 +76,7 @@ def test_what_makes_no_segment_of_its_own_comes_as_its_entry(
     log_dir: Path, event: Callable[..., Any]
 ) -> None:
     """A copy, a file without a line, one that cannot be unpacked."""
-    (log_dir / "audit.log.3.gz").write_bytes(b"no gzip")
+    (log_dir / "audit.log.3.gz").write_bytes(b"\xfeno gzip")
     (log_dir / "audit.log.2").write_bytes(event(0))
     (log_dir / "audit.log.1").write_bytes(b"")
     (log_dir / "audit.log").write_bytes(event(0) + event(1))

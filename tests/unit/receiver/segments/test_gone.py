@@ -169,7 +169,7 @@ def test_a_damaged_gz_does_not_stop_the_rest(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
     """A file from which nothing can be read has no identity; the log goes on."""
-    backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"no gzip at all")
+    backup_name(live, FIRST).with_suffix(".log.gz").write_bytes(b"\xfeno gzip")
     append(live, event(0))
     receiver = receive()
     assert receiver.drain() == [event(0)]
