@@ -20,7 +20,7 @@ from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.outbox import Notice, Value
+from k8s_audit_otlp.state.outbox import Notice, Outbox, Value
 
 
 class Evidence:
@@ -76,7 +76,7 @@ class Evidence:
             return linked
 
     def seal(self, key: SealKey, *, stops: bool = False) -> list[Notice]:
-        """Seal every chain; every exporter gets every seal. Return them.
+        """Seal every chain; every exporter gets every seal, once. Return them.
 
         *stops*: the agent ends then, so that nobody waits for the next one.
         """
@@ -87,10 +87,14 @@ class Evidence:
             if chain.number:
                 log, exporter = str(subscription.log.key), subscription.exporter
                 seals.append(key.seal(chain, log, exporter, self._now_ns(), stops=stops))
-        for notice in seals:
-            for subscription in self._subscriptions:
-                subscription.outbox.add(notice)
+                for outbox in self._one_of_each_exporter(subscription.log):
+                    outbox.add(seals[-1])
         return seals
+
+    def _one_of_each_exporter(self, log: AuditLog) -> list[Outbox]:
+        """Return one outbox of every exporter: that of *log* where it gets that log."""
+        of_log_last = sorted(self._subscriptions, key=lambda s: s.log is log)
+        return [*{s.exporter: s.outbox for s in of_log_last}.values()]
 
     def refused(self, exporter: str, count: int, why: str) -> None:
         """Tell that a back end will never take some records; many become one notice."""

@@ -12,6 +12,7 @@ from threading import Lock
 import msgspec
 
 MAX_PENDING = 1000
+_SEAL = "k8s.audit.seal"  # the newest of a chain says all that an older one did
 # What happens often is told once, with how often it was.
 MERGED = ("k8s.audit.agent.", "k8s.audit.refused")
 COUNT = "k8s.audit.notice.count"
@@ -53,9 +54,12 @@ class Outbox:
     def __init__(self, pending: Iterable[Notice] = ()) -> None:
         """*pending*: what the checkpoint holds."""
         self._lock = Lock()
-        self._pending = {notice.uid: notice for notice in pending}
-        self._stored = set(self._pending)
+        self._pending: dict[str, Notice] = {}
+        self._stored: set[str] = set()
         self._sending: set[str] = set()
+        for notice in pending:
+            self._put(notice)
+        self._stored.update(self._pending)
         self._on_ready: Callable[[], None] = lambda: None
 
     def listen(self, on_ready: Callable[[], None]) -> None:
@@ -69,10 +73,31 @@ class Outbox:
                 return
             same = self._to_merge_with(notice)
             if same is not None:
-                del self._pending[same.uid]
-                self._stored.discard(same.uid)
+                self._drop(same)
                 notice = _merged(same, notice)
-            self._pending[notice.uid] = notice
+            self._put(notice)
+
+    def _put(self, notice: Notice) -> None:
+        for old in self._replaced_by(notice):
+            self._drop(old)
+        self._pending[notice.uid] = notice
+
+    def _drop(self, notice: Notice) -> None:
+        self._pending.pop(notice.uid, None)
+        self._stored.discard(notice.uid)
+        self._sending.discard(notice.uid)
+
+    def _replaced_by(self, notice: Notice) -> list[Notice]:
+        """Return the unsent notices that need not be told once *notice* is."""
+        if notice.event != _SEAL:
+            return []
+        chain = notice.attributes.get(_LINK + "id")
+        seals = [n for n in self._pending.values() if n.event == _SEAL]
+        return [
+            seal
+            for seal in seals
+            if seal.attributes.get(_LINK + "id") == chain and seal.uid not in self._sending
+        ]
 
     def _to_merge_with(self, notice: Notice) -> Notice | None:
         """Return an unsent notice that *notice* may replace.
@@ -124,9 +149,7 @@ class Outbox:
     def acknowledged(self, notices: Iterable[Notice]) -> None:
         with self._lock:
             for notice in notices:
-                self._pending.pop(notice.uid, None)
-                self._stored.discard(notice.uid)
-                self._sending.discard(notice.uid)
+                self._drop(notice)
 
     def snapshot(self) -> list[Notice]:
         """Return everything that is not acknowledged, on its way or not."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.evidence.evidence import Evidence
+from k8s_audit_otlp.evidence.seal import SealKey, make_key
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.blocks import Gap
@@ -12,6 +13,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.state.outbox import Chain
 from tests.kit.agent import NobodyListens
 
 Told = dict[str, list[str]]
@@ -48,3 +50,22 @@ def test_a_gap_of_one_log_is_told_to_the_exporters_of_that_log_alone(told: Told)
         "other log": [],
         "other log, same exporter": [],
     }
+
+
+def test_an_exporter_gets_a_seal_once_beside_the_log_that_it_is_of(tmp_path: Path) -> None:
+    """An exporter of many logs would have it many times; one without that log has it too."""
+    make_key(tmp_path / "key")
+    one, other = (AuditLog("k8s_audit", tmp_path / name, NobodyListens()) for name in "ab")
+    evidence = Evidence(lambda: 7)
+    subscriptions = {
+        "siem a": Subscription(one, "siem", Ledger(), chain=Chain("one", 3, "00")),
+        "siem b": Subscription(other, "siem", Ledger(), chain=Chain("two", 1, "11")),
+        "lake b": Subscription(other, "lake", Ledger()),
+    }
+    for subscription in subscriptions.values():
+        evidence.add(subscription)
+    evidence.seal(SealKey.read(tmp_path / "key"))
+    assert {
+        name: [notice.attributes["k8s.audit.chain.id"] for notice in subscription.outbox.snapshot()]
+        for name, subscription in subscriptions.items()
+    } == {"siem a": ["one"], "siem b": ["two"], "lake b": ["one", "two"]}

@@ -143,3 +143,20 @@ def test_what_others_are_linked_to_is_never_merged() -> None:
     outbox.add(refused("b", "siem"))
     outbox.add(msgspec.structs.replace(refused("c", "siem"), kept=True))
     assert [uid for uid, *_ in told(outbox)] == ["a", "b", "c"]
+
+
+def test_the_newest_seal_of_a_chain_replaces_those_that_nobody_was_sent() -> None:
+    """It says all that they did; an exporter that answers nothing collects no others."""
+
+    def seal(uid: str, chain: str) -> Notice:
+        attributes = {"k8s.audit.chain.id": chain}
+        return Notice(uid, "k8s.audit.seal", 1, 9, "body", {**attributes}, kept=True)
+
+    outbox = Outbox([seal("a1", "a"), seal("a2", "a"), seal("b1", "b")])
+    assert [n.uid for n in outbox.snapshot()] == ["a2", "b1"]
+    outbox.add(seal("a3", "a"))
+    assert [n.uid for n in outbox.snapshot()] == ["b1", "a3"]
+    assert [n.uid for n in sent(outbox)] == ["b1", "a3"]
+    for uid in ("a4", "a5"):
+        outbox.add(seal(uid, "a"))
+    assert [n.uid for n in outbox.snapshot()] == ["b1", "a3", "a5"]
