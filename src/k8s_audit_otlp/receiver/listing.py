@@ -5,7 +5,7 @@ agree, and a file is known by the inode behind its opened descriptor, never by t
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from k8s_audit_otlp.receiver.names import DATED, GLOB, GZIP, LogName, fold, look
 from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8
+_NAMED = 50  # files that a message names
 
 Scandir = Callable[[Path], AbstractContextManager[Iterable[os.DirEntry[str]]]]
 
@@ -127,6 +128,15 @@ def unknown_backups(path: Path) -> Iterator[str]:
         for item in found:
             if looks_like_backup(live.name, item.name) and _is_file(item):
                 yield item.name
+
+
+def passed_over(live: Path, names: Sequence[str]) -> str:
+    """Say that the files of *names* beside *live* are not read."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return (
+        f"{live}: what looks like a backup of it has a name that is not read: "
+        f"{', '.join(names[:_NAMED])}{more}; rename it to have it sent"
+    )
 
 
 def _is_file(item: os.DirEntry[str]) -> bool:

@@ -20,6 +20,7 @@ from k8s_audit_otlp.receiver.listing import (
     Entry,
     list_log,
     live_path,
+    passed_over,
     unknown_backups,
     without_packed_twins,
 )
@@ -67,6 +68,7 @@ class AuditLog:
         self._told = self._known.manifest.next_seq  # who listens knows of the segments before
         self._troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
+        self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
 
     def __repr__(self) -> str:
@@ -217,7 +219,7 @@ class AuditLog:
         with self._scanning:
             try:
                 old, self._live = self._live, live_path(self.path)
-                unknown = list(unknown_backups(self.path))
+                unknown = sorted(unknown_backups(self.path))
                 before = self._known.appearance()
                 self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
@@ -242,11 +244,9 @@ class AuditLog:
             what = "is no regular file" if self.path.exists() else "is not there yet"
             found.troubles[""] = f"{self.path}: {what}{WAITING}"
         self._troubles.replace(found.troubles)
-        for name in unknown:
-            self._troubles.once(
-                f"{self._live.with_name(name)}: looks like a backup of {self._live.name}, "
-                "but is none of the names that are read; rename it to have it sent"
-            )
+        if new := [name for name in unknown if name not in self._passed_over]:
+            self._passed_over.update(new)
+            self._troubles.once(passed_over(self._live, new))
 
     def _bound(self, linked: list[Entry]) -> tuple[list[Entry], ScanResult]:
         """Find the segment of every file, of those of the directory after the *linked* ones.

@@ -1,7 +1,12 @@
-"""What an exporter's journal keeps for the page."""
+"""What an exporter's journal keeps for the page, and what that of the logs says."""
+
+import io
+import json
+from pathlib import Path
 
 from k8s_audit_otlp.exporter.backpressure import Gate
-from k8s_audit_otlp.telemetry.journal import ExporterJournal
+from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.telemetry.journal import ExporterJournal, LogJournal
 
 
 def test_records_that_wait_apart_push_no_gap_off_the_page() -> None:
@@ -22,3 +27,22 @@ def test_what_waited_apart_before_a_reload_waits_no_more() -> None:
     before.dead_lettered("HTTP 400", notices=False)
     after = ExporterJournal("otlp_http", Gate(lambda: None), counts=before.counts)
     assert [one.kind for one in after.counts.recent] == ["dead letter"]
+
+
+def test_every_file_that_is_passed_over_is_named(written: io.StringIO, tmp_path: Path) -> None:
+    """In one line, and those that come later in another one, within the minute too."""
+    log = AuditLog("k8s_audit", tmp_path / "audit.log", LogJournal())
+    rounds = (
+        ["audit-backup.log", "audit.log.2.xz", "audit.log.old"],
+        ["audit.log.bak", "audit.log~"],
+    )
+    (tmp_path / "audit.log").touch()
+    for names in rounds:
+        for name in names:
+            (tmp_path / name).touch()
+        log.scan()
+        log.scan()
+    lines = [json.loads(line)["message"] for line in written.getvalue().splitlines()]
+    assert [line.split(": ")[2] for line in lines] == [
+        f"{', '.join(names)}; rename it to have it sent" for names in rounds
+    ]

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -24,17 +23,6 @@ from k8s_audit_otlp.telemetry.logs import (
 from tests.conftest import ManualClock
 
 logger = logging.getLogger("k8s_audit_otlp")
-
-
-@pytest.fixture
-def written(clock: ManualClock) -> Iterator[io.StringIO]:
-    """Write the log as JSON to a text; put everything back as it was."""
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    stream = io.StringIO()
-    set_up_logs("info", "json", stream, monotonic=clock)
-    yield stream
-    root.handlers[:], root.level = before, level
 
 
 def holding_back() -> AbstractContextManager[object]:
