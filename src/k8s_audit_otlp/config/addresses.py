@@ -88,11 +88,22 @@ def _grpc_target(value: Any) -> Secret:
     return secret
 
 
-def _address(value: Any) -> str:
+def _host_and_port(value: Any, example: str) -> tuple[str, int]:
     host, colon, port = str(value).rpartition(":")
     if not colon or "/" in host or not port.isdecimal() or int(port) > _MAX_PORT:
         what = f"{shown(value)} is no host:port with a port up to {_MAX_PORT}"
-        raise mistake(what, "write one such as 127.0.0.1:9464")
+        raise mistake(what, f"write {example}")
+    return host, int(port)
+
+
+def check_broker(value: str) -> None:
+    """Raise a mistake where *value* is not the host and port of a server to connect to."""
+    if not all(_host_and_port(value, "HOST:9092")):
+        raise mistake(f"{shown(value)} has no host, or port 0", "write HOST:9092")
+
+
+def _address(value: Any) -> str:
+    host, _ = _host_and_port(value, "one such as 127.0.0.1:9464")
     if host and not _is_host(host.strip("[]")):
         hint = "write an address of this host, or 0.0.0.0 for all of them"
         raise mistake(f"{shown(host)} is no name and no address of a host", hint)

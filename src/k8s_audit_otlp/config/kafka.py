@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from k8s_audit_otlp.config.addresses import check_broker
 from k8s_audit_otlp.config.blocks import ConfigBlock, Tls, key
 from k8s_audit_otlp.config.types import SecretText, Texts, mistake
 
@@ -46,9 +47,7 @@ class KafkaBlock(ConfigBlock):
         if not value:
             raise mistake("no broker is named", "write brokers: [HOST:9092]")
         for one in value:
-            host, _, port = one.rpartition(":")
-            if not host or not port.isdecimal() or "/" in one:
-                raise mistake(f"{one!r} is no host:port", "write HOST:9092")
+            check_broker(one)
         return value
 
     @model_validator(mode="after")

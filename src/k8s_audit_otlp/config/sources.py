@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import Field, field_validator, model_validator
 
-from k8s_audit_otlp.config.addresses import Address
+from k8s_audit_otlp.config.addresses import Address, HttpUrl
 from k8s_audit_otlp.config.blocks import Auth, ConfigBlock, TlsVersion, key
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.receivers import K8sAudit
@@ -193,7 +193,7 @@ class CloudWatch(SourceBlock):
     log_group: str = Field(description="The log group: /aws/eks/CLUSTER/cluster.")
     stream_prefix: str = key("kube-apiserver-audit", "How the names of its streams begin.")
     region: str | None = key(None, "The region; that of the environment by default.")
-    endpoint_url: str | None = key(None, "Another address of the service.")
+    endpoint_url: HttpUrl | None = key(None, "Another address of the service.")
     poll_interval_s: PositiveSeconds = key("5s", "How often each stream is asked for more.")
     start_age_s: Seconds = key("24h", "How far back streams are read at the first start.")
 

@@ -191,6 +191,21 @@ def test_receivers_that_get_into_each_others_way_are_told(receivers: str, said: 
 
 
 @pytest.mark.parametrize(
+    ("receiver", "said"),
+    [
+        ("kafka: {brokers: ['b:99999'], topics: [audit]}", "'b:99999' is no host:port with a port"),
+        ("kafka: {brokers: [':9092'], topics: [audit]}", "':9092' has no host, or port 0"),
+        (f"aws_cloudwatch: {{{GROUP}, endpoint_url: 'http://x:99999'}}", "no number up to 65535"),
+        (f"aws_cloudwatch: {{{GROUP}, endpoint_url: 'x:80'}}", "'x:80' has no scheme"),
+    ],
+)
+def test_an_address_that_nothing_can_have_is_a_mistake(receiver: str, said: str) -> None:
+    with pytest.raises(ConfigError) as told:
+        rivals(receiver, writes="kafka: {brokers: ['b:9092'], topic: out}")
+    assert said in str(told.value)
+
+
+@pytest.mark.parametrize(
     "receivers",
     [
         at("127.0.0.1:9443", "127.0.0.1:9444"),

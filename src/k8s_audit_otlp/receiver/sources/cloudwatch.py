@@ -97,7 +97,8 @@ class CloudWatchSource(FetchingSource[Any]):
         return f"{group}:{self._options.stream_prefix}*"
 
     def connect(self) -> AbstractContextManager[Any]:
-        region, url = self._options.region, self._options.endpoint_url
+        region, address = self._options.region, self._options.endpoint_url
+        url = address.resolve() if address else None
         session = boto3.session.Session()  # credentials are looked for anew
         return closing(session.client("logs", region_name=region, endpoint_url=url, config=_CALM))
 

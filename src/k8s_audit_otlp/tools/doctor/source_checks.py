@@ -108,13 +108,14 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
         connect_timeout=TIMEOUT_S, read_timeout=TIMEOUT_S, retries={"max_attempts": 1}
     )
     try:
+        url = source.endpoint_url.resolve() if source.endpoint_url else None
         client = boto3.client(
-            "logs", region_name=source.region, endpoint_url=source.endpoint_url, config=timeouts
+            "logs", region_name=source.region, endpoint_url=url, config=timeouts
         )
         found = client.describe_log_streams(
             logGroupName=source.log_group, logStreamNamePrefix=source.stream_prefix, limit=5
         )["logStreams"]
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, OSError) as error:
         return fail(
             f"{source.log_group}: {error}",
             "correct log_group and region, and allow logs:DescribeLogStreams and logs:GetLogEvents",
