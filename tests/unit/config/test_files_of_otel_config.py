@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s_audit_otlp.config.load import load, load_tree
-from k8s_audit_otlp.config.mistakes import Kind
+from k8s_audit_otlp.config.load import load, load_text, load_tree
+from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.reading.collector_keys import table_of
+from k8s_audit_otlp.config.reading.expand import placeholder
 from k8s_audit_otlp.otlp.mapping import TABLE
 from tests.kit.config_reference import EXAMPLES, reference_file
 
@@ -38,6 +39,37 @@ def test_a_shipped_configuration_loads(path: Path) -> None:
     remarks = [r for r in loaded.remarks if r.kind not in HARMLESS and "disabled" not in r.why]
     assert remarks == []
     assert list(loaded.config.routes())
+
+
+CONFIGMAP = next(
+    document
+    for document in yaml.safe_load_all(
+        (ROOT / "deploy" / "kubernetes" / "k8s-audit-otlp.yaml").read_text()
+    )
+    if document["kind"] == "ConfigMap"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ((ROOT / "deploy" / "systemd" / "config.yaml").read_text(), ["CLUSTER", "NODE", "BACKEND"]),
+        (CONFIGMAP["data"]["config.yaml"], ["BACKEND", "CLUSTER"]),
+    ],
+    ids=["systemd", "kubernetes"],
+)
+def test_a_shipped_file_to_fill_in_is_refused_unedited(text: str, left: list[str]) -> None:
+    """It names each place: whoever forgot one would send under a name that is none."""
+    env = {"TOKEN": "t", "SIEM_TOKEN": "t", "NODE_NAME": "n", "POD_IP": "10.0.0.7"}
+    with pytest.raises(ConfigError) as told:
+        load_text(text, "config.yaml", env)
+    found = [mistake.what for mistake in told.value.mistakes]
+    assert found == [f"{name} is a placeholder" for name in left]
+
+
+@pytest.mark.parametrize("name", ["NODE-1", "prod/NODEs", "CLUSTER_A", "${env:NODE}", "my NODE"])
+def test_a_name_in_capitals_is_no_placeholder(name: str) -> None:
+    assert placeholder(name) == ""
 
 
 def test_the_reference_is_made_from_the_schema() -> None:

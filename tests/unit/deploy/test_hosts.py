@@ -11,7 +11,7 @@ import yaml
 
 from k8s_audit_otlp.apiserver.kubeadm import fragment
 from k8s_audit_otlp.apiserver.settings import DEFAULTS
-from k8s_audit_otlp.config.load import load
+from k8s_audit_otlp.config.load import load_text
 
 
 @pytest.fixture
@@ -105,8 +105,13 @@ def test_systemd_calls_the_unit_well_confined(deploy: Path) -> None:
 
 
 def test_the_units_configuration_is_one_that_the_agent_takes(deploy: Path) -> None:
-    """Before any edit but the names in capitals."""
-    config = load(deploy / "systemd" / "config.yaml", {"TOKEN": "t"}).config
+    """After no edit but that of the README: the names in capitals."""
+    readme = (deploy / "systemd" / "README.md").read_text()
+    (names,) = re.findall('^sed -i "(.*)" ', readme, re.MULTILINE)
+    text = (deploy / "systemd" / "config.yaml").read_text()
+    for name, own in re.findall(r"s/(.*?)/(.*?)/", names):
+        text = text.replace(name, own)
+    config = load_text(text, "config.yaml", {"TOKEN": "t"}).config
     assert config.receivers["k8s_audit"].include == (DEFAULTS["audit-log-path"],)
     assert config.service.telemetry.metrics.address == "127.0.0.1:8686"
     assert config.service.state_dir == "/var/lib/k8s-audit-otlp"  # the unit's StateDirectory

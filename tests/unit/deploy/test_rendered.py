@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.config.load import load_tree
 from tests.kit.chart_readme import CHART, renewed
+from tests.kit.pages import filled
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +135,9 @@ def test_the_configuration_is_one_that_the_agent_takes(
     agent: dict[str, Any],
 ) -> None:
     """Cluster and node are named, the listener is on the pod's IP and on the probed port."""
-    text = objects["ConfigMap"]["data"]["config.yaml"]
+    tree = filled(yaml.safe_load(objects["ConfigMap"]["data"]["config.yaml"]))
     env = {"NODE_NAME": "cp-1", "POD_IP": "10.0.0.7", "SIEM_TOKEN": "t"}
-    config = load_text(text, "config.yaml", env).config
+    config = load_tree(tree, "config.yaml", env).config
     (receiver,) = config.receivers.values()
     assert receiver.include == ("/var/log/kubernetes/audit.log",)
     assert receiver.resource["k8s.node.name"] == "cp-1"

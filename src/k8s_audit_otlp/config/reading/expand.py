@@ -18,11 +18,13 @@ from k8s_audit_otlp.config.template import (
 )
 
 _SHORTEST_HIDDEN = 4  # characters of a file that are not said in a mistake
-# as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY
+# as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY,
+# and as the files in deploy/ do: https://BACKEND:4318, CLUSTER, NODE
 _PLACEHOLDER = re.compile(
     r"<[A-Za-z][\w .\-]*>"
     r"|\{\{.*?\}\}"  # of Helm, Ansible, Jinja
     r"|(?<![\w{:-])(?:REGISTRY(?=/)|HOST(?![\w-])|CHANGE_?ME(?![\w-])|YOUR[_-][A-Z_-]+)"
+    r"|(?<![^/@])(?:BACKEND|CLUSTER|NODE)(?![^/:])"
 )
 
 
