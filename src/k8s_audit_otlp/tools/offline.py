@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twin
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
 from k8s_audit_otlp.receiver.source import Source, open_source
+from k8s_audit_otlp.receiver.troubles import WAITING, explain
 
 _NAMED = 5  # files that a message names
 
@@ -106,9 +107,10 @@ def segments(entries: list[Entry], damage: dict[str, str]) -> Iterator[OfflineSe
             )
         except FileNotFoundError:
             first = None
-        except (OSError, CorruptGzipError) as error:
-            damage[entry.name.name] = getattr(error, "strerror", "") or str(error)
-            first = None
+        except CorruptGzipError as error:
+            damage[entry.name.name], first = str(error), None
+        except OSError as error:
+            damage[entry.name.name], first = explain(error).removesuffix(WAITING), None
         else:
             if first is None and not source.has_end:
                 damage[entry.name.name] = "breaks off before its first line ends"

@@ -172,7 +172,7 @@ WRONG = {
     "explain --event nothing": (2, "nothing: No such file"),
     "explain --event empty": (2, "nothing in it"),
     "explain --path log/adit.log": (2, "there is no such log; log holds audit.log"),
-    "explain --path broken.gz": (2, "what comes before it was counted"),
+    "explain --path broken.gz": (2, "broken.gz: breaks off before its first line ends\n"),
     "doctor --path log/adit.log --wait 0s": (1, ""),
     "replay --exporter x -c good.yaml --from 24h --rate nan": (2, "nan is no number"),
     "evidence report": (2, "Missing option '--store'. Choose from: victorialogs, loki,"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
 from tests.kit.events import EventSource
+from tests.kit.log_files import denied
 from tests.kit.lumberjack import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "explain")
@@ -54,6 +55,26 @@ def config(audit_log: Path, tmp_path: Path) -> Path:
     policy.write_text(POLICY)
     file.write_text(CONFIG.format(log=audit_log, policy=policy, directory=tmp_path))
     return file
+
+
+def test_a_log_that_may_not_be_read_is_told_with_the_way_out(
+    audit_log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was counted, and nothing says so; JSON is JSON all the same."""
+    assert explain("--path", audit_log).exit_code == 0  # and what it imports is there
+    for path in audit_log.parent.iterdir():
+        path.chmod(0)
+    audit_log.parent.chmod(0o755)
+    monkeypatch.chdir(audit_log.parent)
+    with denied(audit_log):
+        done = explain("--path", "audit.log")
+        as_json = explain("--path", "audit.log", "--json")
+    way_out = "Permission denied; run as the log's owner or let the agent's user read it"
+    assert f"audit.log: {way_out}" in done.stderr
+    assert "counted" not in done.output
+    assert (done.exit_code, done.stdout, as_json.exit_code) == (2, "", 2)
+    assert json.loads(as_json.stdout)["events"] == 0
+    assert f"audit.log: {way_out}" in json.loads(as_json.stdout)["damage"]
 
 
 def explain(*arguments: str | Path, given: str = "") -> Result:

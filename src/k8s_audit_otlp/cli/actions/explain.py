@@ -57,11 +57,14 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         _explain(event_file, targets, as_json=as_json)
         return
     report = _preview(_logs(config, log, targets), config, targets)
-    if page is not None:
-        _write(page, report)
     if as_json:
         echo_json(report.as_json())
-    else:
+    if not report.events:
+        nothing = f"{', '.join(report.logs)}: no whole line in it yet; the agent sends whole lines"
+        die("; ".join(report.damage) or nothing)
+    if page is not None:
+        _write(page, report)
+    if not as_json:
         _print(report)
 
 
@@ -168,12 +171,7 @@ def _preview(
     names = [name for _, files in logs for name in files.names]
     if not sum(files.size for _, files in logs):
         die(f"{', '.join(names)}: nothing in it yet; give a log with events, or --event FILE")
-    report = preview.report(names, [line for _, files in logs for line in files.damage])
-    if not report.events and report.damage:
-        die("; ".join(report.damage))
-    if not report.events:
-        die(f"{', '.join(names)}: no whole line in it yet; the agent sends lines that have ended")
-    return report
+    return preview.report(names, [line for _, files in logs for line in files.damage])
 
 
 def _around(config: Config | None, targets: list[ExplainTarget]) -> tuple[bytes, bytes]:

@@ -61,10 +61,9 @@ class LogFiles:
                 text = b"\n".join(unframe(block).records)
                 yield replace(block, data=text, span=block.span._replace(segment=number))
             if found.damage:
-                damage[found.entry.name.name] = found.damage
-        self.damage += [
-            f"{name}: {why}; what comes before it was counted" for name, why in damage.items()
-        ]
+                before = "; what comes before it was counted" if found.size else ""
+                damage[found.entry.name.name] = f"{found.damage}{before}"
+        self.damage += [f"{name}: {why}" for name, why in damage.items()]
 
 
 def _as_text(block: Block) -> EncodedBlock:

@@ -75,6 +75,7 @@ def test_a_broken_compressed_file_is_counted_as_far_as_it_goes(tmp_path: Path) -
     [foreign, damage] = files.damage
     assert "this is no audit log" in foreign
     assert "breaks off" in damage
+    assert damage.endswith("; what comes before it was counted")
 
 
 @pytest.mark.parametrize("head", ["2025-03-04T06:22:10Z stdout F ", ""])
