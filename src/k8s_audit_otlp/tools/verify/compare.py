@@ -145,15 +145,18 @@ class Comparison:
     def _explain(
         self, found: SegmentReport, segment: DiskSegment, seen: bytearray, gaps: Sequence[ToldGap]
     ) -> None:
+        last = seen.rfind(1) if segment.live else len(seen)
         at = seen.find(0)
         while at >= 0:
             place = segment.places[at]
-            found.told += any(g.start <= offset_of(place) < g.end for g in gaps)
-            if len(found.missing_uids) < EXAMPLES:
+            told = any(g.start <= offset_of(place) < g.end for g in gaps)
+            found.told += told
+            if at > last and not told:
+                found.pending += 1
+            elif len(found.missing_uids) < EXAMPLES:
                 found.missing_uids.append(uid_of(found.identity, place))
             at = seen.find(0, at + 1)
-        if segment.live and not found.told and seen.find(1, len(seen) - found.missing) < 0:
-            found.pending, found.missing, found.missing_uids = found.missing, 0, []
+        found.missing -= found.pending
         if segment.damage:
             found.remarks.append(f"the file {segment.damage}")
 

@@ -132,7 +132,11 @@ def test_the_newest_events_of_the_live_file_may_be_on_their_way() -> None:
     assert (newest.total("missing"), newest.total("pending")) == (0, 2)
     assert (newest.lacks, newest.unproven, newest.complete) == (False, True, False)
     older = compare(uids(A, [0, 2]), segment(A, [0, 1, 2, 3], live=True))
-    assert (older.total("missing"), older.total("pending"), older.lacks) == (2, 0, True)
+    assert (older.total("missing"), older.total("pending"), older.lacks) == (1, 1, True)
+    assert older.segments[0].missing_uids == [uid_of(A, place_of(1))]
+    gap = ExportRecord(f"gap-otlp_http-{A}-2-3")
+    told = compare([*uids(A, [0, 1]), gap], segment(A, [0, 1, 2, 3], live=True))
+    assert (told.total("missing"), told.total("told"), told.total("pending")) == (1, 1, 1)
     assert compare([], segment(A, [0, 1], live=True)).lacks
 
 
