@@ -87,6 +87,23 @@ def test_nothing_to_send_is_no_success(fixture: Fixture, dry: list[str]) -> None
         assert not new.received.uids
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["real", "dry"])
+def test_what_is_left_out_is_no_success(fixture: Fixture, dry: list[str]) -> None:
+    """A log that is away, as one that may not be read; a line without an end behind others."""
+    with Backend() as new:
+        file = configured(fixture, new.url)
+        away = ended(replaying(file, "--from", FIRST, "--to", LAST, *dry), 2)
+        assert f"left out: {fixture.log}: is not there yet" in away
+        assert "nothing that could be read is to be sent, and something is left out" in away
+        fixture.write(10)
+        with fixture.log.open("ab") as log:
+            log.write(b'{"kind":')
+        torn = ended(replaying(file, "--from", FIRST, "--to", LAST, *dry), 4)
+        assert f"left out: {fixture.log}: its last line has no end" in torn
+        assert "10 records" in torn
+        assert "that is not all: something is left out" in torn
+
+
 def test_only_what_lies_between_the_times(fixture: Fixture) -> None:
     ids = fixture.write(30)
     stamps = [json.loads(line)["stageTimestamp"] for line in fixture.log.read_bytes().splitlines()]

@@ -47,15 +47,18 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if dry_run:
         counting = CountingSender()
         options = replace(options, senders={exporter: counting})
-        tally, through = _count(config, exporter, since_ns, options)
+        tally, through, left_out = _count(config, exporter, since_ns, options)
         what, more = "would be sent again", f", {size(counting.bytes)} before compression"
     else:
-        tally, through = _run(replay_config(config, exporter, since_ns, state), options)
+        chosen = replay_config(config, exporter, since_ns, state)
+        tally, through, left_out = _run(chosen, options)
     dropped, kept = sum(tally.dropped.values()), tally.dead_lettered or tally.refused
-    if through and not kept and not dry_run:
+    if through and not kept and not left_out and not dry_run:
         shutil.rmtree(state)
     others = f"{counted(dropped, 'record')} after --to or dropped by a policy"
     if through and not kept and not tally.delivered:
+        if left_out:
+            die("nothing that could be read is to be sent, and something is left out")
         why = others if dropped else "none is so new"
         die(f"nothing of what is on disk is to be sent: {why}")
     echo(f"{counted(tally.delivered, 'record')} {what}; {others}{more}")
@@ -63,11 +66,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die("that is not all; call it again with the same times to go on", UNDELIVERED)
     if kept and not dry_run:
         die(f"some records were refused; they are in {state}/dead-letter", UNDELIVERED)
+    if left_out:
+        die("that is not all: something is left out", UNDELIVERED)
 
 
 def _count(
     config: Config, exporter: str, since_ns: int, options: AgentOptions
-) -> tuple[Tally, bool]:
+) -> tuple[Tally, bool, list[str]]:
     """Run the replay in a state directory of its own, with a sender that sends nothing."""
     state = config.service.state_dir  # a container may have no other place to write to
     place = state if os.access(state, os.W_OK) else None
@@ -79,8 +84,11 @@ def _count(
         return _run(replace(chosen, service=service.model_copy(update=update)), options)
 
 
-def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
-    """Run an agent to its end; return what became of the records, and whether it is through."""
+def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]:
+    """Run an agent to its end, and say what it left out.
+
+    Return what became of the records, whether it is through, and what is left out.
+    """
     set_up_logs("error", config.service.telemetry.logs.encoding)
     agent = Agent(config, os.environ, options)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -90,9 +98,10 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool]:
     tally = Tally()
     for subscription in agent.subscriptions():
         tally.add(subscription.tally())
-    for reason in agent.left_behind():
+    left_out = agent.left_behind()
+    for reason in left_out:
         echo(f"left out: {reason}", err=True)
     if agent.commit_error:
         echo(f"the progress could not be written: {agent.commit_error}", err=True)
         sys.exit(STATE)
-    return tally, delivered
+    return tally, delivered, left_out

@@ -109,9 +109,7 @@ def _cloudwatch(source: CloudWatch) -> CheckResult:
     )
     try:
         url = source.endpoint_url.resolve() if source.endpoint_url else None
-        client = boto3.client(
-            "logs", region_name=source.region, endpoint_url=url, config=timeouts
-        )
+        client = boto3.client("logs", region_name=source.region, endpoint_url=url, config=timeouts)
         found = client.describe_log_streams(
             logGroupName=source.log_group, logStreamNamePrefix=source.stream_prefix, limit=5
         )["logStreams"]
