@@ -20,8 +20,8 @@ WIDTHS = (80, 200)  # as blocks and as a table; between them test_table tries an
 NAMES = ("otlp_http/guance-production", "otlp_http/datadog", "otlp_http/loki", "otlp_file/archive")
 CONFIG = """
 receivers:
-  k8s_audit: {{include: [{folder}/audit.log]}}
-  k8s_audit/two: {{include: [{folder}/second.log]}}
+  k8s_audit: {{include: [{folder}/one/audit.log]}}
+  k8s_audit/two: {{include: [{folder}/two/audit.log]}}
 exporters:
   otlp_http/guance-production: {{endpoint: "{url}"}}
   otlp_http/datadog: {{endpoint: "http://127.0.0.1:9", retry_on_failure: {{initial_interval: 1s}}}}
@@ -36,8 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Run an agent with four exporters, two of them in trouble, on two logs."""
     path = tmp_path_factory.mktemp("terminal")
     source = EventSource(3)
-    for name in ("audit.log", "second.log"):
-        (path / name).write_bytes(b"".join(source.line() + b"\n" for _ in range(500)))
+    for name in ("one", "two"):
+        (path / name).mkdir()
+        (path / name / "audit.log").write_bytes(b"".join(source.line() + b"\n" for _ in range(500)))
     with Backend() as backend:
         (path / "agent.yaml").write_text(CONFIG.format(folder=path, url=backend.url))
         command = [sys.executable, "-m", "k8s_audit_otlp", "run", "-c", str(path / "agent.yaml")]
@@ -53,7 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def commands(folder: Path) -> dict[str, tuple[list[str], str]]:
     """Return a command line by its name, and a word that must be readable in its answer."""
     state, config = ["--state-dir", str(folder / "state")], ["-c", str(folder / "agent.yaml")]
-    log, export = str(folder / "audit.log"), str(folder / "out.json")
+    log, export = str(folder / "one" / "audit.log"), str(folder / "out.json")
     return {
         "status": (["status", *state], "guance-production"),
         "state list": (["state", "list", *state], "otlp_file/archive"),
@@ -118,7 +119,7 @@ def test_messages_of_one_line_fold_between_words(folder: Path, name: str) -> Non
 
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: int) -> None:
-    """Four exporters on two logs, two of them in trouble: 24 lines; Ctrl-C is no error."""
+    """Four exporters on two logs of one name, two in trouble: 24 lines; Ctrl-C is no error."""
     terminal = Terminal(["status", "--watch", "--state-dir", str(folder / "state")], columns)
     try:
         terminal.read(60, "Connection refused")
@@ -128,6 +129,7 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
         took = terminal.interrupt()
         *_, last, _ = terminal.text.split("agent ")  # the last whole screen
         assert all(name in last.replace("\n", " ") for name in NAMES)
+        assert "k8s_audit/two" in last
         assert last.count("Connection refused") >= 1
         assert not last.rpartition("\n")[2].strip(), "an echoed ^C would begin another line"
         assert len(last.rstrip().splitlines()) <= 24, last

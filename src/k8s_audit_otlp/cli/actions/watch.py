@@ -1,7 +1,8 @@
 """The live table of `status --watch`: a line for each exporter and log, as they are now."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from os.path import abspath, commonpath
 from pathlib import PurePath
 
 from rich.console import Console, Group
@@ -40,15 +41,14 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
     table = FittingTable(_TITLES, 2)
     live = {e.exporter: e for e in report.exporters} if report else {}
     found = inspect(checkpoint)
-    paths = {LogKey.parse(stored.log).path for stored in found}
-    whole = len({PurePath(path).name for path in paths}) < len(paths)
+    names = _names({stored.log for stored in found})
     for stored in found:
         _row(
             table,
             stored,
+            names[stored.log],
             live.get(stored.exporter),
             now,
-            whole=whole,
             absent="not configured" if report else "unknown" if agent.holder else "not running",
         )
     head = Text(visible(agent.line), style="bold" if report else "bold red")
@@ -57,21 +57,35 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
     return Group(head, table, *list(_troubles(report, now))[: max(1, room)], Text())
 
 
+def _names(logs: Collection[str]) -> dict[str, str]:
+    """Return a short name for each log: its file's, its receiver's, or what differs of its path."""
+    keys = {log: LogKey.parse(log) for log in logs}
+    files = {log: PurePath(key.path).name for log, key in keys.items()}
+    receivers = {log: key.receiver for log, key in keys.items()}
+    for names in (files, receivers):
+        if len(set(names.values())) == len(keys):
+            return names
+    whole = {log: PurePath(abspath(key.path)) for log, key in keys.items()}
+    shared = commonpath([path.parent for path in whole.values()])
+    paths = {log: str(path.relative_to(shared)) for log, path in whole.items()}
+    alike = len(set(paths.values())) < len(keys)  # one file may be the log of two receivers
+    return {log: f"{receivers[log]} {path}" if alike else path for log, path in paths.items()}
+
+
 def _row(
     table: FittingTable,
     stored: StoredSubscription,
+    log: str,
     live: ExporterView | None,
     now: float,
     *,
-    whole: bool,
     absent: str,
 ) -> None:
-    path = LogKey.parse(stored.log).path
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
     if stored.backlog_bytes and stored.oldest_unsent_ns:
         backlog += f", {duration(max(0, now - stored.oldest_unsent_ns / 1e9))}"
     table.add_row(
-        f"{stored.exporter} {path if whole else PurePath(path).name}",
+        f"{stored.exporter} {log}",
         live.state if live else absent,
         f"{live.rate:,.0f}" if live else "",
         backlog,
