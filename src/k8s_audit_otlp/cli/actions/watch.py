@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from os.path import abspath, commonpath
-from pathlib import PurePath
+from os.path import commonpath
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -60,12 +60,12 @@ def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -
 def _names(logs: Collection[str]) -> dict[str, str]:
     """Return a short name for each log: its file's, its receiver's, or what differs of its path."""
     keys = {log: LogKey.parse(log) for log in logs}
-    files = {log: PurePath(key.path).name for log, key in keys.items()}
+    files = {log: Path(key.path).name for log, key in keys.items()}
     receivers = {log: key.receiver for log, key in keys.items()}
     for names in (files, receivers):
         if len(set(names.values())) == len(keys):
             return names
-    whole = {log: PurePath(abspath(key.path)) for log, key in keys.items()}
+    whole = {log: Path(key.path).absolute() for log, key in keys.items()}
     shared = commonpath([path.parent for path in whole.values()])
     paths = {log: str(path.relative_to(shared)) for log, path in whole.items()}
     alike = len(set(paths.values())) < len(keys)  # one file may be the log of two receivers

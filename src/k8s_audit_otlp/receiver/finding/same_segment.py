@@ -12,7 +12,7 @@ from enum import Enum
 from k8s_audit_otlp.receiver.identity import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 
 _STEP = 1024 * 1024  # bytes that are compared at once; of a compressed file only its first
 
@@ -68,7 +68,7 @@ def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> Segm
 
 
 def _is_longer(other: Source, own: Source) -> bool:
-    if not own.compressed and other.promises(own.stat().st_size):
+    if isinstance(other, GzipSource) and not own.compressed and other.promises(own.stat().st_size):
         return False  # it is not unpacked to see that
     return (other.length() or 0) > (own.length() or 0)
 
