@@ -152,7 +152,7 @@ def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:
     """
     marker = Marker(state_dir)
     died_in_a_line = marker.load()
-    if not _note_start(checkpoint) and not died_in_a_line and not marker.has_crashes:
+    if not _note_start(checkpoint) and not died_in_a_line:
         return None
     logger.warning(
         "safe_mode",

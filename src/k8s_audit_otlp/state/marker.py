@@ -30,7 +30,7 @@ class Marker:
         self._fd = -1
 
     def load(self) -> bool:
-        """Read what the last process left; say whether it died in a line."""
+        """Read what the last process left; say whether one died in a line that is not passed."""
         try:
             self._marks = msgspec.json.decode(read_file(self._path), type=_Marks)
         except (OSError, msgspec.MsgspecError):
@@ -39,10 +39,6 @@ class Marker:
         if died_in:
             crash_count = self._marks.crash_count
             self._marks.crash_count = {**crash_count, died_in: crash_count.get(died_in, 0) + 1}
-        return bool(died_in)
-
-    @property
-    def has_crashes(self) -> bool:
         return bool(self._marks.crash_count)
 
     def crash_count(self, identity: str, offset: int) -> int:

@@ -93,22 +93,18 @@ class FileSender:
 
     def _write(self, lines: bytes) -> None:
         self._lock_file()
-        try:
+        end = self._cut_torn_line()
+        rotation = self._exporter.rotation
+        if rotation and end and end + len(lines) > rotation.max_bytes and self._put_aside():
+            self._lock_file()
             end = self._cut_torn_line()
-            rotation = self._exporter.rotation
-            full = rotation and end and end + len(lines) > rotation.max_bytes
-            if full and self._put_aside():
-                self._lock_file()
-                end = self._cut_torn_line()
-            try:
-                self._append(lines)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._fd, end)  # no reader may meet half a line
-                raise
-        finally:
-            if self._fd >= 0:
-                fcntl.flock(self._fd, fcntl.LOCK_UN)
+        try:
+            self._append(lines)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, end)  # no reader may meet half a line
+            raise
+        fcntl.flock(self._fd, fcntl.LOCK_UN)  # else whoever closes the file lets go of it
 
     def _append(self, lines: bytes) -> None:
         _write_all(self._fd, lines)
