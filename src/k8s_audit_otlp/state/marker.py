@@ -7,6 +7,7 @@ kernel keeps what was written when a process is killed, so nothing needs to be s
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -31,15 +32,13 @@ class Marker:
 
     def load(self) -> bool:
         """Read what the last process left; say whether one died in a line that is not passed."""
-        try:
+        with suppress(OSError, msgspec.MsgspecError):
             self._marks = msgspec.json.decode(read_file(self._path), type=_Marks)
-        except (OSError, msgspec.MsgspecError):
-            self._marks = _Marks()
         died_in, self._marks.current = self._marks.current, ""
+        counts = self._marks.crash_count
         if died_in:
-            crash_count = self._marks.crash_count
-            self._marks.crash_count = {**crash_count, died_in: crash_count.get(died_in, 0) + 1}
-        return bool(self._marks.crash_count)
+            counts[died_in] = counts.get(died_in, 0) + 1
+        return bool(counts)
 
     def crash_count(self, identity: str, offset: int) -> int:
         """Return how often a process has died in the line at *offset*."""

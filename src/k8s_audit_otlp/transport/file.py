@@ -152,15 +152,14 @@ class FileSender:
 
         Returns where the file ends.
         """
-        info = os.fstat(self._fd)
-        end = info.st_size if stat.S_ISREG(info.st_mode) else 0
+        size = end = os.fstat(self._fd).st_size  # 0 of a pipe or a terminal
         while end:
             start = max(0, end - _TAIL)
             if os.pread(self._fd, 1, end - 1) == b"\n":
                 break
             at = os.pread(self._fd, end - start, start).rfind(b"\n")
             end = start if at < 0 else start + at + 1
-        if end < info.st_size and stat.S_ISREG(info.st_mode):
+        if end < size:
             os.ftruncate(self._fd, end)
         return end
 
