@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.model import Block, EncodedBlock
+from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.lines import last_line_end
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
@@ -44,6 +47,16 @@ class SegmentTarget:
             return ""
         return _without_end(end - self.size, source.read_at(self.size, 1))
 
+    def begun(self) -> str:
+        """Say what is there of an event whose other pieces a container's log does not hold yet."""
+        size = self.segment.state.size if self.size is None else self.size
+        if not size or self.segment.source is None:
+            return ""
+        reading = UnwrappingEncoder(_nothing, "auto", BlockReader(self.log).before)
+        begun = reading.begun_before(self.segment.seq, size)
+        what = f"it ends within an event: {begun:,} bytes of it stay behind until the rest comes"
+        return what if begun else ""
+
     def left(self, ledger: Ledger) -> int:
         """Bytes that are not settled, as far as the size is known."""
         size = self.segment.state.likely_size if self.size is None else self.size
@@ -65,6 +78,10 @@ def _size(segment: Segment) -> int | None:
     if segment.live and source is not None and not source.compressed:
         return last_line_end(source, source.stat().st_size)
     return segment.state.size if segment.state.complete else None
+
+
+def _nothing(block: Block) -> EncodedBlock:
+    return EncodedBlock(block.span, (), ())
 
 
 def _has_live(log: AuditLog) -> bool:
@@ -121,11 +138,13 @@ class DrainTarget:
         ]
 
     def left_behind(self) -> list[str]:
-        """Say what no exporter was asked for: logs that could not be read, a line without an end.
+        """Say what no exporter was asked for: logs that could not be read, what has no end.
 
         A line that has got its end since is a new one, which nobody asked for.
         """
         left = [(target.log.path, target.unfinished()) for target in self._targets]
+        last = {target.log.key: target for target in self._targets if target.segment.state.size}
+        left += [(target.log.path, target.begun()) for target in last.values()]
         left += [(log.path, _unterminated(log.path)) for log in self._logs if not _has_live(log)]
         unfinished = [f"{path}: {what}" for path, what in left if what]
         notices = [

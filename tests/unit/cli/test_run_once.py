@@ -1,8 +1,12 @@
 """`run --once` says what became of the records, and its exit code is true."""
 
 import gzip
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.kit.backend import Backend
 from tests.unit.cli.run_command import log, run
@@ -132,3 +136,36 @@ def test_once_reads_a_packed_log_whatever_its_name(
     assert "delivered 30, dropped by policy 0" in done.stderr
     assert done.returncode == 0
     assert "seems to be" not in done.stderr
+
+
+_TIME = "2026-01-02T03:04:05.678901234Z"
+
+
+def cri(text: str, tag: str, stream: str = "stdout") -> str:
+    return f"{_TIME} {stream} {tag} {text}\n"
+
+
+def docker(text: str, tag: str, stream: str = "stdout") -> str:
+    log = text + "\n" * (tag == "F")
+    return json.dumps({"log": log, "stream": stream, "time": _TIME}) + "\n"
+
+
+@pytest.mark.parametrize("framed", [cri, docker])
+def test_once_leaves_an_event_that_has_only_begun_and_says_so(
+    backend: Backend, log: Path, tmp_path: Path, framed: Any
+) -> None:
+    """A runtime parts long lines; a message of the program that has no end is no event."""
+    *whole, last = log.read_text().splitlines()
+    message = framed("I0102 03:04:05.000000 1 a.go:1] a", "P", "stderr")
+    log.write_text("".join(framed(event, "F") for event in whole) + message)
+    state = tmp_path / "state"
+    assert once(log, state, backend.url).returncode == 0
+    with log.open("a") as file:
+        file.write(framed(last[:200], "P"))
+    done = once(log, state, backend.url)
+    assert done.returncode == 4
+    assert f"undelivered: {log}: it ends within an event: 200 bytes of it stay" in done.stderr
+    with log.open("a") as file:
+        file.write(framed(last[200:], "F"))
+    assert once(log, state, backend.url).returncode == 0
+    assert len(backend.received.uids) == 30
