@@ -7,7 +7,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import GZIP, LogName
+from k8s_audit_otlp.receiver.names import GZIP, LogName, live_name
 from k8s_audit_otlp.tools.offline import OfflineSegment, segments
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 
@@ -47,14 +47,17 @@ class RawFiles:
         if directory is None:
             return RawReport()
         report, damage = RawReport(str(directory)), dict[str, str]()
-        for found in segments(list(_entries(directory)), damage):
+        entries = list(_entries(directory))
+        names = {entry.name.name for entry in entries}
+        live = {live_name(name) for name in names if live_name(name) != name}  # of the backups
+        for found in segments(entries, damage):
             if isinstance(found, OfflineSegment):
-                self._judge(found, report)
+                self._judge(found, report, live=found.entry.name.name in live)
         report.unproven += [f"{name}: {why}" for name, why in damage.items()]
         report.not_judged += report.unproven
         return report
 
-    def _judge(self, segment: OfflineSegment, report: RawReport) -> None:
+    def _judge(self, segment: OfflineSegment, report: RawReport, *, live: bool) -> None:
         name, of = segment.entry.name.name, self._said.get(segment.identity)
         said = {
             found: size
@@ -63,7 +66,8 @@ class RawFiles:
             if size == max(chain.values())
         }
         if not said:
-            why = "no receipt in the export" if of is None else "its receipt has no hash"
+            none = "no receipt yet: it is still written" if live else "no receipt in the export"
+            why = none if of is None else "its receipt has no hash"
             report.not_judged.append(f"{name} ({segment.identity}): {why}")
             report.unproven += report.not_judged[-1:] if of is not None else []
             return

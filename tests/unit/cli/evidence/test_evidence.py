@@ -198,6 +198,9 @@ def test_files_that_are_still_there_are_held_against_their_receipts(
     result = judged(sealed, rows, "--raw", str(folder), "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["raw"]["same"] == 3
+    assert (
+        "no receipt yet: it is still written" in judged(sealed, rows, "--raw", str(folder)).output
+    )
     changed, longer, shorter = sorted(folder.glob("audit-*"))
     result = judged(sealed, rows, "--raw", str(changed), "--json")
     assert result.exit_code == 0, result.output
