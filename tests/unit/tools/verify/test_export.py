@@ -177,6 +177,22 @@ def test_an_export_without_uids_is_refused_with_a_way_out(data: bytes, hint: str
     assert hint in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"root:$y$j9T$kXw0pVq3Zt$8fQ7Lm:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n",
+        b"DB_PASSWORD=hunter2hunter2,x\nOTHER=1,y\n",
+        b"password: hunter2hunter2\n",
+    ],
+)
+def test_of_a_file_that_is_no_export_nothing_secret_is_said(data: bytes) -> None:
+    """A mistyped path may lead anywhere."""
+    with pytest.raises(UnreadableExportError, match="x:") as caught:
+        read(data)
+    assert "$y$" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_an_empty_export_has_no_records() -> None:
     """It is no mistake: perhaps nothing has arrived."""
     assert read(b"") == read(b"\n\n") == []

@@ -19,6 +19,7 @@ import msgspec
 import zstandard
 
 from k8s_audit_otlp.evidence.chain import words
+from k8s_audit_otlp.otlp.export_response import safe_text
 from k8s_audit_otlp.receiver.inflate import DamagedError
 from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
 from k8s_audit_otlp.tools.verify.exports.otlp_json import items_of_request
@@ -49,6 +50,7 @@ _LONGEST_SIGN = 512  # bytes of what _A_PART matches
 _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
 # In TSV: a cell in quotes, or JSON whose backslashes are not doubled
 _NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
+_COLUMN = re.compile(r"[\w@][\w@./ -]{0,39}").fullmatch
 _NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 # Elasticsearch, Loki, DataKit: where an answer that holds no record says why
@@ -217,10 +219,11 @@ class Export:
             raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         maps = any(cell.startswith("{'") for cell in second)
         if not maps and not any(("." + words(cell)).endswith("." + wanted) for cell in header):
-            what = f"no column {self._field}; name it with --uid-field: "
-            what += ", ".join(cell[:40] for cell in header[:20])
+            columns = ", ".join(filter(_COLUMN, header[:20]))  # of any file else: a secret's
+            what = f"no column {self._field}; "
+            what += f"name it with --uid-field: {columns}" if columns else _WHAT_IT_TAKES
             if not second:
-                what = f"it says only: {first.strip()[:200]}; {_WHAT_IT_TAKES}"
+                what = f"it says only: {safe_text(first[:200])}; {_WHAT_IT_TAKES}"
             raise UnreadableExportError(f"{self.name}: {what}")
         last, breaks_off = list[str](), False
         for cells in filter(any, chain([second], rows)):
