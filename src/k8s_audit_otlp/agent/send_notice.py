@@ -19,19 +19,20 @@ from k8s_audit_otlp.exporter.reasons import why_of
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.resource import CLUSTER
 from k8s_audit_otlp.state.outbox import Notice
+from k8s_audit_otlp.transport.file import STDOUT
 
 
 def send_notice(config: Config, notice: Notice, cluster: str, now_ns: int) -> Iterator[str]:
     """Send *notice* to each exporter of the cluster's log; yield who could not be told, and why.
 
-    An exporter that writes a file is left out: the running agent is the one that writes to it.
+    One that writes to the standard output is left out: that of the command is another.
     """
     env = os.environ
     scopes = resource_scopes_of(config, env)
     record = encode(notice, now_ns)
     for exporter_id, receiver in _routes(config, cluster, env).items():
         exporter = config.exporters[exporter_id]
-        if isinstance(exporter, OtlpFile):
+        if isinstance(exporter, OtlpFile) and exporter.path == STDOUT:
             continue
         sender = sender_of(exporter, config, scopes, env=env)
         backoff = backoff_of(exporter.retry_on_failure)

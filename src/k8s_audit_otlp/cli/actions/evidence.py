@@ -186,7 +186,9 @@ def _tell(  # noqa: PLR0913 - one for each place
             from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
 
             block = config.service.telemetry.metrics.otlp
-            MetricsPusher(block, lambda: families, os.environ).push()
+            if not MetricsPusher(block, lambda: families, os.environ).push():
+                say("the answer could not be pushed as metrics")
+                said = False
         notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
         for why in send_notice(config, notice, cluster, now_ns):
             say(f"the answer could not be sent: {why}")

@@ -70,12 +70,15 @@ class MetricsPusher:
             if last:
                 return
 
-    def push(self) -> None:
+    def push(self) -> bool:
+        """Push once; say whether it was taken."""
         now_ns = time.time_ns()
         data = metrics_data(self._read(), self._resource, self._since_ns, now_ns)
-        if self._exporter.export(data) is not export.MetricExportResult.SUCCESS:
+        taken = self._exporter.export(data) is export.MetricExportResult.SUCCESS
+        if not taken:
             text = "the agent's own metrics could not be pushed; events are not concerned"
             logger.warning("push_failed", text)
+        return taken
 
 
 def own_resource(env: Mapping[str, str]) -> Resource:
