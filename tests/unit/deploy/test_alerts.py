@@ -30,6 +30,10 @@ from tests.conftest import ManualClock
 from tests.faults.hour import series_of
 
 _OF_OTHERS = {"apiserver_audit_error_total", "apiserver_audit_event_total", "kube_node_role"}
+# of `evidence report`, not of the agent
+_OF_REPORTS = {
+    f"k8s_audit_otlp_evidence_{name}" for name in ("complete", "sound", "report_timestamp_seconds")
+}
 _NAME = re.compile(r"\b(?:k8s_audit_otlp|process|apiserver_audit|kube)_[a-z_]+\b")
 
 
@@ -49,7 +53,7 @@ def test_alerts_name_metrics_that_exist(deploy: Path) -> None:
     for rule in rules(deploy):
         named = set(_NAME.findall(rule["expr"]))
         assert named, rule
-        assert named <= known() | _OF_OTHERS, rule
+        assert named <= known() | _OF_OTHERS | _OF_REPORTS, rule
 
 
 def test_each_alert_has_a_runbook_paragraph(deploy: Path) -> None:
@@ -82,7 +86,7 @@ def test_promtool_agrees(deploy: Any, kube_bin: Any) -> None:
 
 
 # What no agent can know of itself.
-_ELSEWHERE = {"AuditAgentRestarts", "AuditAgentMissing"}
+_ELSEWHERE = {"AuditAgentRestarts", "AuditAgentMissing", "AuditEvidence"}
 
 
 def test_status_fires_after_as_long_as_the_alerts(deploy: Path) -> None:
