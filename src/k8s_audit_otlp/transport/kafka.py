@@ -37,7 +37,9 @@ _BATCHES: Mapping[Encoding, Mapping[str, Any]] = {
     "raw": {"batch.size": 65_536},
 }
 # The client says only that time is over; why, it has said before.
-_NO_REASON = frozenset({"_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN"})
+_NO_REASON = frozenset(
+    {"_MSG_TIMED_OUT", "_TIMED_OUT", "_TRANSPORT", "_ALL_BROKERS_DOWN", "_PURGE_QUEUE"}
+)
 _FILES = ("ssl.ca.location", "ssl.certificate.location", "ssl.key.location")
 
 

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -179,3 +180,20 @@ def test_what_is_closed_lets_nobody_wait(make: Make) -> None:
     sender.close()
     assert time.monotonic() - begin < 40  # the timeout is 60 s
     assert request.size
+
+
+def test_what_is_given_up_at_a_stop_names_what_stood_in_the_way() -> None:
+    """Not that the client's queue was emptied: that was our own doing."""
+    settings = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    sender = sender_of(lambda: settings, timeout_s=60.0)
+    request, link, outcomes = sender.prepare("k8s_audit", [record(1)]), sender._connected(), []
+    waiting = Thread(target=lambda: outcomes.append(sender.send(request)))
+    waiting.start()
+    end = time.monotonic() + 60
+    while not (link._said and len(link._producer)) and time.monotonic() < end:
+        time.sleep(0.05)
+    sender.close()
+    waiting.join(60)
+    (outcome,) = outcomes
+    assert isinstance(outcome, Retry)
+    assert "127.0.0.1:1" in outcome.why
