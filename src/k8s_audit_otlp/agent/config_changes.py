@@ -5,7 +5,8 @@ only where they are numbers, switches or words from a closed set.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -13,8 +14,9 @@ from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.blocks import values_in
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.reading.document import where
-from k8s_audit_otlp.event.decode import read_line
-from k8s_audit_otlp.event.stages import Dropped, Transformed
+from k8s_audit_otlp.event.decode import ReadEvent, read_line
+from k8s_audit_otlp.event.redact.rules import BODIES
+from k8s_audit_otlp.event.stages import Dropped
 
 _SHOWN = frozenset(
     {"profile", "bodies", "args", "notices", "compression", "until", "level", "encoding", "enabled"}
@@ -105,20 +107,45 @@ def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
         if old[name] == new[name]:
             continue
         was, now = _outcome(old[name], events), _outcome(new[name], events)
-        dropped, sent = len(now[0] - was[0]), len(was[0] - now[0])
+        dropped, sent = len(now.dropped - was.dropped), len(was.dropped - now.dropped)
+        bare = _bare(old[name], new[name], now)
+        warning = f"; secrets can leave in {bare:,} of these events" if bare else ""
         found.append(
             f"exporters::{name}: of the last {len(events):,} events {dropped:,} would newly be "
-            f"dropped and {sent:,} newly sent; redactions {was[1]:,} -> {now[1]:,}"
+            f"dropped and {sent:,} newly sent; redactions {was.redactions:,} -> "
+            f"{now.redactions:,}{warning}"
         )
     return found
 
 
-def _outcome(mapping: ExporterMapping, events: Iterable[Any]) -> tuple[set[int], int]:
-    """Return which events are dropped, and how often a redaction rule fired."""
-    process = mapping.event_processor()
-    if process is None:
-        return set(), 0
-    results = [process(read.event, read.body) for read in events]
-    dropped = {place for place, result in enumerate(results) if isinstance(result, Dropped)}
-    fired = (result.redacted for result in results if isinstance(result, Transformed))
-    return dropped, sum(map(len, fired))
+class _Outcome(NamedTuple):
+    """Which events are dropped, by place; what is sent, and for each the rules that fired."""
+
+    dropped: set[int]
+    sent: list[ReadEvent]
+    fired: list[tuple[str, ...]]
+
+    @property
+    def redactions(self) -> int:
+        return sum(map(len, self.fired))
+
+
+def _outcome(mapping: ExporterMapping, events: Iterable[ReadEvent]) -> _Outcome:
+    outcome, process = _Outcome(set(), [], []), mapping.event_processor()
+    for place, read in enumerate(events):
+        result = process(read.event, read.body) if process else None
+        if isinstance(result, Dropped):
+            outcome.dropped.add(place)
+            continue
+        outcome.sent.append(ReadEvent(result.event, result.body) if result else read)
+        outcome.fired.append(result.redacted if result else ())
+    return outcome
+
+
+def _bare(old: ExporterMapping, new: ExporterMapping, now: _Outcome) -> int:
+    """Count events that are sent with what a rule of *old* replaces and none of *new* has."""
+    harmless = set() if new.bodies == "raw" else {BODIES}  # of a body that is kept, and redacted
+    redactor = replace(old, policy="")
+    fired = [_outcome(redactor, [event]).fired[0] for event in now.sent]
+    pairs = zip(fired, now.fired, strict=True)
+    return sum(bool({*before} - {*after} - harmless) for before, after in pairs)

@@ -1,6 +1,12 @@
 """What is said of the difference between two configurations."""
 
-from k8s_audit_otlp.agent.config_changes import changes
+import json
+from pathlib import Path
+
+import pytest
+
+from k8s_audit_otlp.agent.config_changes import changes, effects
+from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.config.load import load_text
 
 
@@ -26,3 +32,44 @@ def test_which_log_is_read_from_now_on_is_told_and_what_another_address_means() 
         "receivers::k8s_audit::include: /a.log is removed",
         f"exporters::otlp_http::endpoint is changed; {stays}",
     ]
+
+
+POLICY = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}"
+SECRET = {
+    "kind": "Event",
+    "level": "RequestResponse",
+    "auditID": "a",
+    "stage": "ResponseComplete",
+    "verb": "create",
+    "objectRef": {"resource": "secrets", "namespace": "n", "name": "s", "apiVersion": "v1"},
+    "responseObject": {"kind": "Secret", "apiVersion": "v1", "data": {"key": "c2VzYW1lLW9wZW4="}},
+}
+PLAIN = {**SECRET, "objectRef": {"resource": "pods"}, "responseObject": {"kind": "Pod"}}
+
+
+@pytest.mark.parametrize(
+    ("audit", "leaves"),
+    [
+        ("bodies: raw, unsafe: true", True),
+        ("redaction: {rules: {secret: false, key: false, text: false}}", True),
+        ("bodies: drop", False),
+        ("policy: POLICY", False),
+        ("profile: plain", False),
+        ("redaction: {replace_with: hmac, key_file: KEY}", False),
+    ],
+)
+def test_a_change_after_which_secrets_leave_says_so(
+    audit: str, leaves: bool, tmp_path: Path
+) -> None:
+    """A switch for a test that stays, a rule that is taken out; not where bodies go as well."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY)
+    (tmp_path / "key").write_bytes(b"k" * 32)
+    block = "receivers: {{k8s_audit: {{include: [/a.log]}}}}\nexporters: {{otlp_file: {}}}"
+    changed = audit.replace("POLICY", str(policy)).replace("KEY", str(tmp_path / "key"))
+    texts = [block.format(f"{{path: /o.json, audit: {{{of}}}}}") for of in ("", changed)]
+    exporters = [load_text(text, "test", {}).config.exporters["otlp_file"] for text in texts]
+    old, new = ({"e": ExporterMapping.of("e", exporter)} for exporter in exporters)
+    (said,) = effects(old, new, [json.dumps(event).encode() for event in (SECRET, PLAIN)])
+    assert said.endswith("; secrets can leave in 1 of these events") is leaves
+    assert ("secrets can leave" in said) is leaves
