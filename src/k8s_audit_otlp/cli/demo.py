@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from rich.box import SIMPLE
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -20,8 +21,8 @@ from k8s_audit_otlp.tools.demo.show import Demo, Script
 from k8s_audit_otlp.tools.text import counted
 
 _ROWS = 14
-_COLUMNS = ("time", "severity", "verb", "username", "what", "code", "outcome")
-_GIVE_WAY = {"username", "what"}  # in a narrow terminal: what is long
+_COLUMNS = ("time", "verb", "username", "what", "code", "outcome")
+_GIVES_WAY = "username"  # in a narrow terminal
 
 
 @click.command()
@@ -96,21 +97,21 @@ def _view(demo: Demo) -> Group:
 
 
 def _table(records: list[Record]) -> Table:
-    table = Table(title="LogRecords at the back end, the newest last", title_justify="left")
+    title = "LogRecords at the back end, the newest last"
+    table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for name in _COLUMNS:
-        table.add_column(name, no_wrap=name not in _GIVE_WAY, overflow="ellipsis")
+        table.add_column(name, no_wrap=name != _GIVES_WAY, overflow="ellipsis")
     for record in records:
         attributes = record.attributes
         when = datetime.fromtimestamp(record.time_ns / 1e9, UTC)
-        severity = record.severity_text
+        style = {"INFO": "", "WARN": "yellow"}.get(record.severity_text, "red")
         table.add_row(
-            when.strftime("%H:%M:%S.%f")[:-3],
-            Text(severity, style={"INFO": "", "WARN": "yellow"}.get(severity, "red")),
+            f"{when:%H:%M:%S}",
             str(attributes.get("verb", "")),
             str(attributes.get("username", "-")),
             _what(record),
             str(attributes.get("responseCode", "")),
-            str(attributes.get("k8s.audit.outcome", "")),
+            Text(str(attributes.get("k8s.audit.outcome", "")), style=style),
         )
     return table
 
