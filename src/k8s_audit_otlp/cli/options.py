@@ -204,5 +204,7 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
         if error.state_dir:  # a mistake elsewhere, or a variable that only the agent has
             echo(f"warning: {error.mistakes[0].in_file(error.source)}", err=True)
             return Path(error.state_dir)
+        if not (error.mistakes[0].where or error.mistakes[0].line):  # of the file as a whole
+            raise
         what, hint = "it does not say where positions are", "mend it, or give --state-dir DIRECTORY"
         raise ConfigError(error.source, [*error.mistakes, Mistake("", what, hint)]) from None

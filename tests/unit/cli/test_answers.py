@@ -205,6 +205,15 @@ def test_a_wrong_input_has_its_exit_code_and_a_hint(line: str, code: int, says: 
             assert said.startswith("k8s-audit-otlp: ")
 
 
+@pytest.mark.usefixtures("folder")
+def test_a_file_that_is_not_there_is_one_mistake() -> None:
+    """Not one of the path and another of what the file does not say."""
+    done = ask("status --config nope.yaml")
+    assert done.exit_code == 2
+    (said,) = done.stderr.splitlines()
+    assert said.startswith("k8s-audit-otlp: nope.yaml: there is no such file")
+
+
 def test_a_configuration_may_come_from_elsewhere(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
