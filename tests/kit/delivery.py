@@ -173,7 +173,7 @@ class Harness:
         self._at = span.end
         batch = Batch("k8s_audit", span, list(records), lines=len(records))
         size = sum(map(len, records))
-        ticket = self.ledger.open(span)
+        ticket = self.ledger.open(span, read=len(batch.records))
 
         def settle(in_flight: Any, tally: Any) -> None:
             self.ledger.settle(ticket, tally)

@@ -30,8 +30,8 @@ WRONG = "is not the line|before it was whole|came twice"
 class EarlyLedger(Ledger):
     """Moves the position when a batch is made, not when it is acknowledged."""
 
-    def open(self, span: Span, mark: str = "") -> Ticket:
-        ticket = super().open(span, mark)
+    def open(self, span: Span, mark: str = "", read: int = 0) -> Ticket:
+        ticket = super().open(span, mark, read)
         super().settle(ticket, Tally())
         return ticket
 

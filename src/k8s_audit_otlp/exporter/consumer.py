@@ -191,7 +191,8 @@ class Consumer:
 
     def _dispatch(self, ledger: Ledger, batch: Batch) -> None:
         size = sum(map(len, batch.records))
-        settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark))
+        read = len(batch.records) + sum(batch.dropped.values())
+        settle = partial(self._settle, ledger, ledger.open(batch.span, batch.mark, read))
         in_flight = InFlight(batch, settle, size, self._release_budget)
         while not self.budget.admit(self.name, size):
             if self.stop.wait(0.01):

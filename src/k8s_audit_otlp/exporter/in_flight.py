@@ -40,7 +40,6 @@ class InFlight:
         self._undecided = len(batch.records)
         self._digests = list(batch.digests)
         self._tally = Tally(
-            read=len(batch.records) + sum(batch.dropped.values()),
             dropped=batch.dropped,
             lines=batch.lines,
             first_ns=batch.first_ns,

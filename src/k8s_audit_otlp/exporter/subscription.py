@@ -163,10 +163,9 @@ class Subscription:
         return segment.size <= self.ledger.settled_offset(segment.seq) < EVERYTHING
 
     def tally(self) -> Tally:
-        """Everything that ever settled."""
-        tally = self.total.copy()
-        for place in self.ledger.places().values():
-            tally.add(place.tally)
+        """Return what became of everything that was ever read, what is in flight included."""
+        tally = self.ledger.tally()
+        tally.add(self.total)
         return tally
 
     def __repr__(self) -> str:

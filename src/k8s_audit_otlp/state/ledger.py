@@ -25,7 +25,8 @@ MARK_BYTES = 1024
 class Tally(msgspec.Struct, omit_defaults=True):
     """What became of the records of a stretch of log. Unit: records; notices are not counted.
 
-    read = delivered + dropped + dead_lettered + refused, once everything in it is settled.
+    read = delivered + dropped + dead_lettered + refused, once everything in it is settled: what is
+    read is counted when a span is opened, and the others when its records are decided.
     """
 
     read: int = 0
@@ -108,6 +109,7 @@ class Ticket:
 
     span: Span
     mark: str
+    read: int  # records
     segment_ledger: _SegmentLedger
     tally: Tally | None = None
     digests: Sequence[Digest] | None = ()
@@ -148,8 +150,10 @@ class Ledger:
                 here.opened = offset
                 here.place = Place(offset, "", here.place.tally, content=here.place.content)
 
-    def open(self, span: Span, mark: str = "") -> Ticket:
+    def open(self, span: Span, mark: str = "", read: int = 0) -> Ticket:
         """Note that *span* is on its way; *mark* names the bytes before its end.
+
+        *read*: how many records were made of it.
 
         Raise ValueError where it does not start where the last one ended: bytes would be skipped.
         """
@@ -157,7 +161,7 @@ class Ledger:
             here = self._of(span.segment)
             if span.start != here.opened or span.end < span.start:
                 raise ValueError(f"span {span} opened, but segment is at {here.opened}")
-            ticket = Ticket(span, mark, here)
+            ticket = Ticket(span, mark, read, here)
             here.opened = span.end
             here.tickets.append(ticket)
             return ticket
@@ -184,6 +188,7 @@ class Ledger:
                 first = here.tickets.popleft()
                 here.place.offset, here.place.mark, moved = first.span.end, first.mark, True
                 here.place.tally.add(first.tally or Tally())
+                here.place.tally.read += first.read
                 here.place.content.add(first.digests)
             offset = here.place.offset
         if moved:
@@ -221,6 +226,15 @@ class Ledger:
     def in_flight(self) -> int:
         with self._lock:
             return sum(len(s.tickets) for s in self._segments.values())
+
+    def tally(self) -> Tally:
+        """Return what became of everything that was read, what is in flight included."""
+        total = Tally()
+        with self._lock:
+            for segment in self._segments.values():
+                total.add(segment.place.tally)
+                total.read += sum(ticket.read for ticket in segment.tickets)
+        return total
 
     def places(self) -> dict[int, Place]:
         """Return the safe place of every segment."""

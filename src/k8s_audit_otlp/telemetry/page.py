@@ -155,7 +155,7 @@ def _losses(view: HealthView) -> Iterator[tuple[str, Literal["bad", "warn"]]]:
 
 def _meets_events(view: ExporterView) -> bool:
     """Say whether it has read an event with a time, or nothing yet."""
-    return any(r.last_event_at or not r.read for r in view.receivers) or not view.receivers
+    return any(r.last_event_at or not r.settled for r in view.receivers) or not view.receivers
 
 
 def _certain_gaps(view: ExporterView) -> int:

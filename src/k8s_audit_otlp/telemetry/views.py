@@ -42,6 +42,10 @@ class ReceiverView:
     held_bytes: int = 0  # of deleted files that are held open
     last_event_at: float | None = None  # time of the newest event, seconds since the epoch
 
+    @property
+    def settled(self) -> int:
+        return self.delivered + sum(self.dropped.values()) + self.refused + self.dead_lettered
+
 
 @dataclass(frozen=True, slots=True)
 class ExporterView:
@@ -85,6 +89,11 @@ class ExporterView:
     @property
     def delivered(self) -> int:
         return sum(receiver.delivered for receiver in self.receivers)
+
+    @property
+    def in_flight_records(self) -> int:
+        """Records that were read and are not settled."""
+        return sum(receiver.read - receiver.settled for receiver in self.receivers)
 
     @property
     def backlog_estimated(self) -> bool:

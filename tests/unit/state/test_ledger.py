@@ -148,6 +148,22 @@ def test_a_tally_balances_when_nothing_is_missing() -> None:
     assert tally.balance == 1
 
 
+def test_what_is_read_counts_at_once_and_apart_from_what_became_of_it() -> None:
+    """So the sum can fail: a record of which nobody said what became of it shows."""
+    ledger = Ledger()
+    first, second = ledger.open(Span(1, 0, 10), read=3), ledger.open(Span(1, 10, 20), read=2)
+    assert (ledger.tally().read, ledger.tally().balance) == (5, 5)
+    assert ledger.place(1).tally.read == 0
+    ledger.settle(first, Tally(delivered=1, dropped={"a": 1}, refused=1))
+    assert (ledger.tally().read, ledger.tally().balance) == (5, 2)
+    assert ledger.place(1).tally.balance == 0
+    ledger.settle(second, Tally(delivered=1))
+    assert ledger.place(1).tally.balance == 1
+    ledger.open(Span(1, 20, 30), read=4)
+    ledger.rewind()
+    assert ledger.tally().read == 5
+
+
 def test_adding_tallies_leaves_the_added_one_alone() -> None:
     """Rules are merged, times widened."""
     one = Tally(dropped={"a": 1}, first_ns=5, last_ns=7)

@@ -100,8 +100,9 @@ def test_beside_what_is_refused_only_the_rest_is_called_sent() -> None:
         ({"backlog_bytes": 9, "runway_s": 0.0}, "At any moment events are lost: a is"),
         ({"backlog_bytes": 0, "runway_s": 1200.0}, "Nothing is being lost."),
         ({"backlog_bytes": 9, "runway_s": 7200.0}, "Nothing is being lost."),
-        ({"read": 9}, "No line that was read is an audit event"),
-        ({"read": 9, "last_event_at": 1.0}, "Nothing is being lost."),
+        ({"read": 9, "delivered": 9}, "No line that was read is an audit event"),
+        ({"read": 9}, "Nothing is being lost."),
+        ({"read": 9, "delivered": 9, "last_event_at": 1.0}, "Nothing is being lost."),
     ],
 )
 def test_what_will_be_lost_is_said_before_it_is(receiver: dict[str, Any], said: str) -> None:

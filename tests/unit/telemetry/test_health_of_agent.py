@@ -140,6 +140,19 @@ def test_counters_begin_anew_with_each_process(agent_on: Callable[..., Any], log
             eventually(lambda read=read: read in get(address, "/metrics")[1], 60)
 
 
+def test_what_is_in_flight_is_read(
+    agent_on: Callable[..., Any], log_dir: Path, backend: Backend
+) -> None:
+    """While no request is settled as well: read less what became of it is in flight."""
+    backend.plan = [Refuse(503)] * 1000
+    write(log_dir, 5)
+    read = '\nk8s_audit_otlp_events_read_total{exporter="otlp_http",receiver="k8s_audit"} 5\n'
+    with agent_on() as (agent, _, address):
+        eventually(lambda: read in get(address, "/metrics")[1], 60)
+        (view,) = exporter_views(agent)
+        assert (view.delivered, view.in_flight_records) == (0, 5)
+
+
 def test_a_log_that_cannot_be_read_makes_it_unready(
     agent_on: Callable[..., Any], log_dir: Path
 ) -> None:

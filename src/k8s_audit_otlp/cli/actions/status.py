@@ -79,6 +79,7 @@ def _plain(now: ExporterView | None) -> dict[str, Any] | None:
         "exporter": now.exporter,
         "state": now.state,
         "in_flight": now.in_flight,
+        "in_flight_records": now.in_flight_records,
         "last_error": now.error,
         "last_error_at": now.error_at,
         "retry_at": now.retry_at,
@@ -146,6 +147,8 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
     if live:
         head += f": {live.state}, {live.rate:,.0f} records/s, "
         head += f"{counted(live.in_flight, 'request')} in flight"
+        if live.in_flight_records:
+            head += f" ({counted(live.in_flight_records, 'record')})"
         if live.runway_s is not None:
             head += f", runway {duration(live.runway_s)}"
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
@@ -182,8 +185,9 @@ def _exporter(stored: StoredSubscription, live: ExporterView | None, now: float)
 
 def _conservation(stored: StoredSubscription) -> str:
     other = f" + no audit events {stored.no_events:,}" if stored.no_events else ""
+    unknown = f" + unaccounted for {stored.balance:,}" if stored.balance else ""
     return (
-        f"read {stored.read:,} = delivered {stored.delivered:,}"
+        f"settled {stored.read:,} = delivered {stored.delivered:,}"
         f" + dropped by policy {stored.dropped:,}{other} + dead-lettered {stored.dead_lettered:,}"
-        f" + refused {stored.refused:,} + in flight {stored.balance:,}"
+        f" + refused {stored.refused:,}{unknown}"
     )

@@ -106,7 +106,7 @@ _EREASON = ("exporter", "reason")
 
 # fmt: off
 EXPORTER_METRICS: Final = (
-    _counter("events_read", "events", _ER, "Events read from the log.",
+    _counter("events_read", "events", _ER, "Events read from the log, what is in flight included.",
              _receivers(lambda r: r.read)),
     _counter("events_delivered", "events", _ER, "Events that the back end acknowledged.",
              _receivers(lambda r: r.delivered)),
