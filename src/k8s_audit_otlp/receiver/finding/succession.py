@@ -77,7 +77,7 @@ def _missing_by_time(
     """
     rotated_ns = unix_ns(before.rotated) or 0
     late_ns = begins_ns - rotated_ns
-    right = (late_ns + _LATE_NS) % _ZONE_NS < 2 * _LATE_NS  # in whatever time zone
+    right = (late_ns + _LATE_NS) % _ZONE_NS <= 2 * _LATE_NS  # in whatever time zone
     if right or not begins_ns or not 0 < first_ns <= rotated_ns:
         return None
     if late_ns > 0:
