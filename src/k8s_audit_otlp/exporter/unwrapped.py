@@ -73,11 +73,19 @@ class UnwrappingEncoder:
 
     def begun_before(self, segment: int, end: int) -> int:
         """Return how many bytes there are of events that go on behind *end*, after a whole line."""
-        last = self.look_back(segment, end, _MOST_LOOK_BACK).removesuffix(b"\n").rpartition(b"\n")
-        if self._name_of(last[2]) not in IN_PIECES:
+        if self._name_of(self._last_line(segment, end)) not in IN_PIECES:
             return 0
         texts = map(text_of, self._pieces_before(segment, end).end_all())
         return sum(len(text) for text in texts if text[:1] == b"{" or is_part_of_event(text))
+
+    def _last_line(self, segment: int, end: int) -> bytes:
+        line = b""
+        for most in (_LOOK_BACK, _MOST_LOOK_BACK):
+            data = self.look_back(segment, end, most).removesuffix(b"\n")
+            _, begins, line = data.rpartition(b"\n")
+            if begins:
+                break
+        return line
 
     def _name_of(self, line: bytes) -> str:
         return detect(line) if self.name == "auto" else self.name
