@@ -63,7 +63,10 @@ class CallerMembers(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class FastEncoder:
-    """Encodes plain lines; raises NotPlainError or a msgspec error for any other."""
+    """Makes the parts of records that plain lines share, and keeps them for the lines that follow.
+
+    A part that is not plain raises NotPlainError or a msgspec error.
+    """
 
     def __init__(self, records: RecordEncoder, clean: Clean | None, lines: Lines) -> None:
         """*clean*: None where nothing is redacted."""
