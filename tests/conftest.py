@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 # A shell ignores SIGINT for what it starts in the background, and so would what tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from tests.bench.bench_encode import lines
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 
 def main() -> None:

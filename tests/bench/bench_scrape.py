@@ -25,7 +25,7 @@ from threading import Event, Thread
 
 from tests.bench.compare import Sink, measure, write_shape
 from tests.bench.shippers import Shipper
-from tests.kit.servers import free_port
+from tests.kit.backends.servers import free_port
 
 _RUN = [sys.executable, "-m", "k8s_audit_otlp", "run", "-c"]
 _PAUSE_S = 0.25

@@ -29,13 +29,13 @@ RECORDS = [
 ]
 _HTTP = """
 import time
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 backend = Backend(keep="nothing"); backend.start(); print(backend.logs_url, flush=True)
 time.sleep(600)
 """
 _GRPC = """
 import time
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.grpc_backend import GrpcBackend
 backend = GrpcBackend(keep="nothing"); backend.start(); print(backend.target, flush=True)
 time.sleep(600)
 """

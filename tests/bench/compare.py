@@ -32,7 +32,7 @@ class Sink:
     """A back end in a process of its own that counts records and keeps nothing."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "tests.kit.backend", "--keep", "nothing"]
+        command = [sys.executable, "-m", "tests.kit.backends.backend", "--keep", "nothing"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()

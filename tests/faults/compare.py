@@ -15,8 +15,8 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.kit.agent import exported
-from tests.kit.backend import Backend
-from tests.kit.received import Record
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.received import Record
 
 CLOCK_NS = 1_000_000  # between the time in an event and the writer's note of it
 SEGMENT = RECEIPT + "."

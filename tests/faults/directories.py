@@ -8,8 +8,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.kit.events import EventSource
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.events import EventSource
+from tests.kit.log.lumberjack import backup_name
 
 FIRST_MS = 1_767_323_045_000
 MB = 1 << 20

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 WELL, ILL = "otlp_http/well", "otlp_http/ill"
 SAFE = "Nothing is lost while the log is kept."

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.faults.hour import WELL, Hour
-from tests.interop.stores import binary_of
+from tests.interop.stores.stores import binary_of
 from tests.kit.pages import ROOT
 
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yaml"

@@ -138,7 +138,7 @@ class Writer:
     def _start(self) -> subprocess.Popen[bytes]:
         script, left = self._script, max(0.1, self._end - time.monotonic())
         command = [
-            *(PYTHON, "-m", "tests.kit.lumberjack", "--path", str(self._log)),
+            *(PYTHON, "-m", "tests.kit.log.lumberjack", "--path", str(self._log)),
             *("--times", "--record", str(self.record), "--seed", str(self._seed)),
             *("--rate", str(script.rate), "--seconds", f"{left:.2f}"),
             *("--max-bytes", str(script.max_bytes), "--max-backups", str(script.max_backups)),

@@ -22,7 +22,7 @@ from tests.faults.compare import compare, unbalanced
 from tests.faults.processes import Agent, Script, Totals, Writer, write_config
 from tests.faults.weather import FAULTS, Weather
 from tests.kit.agent import exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import write_rows
 
 KEEPS = (0, 0, 2, 1)  # backups that the writer keeps, by turns of the seed; 0 keeps all

@@ -29,9 +29,9 @@ from tests.faults.processes import GAP, Agent, Totals
 from tests.faults.scenario import ACTS, Scenario, small_disk
 from tests.faults.weather import Weather
 from tests.kit.agent import exported
-from tests.kit.backend import Backend
-from tests.kit.kafka import mock_brokers
-from tests.kit.servers import free_port
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.kafka import mock_brokers
+from tests.kit.backends.servers import free_port
 
 KINDS = ("webhook", "kafka")
 LATE_S = 90.0  # for the last event to arrive when all is well again

@@ -21,8 +21,8 @@ import yaml
 from tests.faults.hour import series_of
 from tests.faults.hour_answers import ALERTS, firing, promtool
 from tests.faults.processes import Agent
-from tests.kit.events import EventSource
-from tests.kit.servers import free_port
+from tests.kit.backends.servers import free_port
+from tests.kit.log.events import EventSource
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600, func_only=True)]
 NOWHERE = "http://127.0.0.1:9"

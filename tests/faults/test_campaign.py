@@ -9,7 +9,7 @@ from tests.faults.campaign import run_all, update
 from tests.faults.compare import disagreeing_receipts, twice_named, unexplained
 from tests.faults.processes import GAP, RECEIPT, Totals
 from tests.faults.scenario import run_scenario
-from tests.kit.received import Record
+from tests.kit.backends.received import Record
 
 LONG = range(10_000, 10_200)
 SECOND = 1_000_000_000

@@ -10,7 +10,7 @@ import pytest
 from k8s_audit_otlp.cli import OK, UNDELIVERED
 from tests.faults.directories import OddDirectory
 from tests.faults.processes import environment, write_config
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 MAX_RSS_KB = 100 * 1024
 

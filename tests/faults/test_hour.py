@@ -12,9 +12,9 @@ from tests.faults.hour import ILL, SAFE, WELL, Hour
 from tests.faults.hour_answers import alerts, all_is_well, answers_agree, firing, promtool, tapped
 from tests.faults.hour_files import deleted, deleted_with_a_backlog, full_disk, truncated
 from tests.faults.scenario import small_disk
-from tests.kit.backend import Backend
-from tests.kit.servers import free_port
-from tests.kit.steps import Accept, Exchange, Poison, Refuse
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.servers import free_port
+from tests.kit.backends.steps import Accept, Exchange, Poison, Refuse
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900, func_only=True)]
 POISON = "poison-in-the-well"

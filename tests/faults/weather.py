@@ -3,8 +3,8 @@
 import random
 from threading import Lock
 
-from tests.kit.received import decode_ids
-from tests.kit.steps import (
+from tests.kit.backends.received import decode_ids
+from tests.kit.backends.steps import (
     ACCEPT,
     Cut,
     Delay,

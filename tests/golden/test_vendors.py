@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.vendors.show import block_of
 from k8s_audit_otlp.exporter.batcher import Batcher
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.limits import UID
-from tests.kit.metadata_limit import OTHER_FIELDS, metadata_bytes
+from tests.kit.backends.metadata_limit import OTHER_FIELDS, metadata_bytes
 from tests.kit.pages import filled
 
 EVENTS = Path(__file__).with_name("events.log").read_bytes()

@@ -11,7 +11,7 @@ bin=${K8S_AUDIT_OTLP_BIN:-$HOME/.cache/k8s-audit-otlp/bin}
 mkdir -p "$bin"
 
 cmp -s "$here/build/builder.yaml" "$bin/otelcol.yaml" || OUT=$bin bash "$here/build/build.sh"
-OUT=$bin bash "$here/kube/build.sh"
+OUT=$bin bash "$here/apiserver/kube/build.sh"
 [ -x "$bin/helm" ] || GOBIN=$bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 [ -x "$bin/kubeconform" ] ||
   GOBIN=$bin go install github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0
@@ -29,11 +29,11 @@ if [ ! -x "$bin/promtool" ]; then # its module replaces others, so it is built a
   rm -rf "$module"
 fi
 
-for name in kafka opensearch; do # without them their tests are left out
-  pom=$here/$name.pom.xml
+for pom in kafka/kafka stores/opensearch; do # without them their tests are left out
+  name=${pom##*/}
   jars=$(dirname "$bin")/$name
   if command -v mvn >/dev/null && [ ! -d "$jars" ]; then
-    if mvn -B -q -f "$pom" dependency:copy-dependencies -DincludeScope=runtime \
+    if mvn -B -q -f "$here/$pom.pom.xml" dependency:copy-dependencies -DincludeScope=runtime \
       -DoutputDirectory="$jars.new"; then mv "$jars.new" "$jars"; fi
   fi
 done

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import yaml
 
-from tests.kit.servers import free_port
+from tests.kit.backends.servers import free_port
 
 START_S = 180.0
 

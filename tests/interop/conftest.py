@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop import kafka_broker
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector
-from tests.interop.opensearch import OpenSearch
+from tests.interop.kafka import kafka_broker
+from tests.interop.stores.opensearch import OpenSearch
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp" / "bin"
 BUILD = Path(__file__).parent / "build" / "build.sh"

@@ -14,7 +14,7 @@ import pytest
 from k8s_audit_otlp.cli import OK, UNDELIVERED
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]  # a build takes longer
 

@@ -10,8 +10,8 @@ import pytest
 from k8s_audit_otlp.cli import OK
 from tests.interop.agent import Agent
 from tests.interop.imitations import DataKit
-from tests.interop.stores import binary_of
-from tests.kit.events import EventSource
+from tests.interop.stores.stores import binary_of
+from tests.kit.log.events import EventSource
 
 pytestmark = pytest.mark.interop
 SCRIPT = Path(__file__).parents[2] / "deploy/guance/k8s-audit.p"

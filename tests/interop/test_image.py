@@ -12,7 +12,7 @@ import yaml
 
 from k8s_audit_otlp import __version__
 from tests.interop.image import Image
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(1500)]
 

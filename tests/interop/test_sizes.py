@@ -13,9 +13,9 @@ from k8s_audit_otlp.cli import OK
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.interop.imitations import DataKit, FluentBit
-from tests.interop.stores import Loki, VictoriaLogs, binary_of
-from tests.kit.events import EventSource
-from tests.kit.received import EVENT, UID
+from tests.interop.stores.stores import Loki, VictoriaLogs, binary_of
+from tests.kit.backends.received import EVENT, UID
+from tests.kit.log.events import EventSource
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 SCRIPT = Path(__file__).parents[2] / "deploy/guance/k8s-audit.p"

@@ -20,14 +20,14 @@ from confluent_kafka import Producer
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.evidence.seal import make_key
 from tests.faults.processes import GAP, RECEIPT, Agent
-from tests.interop import kafka_broker
 from tests.interop.agent import k8s_audit_otlp
-from tests.interop.kafka_agents import reader, to, until
-from tests.interop.test_webhook import wait_for_listener
+from tests.interop.apiserver.test_webhook import wait_for_listener
+from tests.interop.kafka import kafka_broker
+from tests.interop.kafka.kafka_agents import reader, to, until
 from tests.kit.agent import exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.servers import free_port
 from tests.kit.judged import UID, Row, is_event, is_receipt, write_rows
-from tests.kit.servers import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(400, func_only=True)]
 

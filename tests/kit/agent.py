@@ -21,9 +21,9 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.model import Block, EncodedBlock, LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
-from tests.kit.received import Record
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.received import Record
+from tests.kit.log.events import EventSource
 
 
 class NobodyListens:

@@ -18,8 +18,8 @@ from k8s_audit_otlp.otlp.resource import encode_scope
 from k8s_audit_otlp.otlp.wire import RESOURCE, RESOURCE_ATTRIBUTE, delimited, key_value
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.transport.sender import ExportRequest
-from tests.kit import certificates
-from tests.kit import servers as servers_helper
+from tests.kit.backends import certificates
+from tests.kit.backends import servers as servers_helper
 
 RESOURCE_BYTES = delimited(RESOURCE, key_value(RESOURCE_ATTRIBUTE, "service.name", "k8s-audit"))
 ENVELOPES = {"k8s_audit": (RESOURCE_BYTES, encode_scope("k8s-audit-otlp", "1"))}

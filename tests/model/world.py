@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.receiver.identity import identify
-from tests.kit.log_files import shift_numbered
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.log_files import shift_numbered
+from tests.kit.log.lumberjack import backup_name
 
 START_S = 1_767_323_045
 _GZIP = 16 + zlib.MAX_WBITS

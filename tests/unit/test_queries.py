@@ -21,8 +21,8 @@ from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.state.ledger import Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from tests.kit.agent import Fixture
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 from tests.kit.pages import queries
 
 Attributes = dict[str, str]

@@ -13,8 +13,8 @@ from k8s_audit_otlp.agent.build import resource_scopes_of, sender_of
 from k8s_audit_otlp.config.load import load
 from k8s_audit_otlp.model import Delivered
 from k8s_audit_otlp.otlp.record import encode_record
-from tests.kit.backend import Backend
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.grpc_backend import GrpcBackend
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
 from tests.kit.agent import AgentProcess, Fixture, uids_delivered
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 
 def test_logs_that_come_to_match_are_read_from_their_beginning(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.kit.agent import Fixture
-from tests.kit.steps import Accept, Throttle
+from tests.kit.backends.steps import Accept, Throttle
 
 SEGMENTS = 1000  # four times what is held open
 

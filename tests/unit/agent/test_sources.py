@@ -29,8 +29,8 @@ from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.views import HealthView
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.agent import running as running_agent
-from tests.kit.backend import Backend
-from tests.kit.servers import free_port
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.servers import free_port
 
 SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 from k8s_audit_otlp.apiserver import restart
 from k8s_audit_otlp.cli.apiserver import command
 from tests.conftest import ManualClock
-from tests.kit.certificates import self_signed
-from tests.kit.servers import free_port
+from tests.kit.backends.certificates import self_signed
+from tests.kit.backends.servers import free_port
 
 MANIFEST = Path(__file__).with_name("manifests") / "kubeadm-1.30.yaml"
 SERVE = """

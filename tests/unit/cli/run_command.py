@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 COMMAND = [sys.executable, "-m", "k8s_audit_otlp", "run"]
 

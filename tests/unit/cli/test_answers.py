@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 GOOD = """
 receivers: {{k8s_audit: {{include: [{log}]}}}}

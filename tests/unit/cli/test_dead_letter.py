@@ -13,8 +13,8 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
 from k8s_audit_otlp.otlp.record import encode_record, uid_of
-from tests.kit.backend import Backend
-from tests.kit.steps import Poison
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Poison
 
 
 @pytest.fixture

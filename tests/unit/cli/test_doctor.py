@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import FAILURE, OK, USAGE, main
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
 EVENT = (

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from tests.kit.events import EventSource
-from tests.kit.log_files import denied
-from tests.kit.lumberjack import LumberjackLog
+from tests.kit.log.events import EventSource
+from tests.kit.log.log_files import denied
+from tests.kit.log.lumberjack import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "explain")
 CONFIG = """\

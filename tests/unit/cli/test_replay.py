@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.agent import Fixture, events_of, fixture, wait_for
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import with_key
 
 __all__ = ["fixture", "wait_for"]

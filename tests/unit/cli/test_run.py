@@ -18,9 +18,9 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.config.load import load_text
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
-from tests.kit.steps import Accept, Hang, Throttle
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, Hang, Throttle
+from tests.kit.log.events import EventSource
 from tests.unit.cli.run_command import COMMAND, environ, log, run
 
 __all__ = ["log"]

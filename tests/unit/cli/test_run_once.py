@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.unit.cli.run_command import log, run
 
 __all__ = ["log"]

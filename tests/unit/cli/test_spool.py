@@ -13,8 +13,8 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent import events_of, running, wait_for
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 __all__ = ["wait_for"]
 WaitFor = Callable[[Callable[[], object], float], None]

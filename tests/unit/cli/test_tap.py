@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 COMMAND = [sys.executable, "-m", "k8s_audit_otlp"]
 

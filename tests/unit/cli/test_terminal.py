@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import main
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 from tests.unit.cli.terminal import Terminal
 
 WIDTHS = (80, 200)  # as blocks and as a table; between them test_table tries any width

@@ -15,8 +15,8 @@ from k8s_audit_otlp.cli.actions.exports import open_export
 from k8s_audit_otlp.tools.verify.disk import DiskLog, DiskSegment
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD, Export
 from k8s_audit_otlp.tools.verify.exports.uids import uid_of
-from tests.kit.events import EventSource
-from tests.kit.lumberjack import LumberjackLog
+from tests.kit.log.events import EventSource
+from tests.kit.log.lumberjack import LumberjackLog
 
 COMMAND = (sys.executable, "-m", "k8s_audit_otlp", "verify")
 

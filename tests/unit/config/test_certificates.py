@@ -7,7 +7,7 @@ import pytest
 
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
-from tests.kit.certificates import Authority, Pair
+from tests.kit.backends.certificates import Authority, Pair
 
 HIDDEN = "sesame"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.kit.servers import free_port
+from tests.kit.backends.servers import free_port
 
 TOKEN = "made-up-token-of-an-admin"  # noqa: S105 - known only to a server on the loopback address
 

@@ -14,8 +14,8 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.status import AgentStatus
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 GRAFANA = Path(__file__).parents[3] / "deploy" / "grafana"
 # What one agent that reads a log, asks no apiserver and has no losses of its own has no series of.

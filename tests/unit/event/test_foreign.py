@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.foreign import seems
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 EVENT = EventSource(1).line()
 FOREIGN = {

@@ -9,7 +9,7 @@ import pytest
 from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 from tests.kit.strategies import blocks_of, line_of, read
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "events.log"

@@ -7,7 +7,7 @@ import pytest
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
-from tests.kit.planted import PlantedLines, shows
+from tests.kit.log.planted import PlantedLines, shows
 from tests.kit.strategies import blocks_of
 
 BLOCK = 250

@@ -9,7 +9,7 @@ from typing import Any
 
 from k8s_audit_otlp.agent.agent import Agent
 from tests.kit.agent import RETRY, Fixture
-from tests.kit.steps import Accept, Throttle
+from tests.kit.backends.steps import Accept, Throttle
 
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.kit.agent import RETRY, Fixture
-from tests.kit.backend import Backend
-from tests.kit.steps import Accept, PartialSuccess, Throttle
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, PartialSuccess, Throttle
 
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 

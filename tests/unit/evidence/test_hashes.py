@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.kit.agent import RETRY, Fixture
-from tests.kit.backend import Backend
-from tests.kit.steps import Limit, PartialSuccess, Poison
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Limit, PartialSuccess, Poison
 
 RECEIPT = "k8s.audit.segment"
 BACKUP = "audit-2026-01-02T03-04-05.000.log"

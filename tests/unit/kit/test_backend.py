@@ -18,9 +18,9 @@ import zstandard
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from tests.kit.backend import Backend
-from tests.kit.certificates import self_signed
-from tests.kit.steps import (
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.certificates import self_signed
+from tests.kit.backends.steps import (
     Accept,
     Delay,
     HalfClose,
@@ -200,7 +200,7 @@ def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(
     command = [
         sys.executable,
         "-m",
-        "tests.kit.backend",
+        "tests.kit.backends.backend",
         "--plan",
         "Throttle(503), Accept()",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kit.events import EventSource, go_json, micro_time
+from tests.kit.log.events import EventSource, go_json, micro_time
 
 # the order of the fields of audit.k8s.io/v1 Event
 KEYS = (

@@ -10,8 +10,8 @@ from google.rpc.status_pb2 import Status
 from grpc._channel import _InactiveRpcError, _UnaryUnaryMultiCallable
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
-from tests.kit.grpc_backend import SERVICE, GrpcBackend
-from tests.kit.steps import (
+from tests.kit.backends.grpc_backend import SERVICE, GrpcBackend
+from tests.kit.backends.steps import (
     Accept,
     Cut,
     Hang,

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.log_files import copytruncate, rename_numbered
-from tests.kit.lumberjack import LumberjackLog, compress_in_place
+from tests.kit.log.log_files import copytruncate, rename_numbered
+from tests.kit.log.lumberjack import LumberjackLog, compress_in_place
 
 BACKUP = re.compile(r"audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log(\.gz)?")
 
@@ -184,7 +184,7 @@ def _writer(log_dir: Path, *options: Any) -> tuple[list[str | Path], Path]:
     command = [
         sys.executable,
         "-m",
-        "tests.kit.lumberjack",
+        "tests.kit.log.lumberjack",
         "--path",
         log_dir / "audit.log",
     ]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.kit.intake import Course, parse_plan
-from tests.kit.steps import Accept, Cut, Delay, Mix, ReceivedRequest, Throttle
+from tests.kit.backends.intake import Course, parse_plan
+from tests.kit.backends.steps import Accept, Cut, Delay, Mix, ReceivedRequest, Throttle
 
 REQUEST = ReceivedRequest(1, "/v1/logs", {}, 0, b"")
 

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 
-from tests.kit.received import Received, count_records, leave_out
+from tests.kit.backends.received import Received, count_records, leave_out
 
 
 def test_records_are_kept_with_their_resource(export_request: Callable[..., Any]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.kit.backend import Backend
-from tests.kit.steps import (
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import (
     MIB,
     Cut,
     Delay,

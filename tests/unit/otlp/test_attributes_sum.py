@@ -16,7 +16,7 @@ from k8s_audit_otlp.otlp.limits import UID, AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from tests.kit import strategies
-from tests.kit.metadata_limit import OTHER_FIELDS, metadata_bytes
+from tests.kit.backends.metadata_limit import OTHER_FIELDS, metadata_bytes
 
 MOST = 48 << 10  # the least that a configuration may say
 BOUND = AttributeLimits(total_bytes=MOST)

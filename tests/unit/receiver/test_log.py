@@ -10,8 +10,8 @@ import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, rename_numbered, rotate
-from tests.kit.lumberjack import compress_in_place
+from tests.kit.log.log_files import append, rename_numbered, rotate
+from tests.kit.log.lumberjack import compress_in_place
 
 
 @pytest.mark.parametrize("name", ["audit.log", "kube-apiserver.log", "audit", "a.b.json"])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.listing import Entry, list_log
-from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.lumberjack import backup_name, compress_in_place
+from tests.kit.log.log_files import FIRST, append, rotate
+from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
 

@@ -11,7 +11,7 @@ from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally
-from tests.kit.lumberjack import LumberjackLog
+from tests.kit.log.lumberjack import LumberjackLog
 
 LINES = 4_000
 PATIENCE_S = 60.0  # nobody waits that long unless two wait for each other

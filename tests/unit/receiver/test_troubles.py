@@ -10,7 +10,7 @@ import pytest
 
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.receiver.troubles import Troubles
-from tests.kit.log_files import append, rotate
+from tests.kit.log.log_files import append, rotate
 
 
 def test_a_trouble_is_said_once_and_its_end_once() -> None:

@@ -13,8 +13,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.sdk import AuditLogRecordExporter
-from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 SUCCESS, FAILURE = LogRecordExportResult.SUCCESS, LogRecordExportResult.FAILURE
 

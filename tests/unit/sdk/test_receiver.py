@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.sdk import AuditLogReceiver
 from k8s_audit_otlp.state.lock import StateLockedError
-from tests.kit.events import SECRET, EventSource
+from tests.kit.log.events import SECRET, EventSource
 
 
 class Flushing(LoggerProvider):

@@ -18,7 +18,7 @@ from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
 from k8s_audit_otlp.telemetry.backlog import backlog_in, backlog_of
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 AGE_S = 2.7 * 86_400
 BACKUPS = 5

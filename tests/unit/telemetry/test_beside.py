@@ -23,8 +23,8 @@ from k8s_audit_otlp.telemetry.metrics.table import table
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from k8s_audit_otlp.telemetry.views import HealthView
 from tests.conftest import ManualClock
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 METRICS = """# HELP apiserver_audit_event_total [ALPHA] Counter of audit events generated
 # TYPE apiserver_audit_event_total counter

@@ -17,8 +17,8 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
 from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.status import AgentStatus
-from tests.kit.backend import Backend
-from tests.kit.steps import Refuse
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Refuse
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
 EVENT = (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.tools.tap import Match, Volume, Watched, line_of, read
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 EVENT = {
     "kind": "Event",

@@ -16,8 +16,8 @@ from k8s_audit_otlp.transport.credentials import (
     OAuth2Credentials,
 )
 from tests.conftest import ManualClock
+from tests.kit.backends.steps import Accept, Refuse
 from tests.kit.senders import http_sender
-from tests.kit.steps import Accept, Refuse
 
 
 @pytest.fixture

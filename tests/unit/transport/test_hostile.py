@@ -17,8 +17,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
+from tests.kit.backends.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
 from tests.kit.senders import http_sender
-from tests.kit.steps import EndlessBody, GzipBomb, HugeHeaders, Slow
 
 MIB = 1 << 20
 MOST_BYTES = 14 * MIB  # the bound of an answer, its copy, and room for packets

@@ -14,8 +14,8 @@ from opentelemetry.sdk._logs.export import (
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.sdk import SdkSender, load
-from tests.kit.backend import Backend
-from tests.kit.steps import Hang
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Hang
 
 
 def post(sender: SdkSender, record: Callable[..., Any], *uids: Any) -> Outcome:

@@ -13,11 +13,11 @@ from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.connection import ConnectError, Connections
 from k8s_audit_otlp.transport.url import Url
-from tests.kit.backend import Backend
-from tests.kit.certificates import Authority, server_context
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.certificates import Authority, server_context
+from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.servers import Proxy
 from tests.kit.senders import grpc_sender, http_sender, read_from
-from tests.kit.servers import Proxy
 
 Scopes = Mapping[str, tuple[bytes, bytes]]
 

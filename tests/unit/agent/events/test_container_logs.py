@@ -15,7 +15,7 @@ from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 TABLE = dict(CHECKS)
 

@@ -7,7 +7,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from tests.kit.events import SECRET, EventSource
+from tests.kit.log.events import SECRET, EventSource
 
 
 def test_the_digest_of_a_record_is_that_of_the_body_that_leaves() -> None:

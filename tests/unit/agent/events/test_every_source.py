@@ -20,9 +20,9 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.event import json_scan
 from k8s_audit_otlp.event.lenient_json import is_json
 from tests.kit.agent import events_of, running
-from tests.kit.backend import Backend
-from tests.kit.kafka import mock_brokers
-from tests.kit.received import Record
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.kafka import mock_brokers
+from tests.kit.backends.received import Record
 
 boto3 = pytest.importorskip("boto3")
 kafka = pytest.importorskip("confluent_kafka")

@@ -7,8 +7,8 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.config.load import load_tree
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 
 @pytest.mark.parametrize("said", [True, False])

@@ -20,9 +20,9 @@ import pytest
 
 from tests.faults.processes import Agent
 from tests.kit.agent import events_of
-from tests.kit.backend import Backend
-from tests.kit.certificates import Authority
-from tests.kit.servers import free_port
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.certificates import Authority
+from tests.kit.backends.servers import free_port
 
 MIB = 1 << 20
 TOKEN = "Authorization: Bearer made-up\r\n"  # noqa: S105 - made up

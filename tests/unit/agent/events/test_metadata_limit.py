@@ -7,7 +7,7 @@ import pytest
 
 from k8s_audit_otlp.config.vendors.preset import VENDORS
 from tests.kit.agent import Fixture
-from tests.kit.metadata_limit import LimitMetadata
+from tests.kit.backends.metadata_limit import LimitMetadata
 
 LONG: dict[str, Any] = {
     "path": {"requestURI": "/" + "p" * 90_000},

@@ -5,8 +5,8 @@ import re
 from collections.abc import Callable
 
 from tests.kit.agent import Fixture, events_of
-from tests.kit.events import EventSource
-from tests.kit.steps import ACCEPT, Cut, PartialSuccess, Throttle
+from tests.kit.backends.steps import ACCEPT, Cut, PartialSuccess, Throttle
+from tests.kit.log.events import EventSource
 
 MUTATED = 600
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+|true|false|null|[{}\[\],:]')

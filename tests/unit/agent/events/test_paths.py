@@ -19,8 +19,8 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
 from tests.kit.agent import events_of
 from tests.kit.agent import running as running_agent
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "events.log"
 HEAD = b'{"kind":"Event","apiVersion":"audit.k8s.io/v1",'

@@ -12,7 +12,7 @@ from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from k8s_audit_otlp.telemetry.backlog import inspect
 from tests.kit.agent import Fixture
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 
 def exporters(**urls: str) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.kit.agent import Fixture
-from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Delay
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, Delay
 
 EVENTS = 3000
 LISTED = 1000  # in one line

@@ -11,7 +11,7 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.state.checkpoint import Boot, Checkpoint, CheckpointFile, this_boot
 from k8s_audit_otlp.state.manifest import Manifest
 from tests.kit.agent import Fixture
-from tests.kit.log_files import append
+from tests.kit.log.log_files import append
 
 UP_NS = 1_767_323_045_000_000_000  # 2026-01-02T03:04:05Z
 

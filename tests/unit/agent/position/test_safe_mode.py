@@ -11,8 +11,8 @@ from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.state.marker import Marker
-from tests.kit.backend import Backend
-from tests.kit.events import EventSource
+from tests.kit.backends.backend import Backend
+from tests.kit.log.events import EventSource
 
 
 @pytest.mark.parametrize(("died", "kind"), [(True, PythonEncoder), (False, Encoder)])

@@ -21,10 +21,10 @@ import pytest
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.steps import Accept, Exchange, Hang, Step, Throttle
 from tests.kit.judged import with_key
-from tests.kit.steps import Accept, Exchange, Hang, Step, Throttle
 
 
 def test_asked_to_stop_it_first_catches_up_where_that_is_set(

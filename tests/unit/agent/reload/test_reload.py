@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.kit.agent import CONFIG, AgentProcess, uids_delivered
-from tests.kit.backend import Backend
-from tests.kit.servers import free_port
-from tests.kit.steps import Accept, Hang, Refuse
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.servers import free_port
+from tests.kit.backends.steps import Accept, Hang, Refuse
 
 
 def test_a_good_configuration_is_taken_up_without_losing_a_position(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.agent.reload import SAME
 from tests.kit.agent import AgentProcess, uids_delivered
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.pages import ROOT
 
 

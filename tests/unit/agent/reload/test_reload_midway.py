@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from k8s_audit_otlp.cli.deliver import status
 from tests.kit.agent import AgentProcess, uids_delivered
-from tests.kit.backend import Backend
-from tests.kit.steps import Accept, Delay, Refuse
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, Delay, Refuse
 
 POLICY = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{{level: {}}}]\n"
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import NOTHING, main
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 
 def evidence(*words: str) -> Result:

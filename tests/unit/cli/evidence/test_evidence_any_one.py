@@ -19,7 +19,7 @@ from k8s_audit_otlp.tools.verify.judge import Judge
 from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 from tests.kit.agent import RETRY, Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, segment, with_key
 
 CHAIN, KEY, SIGNATURE = "k8s.audit.chain.id", "k8s.audit.seal.key", "k8s.audit.seal.signature"

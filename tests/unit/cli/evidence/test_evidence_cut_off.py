@@ -12,7 +12,7 @@ from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.state.outbox import Chain
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
 NUMBER, AGENT = CHAIN + "number", "k8s.audit.seal.agent"

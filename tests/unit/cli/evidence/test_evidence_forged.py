@@ -11,7 +11,7 @@ import pytest
 from k8s_audit_otlp.evidence.chain import hash_of
 from k8s_audit_otlp.state.content_hash import Content, digest_of
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
 
 NUMBER = "k8s.audit.chain.number"

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.evidence.evidence import Evidence
 from tests.kit.agent import RETRY, Fixture, exported, fixture, wait_for
+from tests.kit.backends.steps import ACCEPT, Poison, Step
 from tests.kit.judged import UID, is_event, is_receipt, judged, segment, with_key
-from tests.kit.steps import ACCEPT, Poison, Step
 
 __all__ = ["fixture", "wait_for"]
 

@@ -8,7 +8,7 @@ import pytest
 from k8s_audit_otlp.state.content_hash import Content, digest_of
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of, read_uid
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
 SEGMENT = "k8s.audit.segment."

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.agent import Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
 LINE = b"what a shell wrote\n"

@@ -10,7 +10,7 @@ import pytest
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.secrets.gate import NEEDLES
-from tests.kit.planted import PlantedLines
+from tests.kit.log.planted import PlantedLines
 
 CLEAN = EventProcessor(None, Redactor()).clean_parts()
 SIGNS = (

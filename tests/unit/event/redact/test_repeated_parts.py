@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.secrets.gate import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY
-from tests.kit.planted import PlantedLines
+from tests.kit.log.planted import PlantedLines
 
 _bodies_of = msgspec.json.Decoder(
     msgspec.defstruct(

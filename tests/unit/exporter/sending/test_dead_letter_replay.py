@@ -14,9 +14,9 @@ from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.dead_letter_replay import Replay, ReplayRunningError
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.transport.http import HttpSender
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 from tests.kit.senders import http_sender
-from tests.kit.steps import Accept, Limit, PartialSuccess, Poison, Refuse, Throttle
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.otlp.record import uid_of
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import Cut, Delay, Limit, Poison, ReceivedRequest, Refuse, Throttle
 from tests.kit.senders import http_sender
-from tests.kit.steps import Cut, Delay, Limit, Poison, ReceivedRequest, Refuse, Throttle
 
 REFUSALS = [
     Rejected("400"),

@@ -9,10 +9,9 @@ import pytest
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.record import uid_of
-from tests.kit.backend import Backend
-from tests.kit.grpc_backend import GrpcBackend
-from tests.kit.senders import grpc_sender, http_sender
-from tests.kit.steps import (
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.steps import (
     Accept,
     Cut,
     Limit,
@@ -22,6 +21,7 @@ from tests.kit.steps import (
     Refuse,
     Throttle,
 )
+from tests.kit.senders import grpc_sender, http_sender
 
 FAST = DeliveryOptions(Backoff(0.001, 0.002, randomization=0.0))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, rotate, rotations
+from tests.kit.log.log_files import append, rotate, rotations
 
 UNSEEN = ("unseen", 0, 1)
 

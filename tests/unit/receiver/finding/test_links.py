@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.log_files import append
+from tests.kit.log.log_files import append
 
 NAMES = [
     ["a.log", "b.log", "c.log", "d.log"],

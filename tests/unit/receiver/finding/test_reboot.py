@@ -10,8 +10,8 @@ import pytest
 
 from k8s_audit_otlp.state.ledger import Tally
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, rotate
-from tests.kit.lumberjack import compress_in_place
+from tests.kit.log.log_files import append, rotate
+from tests.kit.log.lumberjack import compress_in_place
 
 UP = 2_000_000  # microseconds: the machine came up then
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from k8s_audit_otlp.receiver.source import Source, open_source
-from tests.kit.log_files import append, rotate, rotations
+from tests.kit.log.log_files import append, rotate, rotations
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -10,8 +10,8 @@ import pytest
 
 from k8s_audit_otlp.receiver.log import AuditLog
 from tests.kit.agent import NobodyListens
-from tests.kit.log_files import denied
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.log_files import denied
+from tests.kit.log.lumberjack import backup_name
 
 FIRST = 1_767_323_045_000
 BROKEN = "/proc/self/mem"  # a file whose first byte is an I/O error

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, denied, rotate
+from tests.kit.log.log_files import append, denied, rotate
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.state.ledger import Tally, mark_of
 from tests.conftest import ManualClock
-from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.log_files import FIRST, append, rotate
+from tests.kit.log.lumberjack import backup_name
 
 HEADS = {
     "empty": lambda packed: packed[:0],

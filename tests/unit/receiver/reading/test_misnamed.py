@@ -10,8 +10,8 @@ import pytest
 
 from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from tests.conftest import ManualClock
-from tests.kit.log_files import FIRST, append
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.log_files import FIRST, append
+from tests.kit.log.lumberjack import backup_name
 
 
 @pytest.mark.parametrize(("packed", "suffix"), [(True, ""), (False, ".gz")])

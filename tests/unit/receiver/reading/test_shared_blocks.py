@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from tests.kit.log_files import append, rotate
+from tests.kit.log.log_files import append, rotate
 from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.state.ledger import Ledger
-from tests.kit.log_files import FIRST, append, rotate, rotations
-from tests.kit.lumberjack import backup_name, compress_in_place
+from tests.kit.log.log_files import FIRST, append, rotate, rotations
+from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.log_files import FIRST, append, copytruncate, rotate
-from tests.kit.lumberjack import backup_name
+from tests.kit.log.log_files import FIRST, append, copytruncate, rotate
+from tests.kit.log.lumberjack import backup_name
 
 
 def test_copytruncate_is_followed_into_the_copy(

@@ -13,8 +13,8 @@ import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
-from tests.kit.log_files import append, rotate
-from tests.kit.lumberjack import backup_name, compress_in_place
+from tests.kit.log.log_files import append, rotate
+from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 KNOWN_LINES = 64  # before the place that was read last
 UNSEEN = ("unseen", 0, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
-from tests.kit.lumberjack import backup_name, compress_in_place
+from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 FIRST = 1_767_323_045_000
 PLENTY = 1 << 40

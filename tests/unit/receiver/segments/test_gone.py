@@ -9,8 +9,8 @@ import pytest
 
 from k8s_audit_otlp.receiver.listing import list_log
 from tests.conftest import ManualClock
-from tests.kit.log_files import FIRST, append, rotate
-from tests.kit.lumberjack import backup_name, compress_in_place
+from tests.kit.log.log_files import FIRST, append, rotate
+from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 
 def test_an_empty_file_is_no_segment_until_it_has_a_line(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ManualClock
-from tests.kit.log_files import append, rotate
+from tests.kit.log.log_files import append, rotate
 
 HOLE = bytes(5000)
 

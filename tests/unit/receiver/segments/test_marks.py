@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.receiver.identity import extended, verified
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import mark_of
-from tests.kit.log_files import append, rotate
+from tests.kit.log.log_files import append, rotate
 
 LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
 DATA = b"".join(LINES)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.log_files import append, rename_numbered, rotate
+from tests.kit.log.log_files import append, rename_numbered, rotate
 
 UNSEEN = ("unseen", 0, 1)
 SECOND = 1_000_000  # microseconds, the number of an event

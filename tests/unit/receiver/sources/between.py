@@ -6,7 +6,7 @@ import urllib.request
 from collections import Counter, deque
 from http.server import BaseHTTPRequestHandler
 
-from tests.kit.servers import Running
+from tests.kit.backends.servers import Running
 
 
 class Between(Running):

@@ -13,7 +13,7 @@ pytest.importorskip("confluent_kafka")
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
-from tests.kit.kafka import mock_brokers
+from tests.kit.backends.kafka import mock_brokers
 
 TOPIC = "audit"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.certificates import Authority
+from tests.kit.backends.certificates import Authority
 from tests.unit.receiver.sources.conftest import Serve
 
 

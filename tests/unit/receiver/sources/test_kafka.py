@@ -10,7 +10,7 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.kit.spools import until
+from tests.kit.log.spools import until
 from tests.unit.receiver.sources.conftest import spool_in, spool_on_a_failing_disk
 from tests.unit.receiver.sources.kafka_source import (
     TOPIC,

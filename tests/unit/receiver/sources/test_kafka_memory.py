@@ -15,8 +15,8 @@ from confluent_kafka import Producer
 
 from k8s_audit_otlp.receiver.sources.kafka import KafkaSource, arriving
 from tests.conftest import ManualClock
-from tests.kit.kafka import mock_brokers
-from tests.kit.spools import until
+from tests.kit.backends.kafka import mock_brokers
+from tests.kit.log.spools import until
 from tests.unit.receiver.sources.conftest import ROOMY
 
 EVENT = b'{"kind":"Event","auditID":"id-%d","requestURI":"%b"}'

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits
-from tests.kit.certificates import Authority
-from tests.kit.servers import drip
+from tests.kit.backends.certificates import Authority
+from tests.kit.backends.servers import drip
 from tests.unit.receiver.sources.conftest import Serve, Served
 
 ITEM = b'{"level":"Metadata","auditID":"%d","stage":"ResponseComplete"}'

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError, SpoolLimits
-from tests.kit.spools import files_of, held, line, opened
+from tests.kit.log.spools import files_of, held, line, opened
 
 SMALL_SEGMENTS = SpoolLimits(1 << 30, 2_000, 0)
 THREADS, REQUESTS, LINES = 6, 25, 4

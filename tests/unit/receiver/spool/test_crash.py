@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError
-from tests.kit.spools import files_of, held, line, opened
+from tests.kit.log.spools import files_of, held, line, opened
 
 
 def test_a_failed_sync_is_refused_and_goes_on_in_another_segment(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_while_it_is_written_leaves_whole_lines(
     program = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"
-        "from tests.kit.spools import line, opened\n"
+        "from tests.kit.log.spools import line, opened\n"
         "from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "spool = opened(Path(sys.argv[1]))\n"
@@ -112,7 +112,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path, after: int) -> No
     program = (
         "import sys, threading\n"
         "from pathlib import Path\n"
-        "from tests.kit.spools import SMALL, line\n"
+        "from tests.kit.log.spools import SMALL, line\n"
         "from k8s_audit_otlp.receiver.spool.segment_files import SpoolLimits\n"
         "from k8s_audit_otlp.receiver.spool.spool import Spool\n"
         "spool = Spool(Path(sys.argv[1]), SpoolLimits(1 << 30, 20_000, 0))\n"
@@ -145,7 +145,7 @@ def test_a_torn_line_that_cannot_be_cut_is_not_joined_to_the_next(
         "from datetime import UTC, datetime\n"
         "from pathlib import Path\n"
         "from k8s_audit_otlp.receiver.spool.segment_files import SegmentFiles\n"
-        "from tests.kit.spools import ROOMY, line\n"
+        "from tests.kit.log.spools import ROOMY, line\n"
         "def refuse(fd, size):\n    raise OSError(5, 'Input/output error')\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "files = SegmentFiles(Path(sys.argv[1]), ROOMY, fsync=os.fsync, truncate=refuse,\n"

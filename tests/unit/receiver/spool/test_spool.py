@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.receiver.spool.event_list import lines_of
 from k8s_audit_otlp.receiver.spool.segment_files import SpoolFullError, SpoolLimits
 from k8s_audit_otlp.receiver.spool.spool import Spool
-from tests.kit.spools import SMALL, files_of, held, line, opened
+from tests.kit.log.spools import SMALL, files_of, held, line, opened
 
 SMALL_SEGMENTS = SpoolLimits(1 << 30, 300, 0)
 

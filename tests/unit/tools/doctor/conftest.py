@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.certificates import Authority
+from tests.kit.backends.certificates import Authority
 
 NOBODY = 65534
 

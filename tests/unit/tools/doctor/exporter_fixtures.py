@@ -11,8 +11,8 @@ import pytest
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor.exporter_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
-from tests.kit.backend import Backend
-from tests.kit.servers import free_port
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.servers import free_port
 
 TABLE = dict(CHECKS)
 KEY = "tkn-0123456789abcdef"

@@ -22,7 +22,7 @@ from k8s_audit_otlp.tools.doctor import (
 )
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up

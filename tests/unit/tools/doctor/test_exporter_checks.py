@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.tools.doctor.findings import State
-from tests.kit.backend import Backend
-from tests.kit.grpc_backend import GrpcBackend
-from tests.kit.steps import PartialSuccess, Refuse, Throttle
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.steps import PartialSuccess, Refuse, Throttle
 from tests.unit.tools.doctor.exporter_fixtures import (
     KEY,
     TABLE,

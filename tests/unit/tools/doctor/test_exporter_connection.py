@@ -14,7 +14,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor import topics
 from k8s_audit_otlp.tools.doctor.exporter_facts import way_of
 from k8s_audit_otlp.tools.doctor.findings import State
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.unit.tools.doctor.exporter_fixtures import (
     KEY,
     asked,

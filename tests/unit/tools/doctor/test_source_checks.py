@@ -10,7 +10,7 @@ from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor import topics
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
-from tests.kit.certificates import Authority
+from tests.kit.backends.certificates import Authority
 
 
 def found(folder: Path, receiver: str) -> dict[str, Finding]:

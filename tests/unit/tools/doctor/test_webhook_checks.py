@@ -15,7 +15,7 @@ from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, ends_of, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.webhook_checks import CHECKS
-from tests.kit.certificates import Authority
+from tests.kit.backends.certificates import Authority
 
 TABLE = {
     **apiserver_checks.CHECKS,

@@ -8,7 +8,7 @@ import pytest
 
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
 from k8s_audit_otlp.tools.explain.source import LogFiles
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 
 def read(path: Path) -> tuple[LogFiles, bytes, int]:

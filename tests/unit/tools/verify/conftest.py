@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.otlp.record import uid_of
-from tests.kit.events import EventSource
-from tests.kit.lumberjack import LumberjackLog
+from tests.kit.log.events import EventSource
+from tests.kit.log.lumberjack import LumberjackLog
 from tests.kit.shipped import delivered
 
 

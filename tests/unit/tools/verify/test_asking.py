@@ -8,7 +8,7 @@ import pytest
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError
-from tests.kit.servers import free_port
+from tests.kit.backends.servers import free_port
 
 NOBODY = "http://127.0.0.1:PORT"  # where nobody listens
 

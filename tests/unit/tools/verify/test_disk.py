@@ -9,7 +9,7 @@ import pytest
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.tools.verify.disk import DiskLog
 from k8s_audit_otlp.tools.verify.exports.uids import uid_of as uid_of_place
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 from tests.kit.shipped import delivered
 
 LINE, OTHER = EventSource(3).line(), EventSource(4).line()

@@ -7,7 +7,7 @@ import pytest
 
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.transport.grpc import GrpcSender
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.grpc_backend import GrpcBackend
 from tests.kit.senders import grpc_sender
 
 

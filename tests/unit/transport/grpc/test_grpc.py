@@ -13,9 +13,8 @@ from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import FreshCredentials
 from k8s_audit_otlp.transport.grpc import address_of, channel_settings, retry_info_s
-from tests.kit.grpc_backend import GrpcBackend
-from tests.kit.senders import read_from
-from tests.kit.steps import (
+from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.steps import (
     Accept,
     Cut,
     Hang,
@@ -24,6 +23,7 @@ from tests.kit.steps import (
     Refuse,
     Throttle,
 )
+from tests.kit.senders import read_from
 from tests.unit.transport.grpc.grpc_sender import grpc_backend, post, sender
 
 __all__ = ["grpc_backend", "sender"]

@@ -10,8 +10,8 @@ import pytest
 
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
-from tests.kit.certificates import Authority, Pair
-from tests.kit.grpc_backend import GrpcBackend
+from tests.kit.backends.certificates import Authority, Pair
+from tests.kit.backends.grpc_backend import GrpcBackend
 from tests.unit.transport.grpc.grpc_sender import grpc_backend, post, sender
 
 __all__ = ["grpc_backend", "sender"]

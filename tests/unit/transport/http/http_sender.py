@@ -8,7 +8,7 @@ import pytest
 
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.transport.http import HttpSender
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.senders import http_sender
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
-from tests.kit.backend import Backend
-from tests.kit.steps import (
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import (
     Accept,
     Cut,
     HalfClose,

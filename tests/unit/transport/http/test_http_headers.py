@@ -8,15 +8,15 @@ from typing import Any
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry
 from k8s_audit_otlp.transport.credentials import FreshCredentials
-from tests.kit.backend import Backend
-from tests.kit.senders import read_from
-from tests.kit.steps import (
+from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import (
     Cut,
     Hang,
     ReceivedRequest,
     Refuse,
     WrongContentType,
 )
+from tests.kit.senders import read_from
 from tests.unit.transport.http.http_sender import post, sender
 
 __all__ = ["sender"]

@@ -16,7 +16,7 @@ from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.model import Delivered, Misconfigured, Retry
 from k8s_audit_otlp.transport.http import HttpSender
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.senders import http_sender
 
 

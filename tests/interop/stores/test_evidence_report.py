@@ -1,0 +1,204 @@
+"""Real VictoriaLogs, OpenSearch and Loki, asked over HTTP: is the day whole, who changed it."""
+
+import json
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+
+from k8s_audit_otlp.cli import NOTHING
+from k8s_audit_otlp.receiver.identity import identify
+from tests.interop.agent import Agent
+from tests.interop.stores.opensearch import OpenSearch
+from tests.interop.stores.stores import Loki, Relay, Store, VictoriaLogs, binary_of
+from tests.interop.stores.test_stores import BINARIES, DEPLOY, at, lines_ago, store
+from tests.kit.log.events import EventSource
+
+__all__ = ["store"]
+pytestmark = pytest.mark.timeout(400, func_only=True)
+CLUSTER = 'prod "1"'
+DAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"  # of all tests, also past midnight
+
+
+def yesterday(hour: int) -> datetime:
+    return datetime.fromisoformat(f"{DAY}T{hour:02}:00:00+00:00")
+
+
+def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
+    source = EventSource(seed)
+    return [at(source.line(), when + timedelta(milliseconds=n)) for n in range(count)]
+
+
+def deliver(agent: Agent, store: Store, endpoint: str) -> list[bytes]:
+    """Send two segments of yesterday and a live file; return the lines of the first."""
+    first = lines_at(2500, yesterday(3), 1)
+    agent.log.with_name("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
+    second = lines_at(200, yesterday(4), 2)
+    agent.log.with_name("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
+    agent.write(lines_ago(20, timedelta(minutes=1), 3))
+    agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
+    file = agent.directory / "agent.yaml"
+    tree = yaml.safe_load(file.read_text())
+    tree["receivers"]["k8s_audit"]["resource"] = {"k8s.cluster.name": CLUSTER}
+    file.write_text(yaml.safe_dump(tree))
+    done = agent.once()
+    assert done.returncode == 0, done.stderr
+    return first
+
+
+def report(store: Store, *more: str) -> subprocess.CompletedProcess[str]:
+    words = ["--store", store.title.lower(), "--url", store.url]
+    words += ["--cluster", CLUSTER, "--day", DAY, *more]
+    command = [sys.executable, "-m", "k8s_audit_otlp", "evidence", "report", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def settled(store: Store, code: int, records: int, *more: str) -> dict[str, Any]:
+    """Ask until the answer is *code* about so many records: they may take a second to show."""
+    end = time.monotonic() + (600 if isinstance(store, Loki) else 180)  # it deletes by and by
+    while True:
+        if isinstance(store, Loki):
+            store.post("/flush", {})
+        done = report(store, "--json", *more)
+        if done.returncode == code:
+            found: dict[str, Any] = json.loads(done.stdout)
+            if found["contents"]["records"] == records:
+                return found
+        assert time.monotonic() < end, done.stdout + done.stderr
+        time.sleep(1)
+
+
+def test_a_day_that_nobody_touched_is_complete_and_told(
+    agent: Agent, store: Store, tmp_path: Path
+) -> None:
+    """More than a page of records; the answer is a metric, and a record in the store itself."""
+    deliver(agent, store, store.endpoint)
+    config, metrics = str(agent.directory / "agent.yaml"), tmp_path / "evidence.prom"
+    found = settled(store, 0, 2700, "--metrics", str(metrics))
+    assert found["answer"] == "complete"
+    done = report(store, "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert "k8s_audit_otlp_evidence_complete{" in metrics.read_text()
+    empty = report(store, "--day", f"{yesterday(3) - timedelta(days=1):%Y-%m-%d}")
+    assert empty.returncode == NOTHING
+    assert "no segment of the log ended" in empty.stderr
+    end = time.monotonic() + 180
+    while "NOT" in (told := answers_in(store)) or "complete and untouched" not in told:
+        assert time.monotonic() < end, told
+        time.sleep(0.5)
+
+
+def answers_in(store: Store) -> str:
+    if isinstance(store, OpenSearch):
+        told = {"query": {"term": {"attributes.event.name": "k8s.audit.evidence"}}}
+        return str(store.ask(json.dumps(told)))
+    if isinstance(store, VictoriaLogs):
+        return str(store.ask('_time:5m "event.name":="k8s.audit.evidence"'))
+    query = '{service_name="k8s-audit"} | event_name="k8s.audit.evidence"'
+    form = {"query": query, "since": "1h"}
+    return store.post("/loki/api/v1/query_range", form).decode()
+
+
+def test_a_lost_event_is_named(agent: Agent, store: Store) -> None:
+    first = lines_at(2500, yesterday(3), 1)
+    found = identify(first[0], finished=True)
+    assert found is not None
+    relay = Relay(store)
+    gone = f"{found.name}-{sum(map(len, first[:7])):x}"
+    relay.loses.add(gone)
+    deliver(agent, store, relay.endpoint)
+    relay.stop()
+    answer = settled(store, 5, 2699)
+    assert answer["missing"] == 1
+    assert any(gone in line for line in answer["contents"]["missing"]), answer
+
+
+def delete(store: VictoriaLogs | Loki, uid: str) -> None:
+    """Have the store delete a record, as its operator may."""
+    if isinstance(store, VictoriaLogs):
+        store.post("/delete/run_task", {"filter": f'"log.record.uid":="{uid}"'})
+        return
+    query = f'{{service_name="k8s-audit"}} | log_record_uid="{uid}"'
+    asked = urlencode({"query": query, "start": int(yesterday(0).timestamp())})
+    store.post(f"/loki/api/v1/delete?{asked}", {})
+
+
+@pytest.mark.parametrize(
+    "kind", [VictoriaLogs, pytest.param(Loki, marks=pytest.mark.loki)], ids=["victorialogs", "loki"]
+)
+@pytest.mark.timeout(900, func_only=True)
+def test_an_event_that_the_store_deleted_itself_is_named(
+    agent: Agent, tmp_path: Path, kind: type[VictoriaLogs | Loki]
+) -> None:
+    """The receipt stays."""
+    binary = binary_of(BINARIES[kind])
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+    (tmp_path / "store").mkdir()
+    store = kind(binary, tmp_path / "store")
+    try:
+        first = deliver(agent, store, store.endpoint)
+        settled(store, 0, 2700)
+        found = identify(first[0], finished=True)
+        assert found is not None
+        gone = f"{found.name}-{sum(map(len, first[:7])):x}"
+        delete(store, gone)
+        answer = settled(store, 5, 2699)
+    finally:
+        store.stop()
+    assert answer["missing"] == 1
+    assert any(gone in line for line in answer["contents"]["missing"]), answer
+
+
+def test_the_cronjob_of_the_chart_answers_as_it_is_rendered(agent: Agent, tmp_path: Path) -> None:
+    """Its very words, with its files in a folder of ours."""
+    helm, binary = binary_of("helm"), binary_of(BINARIES[VictoriaLogs])
+    if not (helm.exists() and binary.exists()):
+        pytest.skip(f"{helm} or {binary} is not there: tests/interop/build.sh builds them")
+    (tmp_path / "store").mkdir()
+    store = VictoriaLogs(binary, tmp_path / "store")
+    try:
+        deliver(agent, store, store.endpoint)
+        settled(store, 0, 2700)
+        command, env = rendered_cronjob(helm, store, tmp_path)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, check=False, timeout=120
+        )
+    finally:
+        store.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "complete: 2,700 records under receipts" in done.stdout
+
+
+def rendered_cronjob(
+    helm: Path, store: VictoriaLogs, folder: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Return its command and environment; fields of the pod are `field`."""
+    exporter = {"endpoint": store.endpoint, "audit": {"vendor": store.vendor}}
+    values = {
+        "clusterName": CLUSTER,
+        "image": {"repository": "k8s-audit-otlp"},
+        "exporters": {"otlp_http/logs": exporter},
+        "evidenceReport": {"enabled": True, "store": "victorialogs", "url": store.url},
+    }
+    (folder / "values.yaml").write_text(yaml.safe_dump(values))
+    words = [str(helm), "template", "night", str(DEPLOY / "helm" / "k8s-audit-otlp")]
+    words += ["-f", str(folder / "values.yaml"), "--kube-version", "1.33.0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=60)
+    made = [each for each in yaml.safe_load_all(done.stdout) if each]
+    config = next(each for each in made if each["kind"] == "ConfigMap")["data"]["config.yaml"]
+    (folder / "config.yaml").write_text(config)
+    job = next(each for each in made if each["kind"] == "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["k8s-audit-otlp"]
+    own = "/etc/k8s-audit-otlp/config.yaml", str(folder / "config.yaml")
+    env = {each["name"]: each.get("value", "field") for each in container["env"]}
+    program = [sys.executable, "-m", "k8s_audit_otlp"]
+    return [*program, *(word.replace(*own) for word in container["args"])], env
