@@ -117,7 +117,9 @@ def _managed(rng: random.Random, manager: str) -> list[Event]:
     }
     time = (_START + timedelta(seconds=rng.randrange(86_400))).strftime("%Y-%m-%dT%H:%M:%SZ")
     entry = {"manager": manager, "operation": "Update", "apiVersion": "v1", "time": time}
-    status = {"f:status": {"f:conditions": {'k:{"type":"Ready"}': {".": {}, "f:status": {}}}}}
+    status: dict[str, Any] = {
+        "f:status": {"f:conditions": {'k:{"type":"Ready"}': {".": {}, "f:status": {}}}}
+    }
     return [
         {**entry, "fieldsType": "FieldsV1", "fieldsV1": fields},
         {**entry, "manager": "kubelet", "fieldsType": "FieldsV1", "fieldsV1": status},

@@ -191,5 +191,5 @@ def _text(value: AnyValue) -> str:
     if which == "bool_value":
         return str(value.bool_value).lower()
     if which in {"array_value", "kvlist_value"}:
-        return MessageToString(getattr(value, which), as_one_line=True)
+        return str(MessageToString(getattr(value, which), as_one_line=True))
     return ""

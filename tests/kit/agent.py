@@ -224,7 +224,7 @@ class AgentProcess:
 
     def told(self, wanted: str) -> list[str]:
         """Return what systemd was told, once *wanted* is among it."""
-        received = []
+        received: list[str] = []
         while not any(wanted in text for text in received):
             received.append(self.socket.recv(4096).decode())
         return received

@@ -47,9 +47,9 @@ class ScriptedSender:
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
-        self.asked = []
-        self.accepted = []
-        self._records = {}
+        self.asked: list[Any] = []
+        self.accepted: list[Any] = []
+        self._records: dict[bytes, Any] = {}
 
     def prepare(self, receiver: Any, records: Any) -> Any:
         request = ExportRequest(b"".join(records), sum(map(len, records)), receiver)
@@ -72,8 +72,8 @@ class FakeDeadLetters:
     """A dead letter in memory; `room` false refuses."""
 
     def __init__(self) -> None:
-        self.dead_lettered = []
-        self.refused = []
+        self.dead_lettered: list[Any] = []
+        self.refused: list[Any] = []
         self.room = True
         self.error = "a.jsonl: full at 1500 bytes"
 
@@ -92,10 +92,10 @@ class Recorder:
     """What a delivery told."""
 
     def __init__(self) -> None:
-        self.answers = []
+        self.answers: list[Any] = []
         self.accepted_records = 0
-        self.retries = []
-        self.dead = []
+        self.retries: list[Any] = []
+        self.dead: list[Any] = []
         self.refused_records = 0
         self.apart = 0  # set aside, and not told to have arrived
 
@@ -140,9 +140,9 @@ class Harness:
         self.gate = Gate(lambda: None)
         self.limit = LearnedLimit(900_000)
         self.ledger = Ledger()
-        self.waits = []
-        self.when_waiting = lambda: None
-        self.settled = []
+        self.waits: list[float] = []
+        self.when_waiting: Callable[[], None] = lambda: None
+        self.settled: list[Any] = []
         self._at = 0
         options = options or DeliveryOptions(Backoff(randomization=0.0))
         extra = {"split_record": split_record} if split_record else {}
@@ -275,4 +275,4 @@ def poison_answers(bad: set[bytes], refusal: Outcome = NO) -> Callable[..., Any]
 def body_of(record: bytes) -> str:
     """Return the body of an encoded record; "" if it has none."""
     [read] = ScopeLogs.FromString(record).log_records
-    return read.body.string_value
+    return str(read.body.string_value)

@@ -163,7 +163,7 @@ def semconv(event: dict[str, Any]) -> dict[str, Any]:
     values = {**{PREFIX + key: value for key, value in ours.items()}, **theirs}
     values = {key: value for key, value in values.items() if value}
     start, end = micros(event.get("requestReceivedTimestamp")), micros(event.get("stageTimestamp"))
-    if None not in (start, end) and end >= start and stage != "RequestReceived":
+    if start is not None and end is not None and end >= start and stage != "RequestReceived":
         values[PREFIX + "duration_ms"] = (end - start) / 1000
     return values
 

@@ -103,8 +103,8 @@ class Reading:
         self.reader = reader
         self.gaps = gaps
         self.given = given  # numbers of lines that must not come again
-        self.acked = set()
-        self.under_way = []
+        self.acked: set[int] = set()
+        self.under_way: list[Any] = []
 
 
 class ReceiverMachine(RuleBasedStateMachine):
@@ -121,13 +121,13 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.world = World()
         self.key = str(LogKey("k8s_audit", str(self.world.path)))
         self.scans = 0
-        self.last_given = {}  # consumer -> scan in which the newest segment given was found
+        self.last_given: dict[str, int] = {}  # by consumer: the scan that found its newest segment
 
     @initialize(max_open=st.sampled_from([3, 256]), most=st.sampled_from([1, 3, 1000]))
     def start(self, max_open: Any, most: Any) -> None:
         self.limits = LogLimits(max_open=max_open)
         self.most = most
-        self.acked = {name: set() for name in CONSUMERS}
+        self.acked: dict[str, set[int]] = {name: set() for name in CONSUMERS}
         self.committed = None
         self.commit_of_nothing()
         self.run()
@@ -136,9 +136,9 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     def commit_of_nothing(self) -> None:
         self.checkpoint = msgspec.json.encode(Checkpoint())
-        self.settled = {name: set() for name in CONSUMERS}
-        self.gaps_then = {name: [] for name in CONSUMERS}
-        self.known_then = {}
+        self.settled: dict[str, set[int]] = {name: set() for name in CONSUMERS}
+        self.gaps_then: dict[str, list[Any]] = {name: [] for name in CONSUMERS}
+        self.known_then: dict[Any, Any] = {}
 
     def run(self) -> None:
         """Start a process from the last checkpoint."""

@@ -7,6 +7,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
+from tests.model.machine import ReceiverMachine
+
 TYPICAL = settings(
     max_examples=200,
     stateful_step_count=40,
@@ -18,22 +20,20 @@ TYPICAL = settings(
 
 
 @pytest.mark.timeout(900)  # seconds; a busy machine takes long
-def test_every_line_arrives_once_or_a_gap_tells_why(
-    receiver_machine: Any,
-) -> None:
+def test_every_line_arrives_once_or_a_gap_tells_why() -> None:
     """The receiver against a plain list of lines, 200 stories."""
 
-    class Lenient(receiver_machine):
+    class Lenient(ReceiverMachine):
         strict = False  # the long run below is strict
 
     run_state_machine_as_test(Lenient, settings=TYPICAL)
 
 
 @pytest.fixture
-def denying_machine(receiver_machine: Any) -> Any:
+def denying_machine() -> Any:
     """Return a machine whose files stay unreadable while the log rotates."""
 
-    class Denying(receiver_machine):
+    class Denying(ReceiverMachine):
         @rule(
             which=st.integers(0, 9),
             batches=st.integers(0, 2),

@@ -18,6 +18,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
+from tests.model.machine import Gaps, ReceiverMachine
 
 pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
 
@@ -133,10 +134,10 @@ def _fails(machine: Any, promise: str) -> None:
     assert re.search(promise, said), said
 
 
-def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
+def test_a_position_that_moves_early_is_caught() -> None:
     """Settled when dispatched instead of when acknowledged."""
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         def prepared(self, ledger: Any) -> Any:
             return EarlyLedger(ledger.places())
 
@@ -152,23 +153,23 @@ def test_a_position_that_moves_early_is_caught(receiver_machine: Any) -> None:
         *((DeafLog, 11), (ClosedLog, 1)),
     ],
 )
-def test_a_faulty_log_is_caught(receiver_machine: Any, log: type, first: int) -> None:
+def test_a_faulty_log_is_caught(log: type[AuditLog], first: int) -> None:
     """A rotation skipped, the .gz preferred, continuity assumed, an inode or a number trusted.
 
     And what cannot be read taken for gone, what was written late left out.
     """
 
     @seed(first)
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         log_class = log
 
     _fails(Faulty, f"{LOST}|{WRONG}")
 
 
-def test_an_order_by_names_is_caught(receiver_machine: Any) -> None:
+def test_an_order_by_names_is_caught() -> None:
     """The clock was set back, so that a later backup has an earlier name."""
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         log_class = NameOrderedLog
 
         def replace(self, which: Any) -> None:
@@ -177,43 +178,43 @@ def test_an_order_by_names_is_caught(receiver_machine: Any) -> None:
     _fails(Faulty, f"{LOST}|{WRONG}")
 
 
-def test_a_gap_that_is_not_told_is_caught(receiver_machine: Any) -> None:
+def test_a_gap_that_is_not_told_is_caught() -> None:
     """The position passes the gap and nobody hears of it."""
 
-    class Silent(receiver_machine.gaps_class):
+    class Silent(Gaps):
         def gap(self, log: Any, segment: Any, gap: Any) -> None:
             pass
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         gaps_class = Silent
 
     _fails(Faulty, LOST)
 
 
-def test_nuls_that_are_passed_over_are_caught(receiver_machine: Any) -> None:
+def test_nuls_that_are_passed_over_are_caught() -> None:
     """A stretch of them is taken for blanks, as where a log was copied and cut."""
 
     class Blank(BlockReader):
         def _zeroed(self, source: Source, segment: Segment, span: Span) -> Any:  # noqa: ARG002 - not to look is the fault
             return Block(span, segment.state.identity, "", b"", 0)
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         reader_class = Blank
 
     _fails(Faulty, LOST)
 
 
-def test_a_gap_that_only_the_first_one_is_told_is_caught(receiver_machine: Any) -> None:
+def test_a_gap_that_only_the_first_one_is_told_is_caught() -> None:
     """Two miss the same bytes; the second one's back end never hears of it."""
     told_by: set[tuple[str, int]] = set()
 
-    class First(receiver_machine.gaps_class):
+    class First(Gaps):
         def gap(self, log: Any, segment: Any, gap: Any) -> None:
             if (key := (segment.state.identity, gap.span.start)) not in told_by:
                 told_by.add(key)
                 super().gap(log, segment, gap)
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         gaps_class = First
 
         def commit_of_nothing(self) -> None:
@@ -223,10 +224,10 @@ def test_a_gap_that_only_the_first_one_is_told_is_caught(receiver_machine: Any) 
     _fails(Faulty, LOST)
 
 
-def test_a_notice_that_a_crash_forgets_is_caught(receiver_machine: Any) -> None:
+def test_a_notice_that_a_crash_forgets_is_caught() -> None:
     """The position is stored behind the gap, the notice is not stored with it."""
 
-    class Faulty(receiver_machine):
+    class Faulty(ReceiverMachine):
         def gaps_to_store(self) -> Any:
             return {name: [] for name in self.readings}
 

@@ -20,6 +20,7 @@ from typing import Any
 from k8s_audit_otlp.receiver.identity import identify
 from tests.kit.log.log_files import shift_numbered
 from tests.kit.log.lumberjack import backup_name
+from tests.kit.present import present
 
 START_S = 1_767_323_045
 _GZIP = 16 + zlib.MAX_WBITS
@@ -76,17 +77,17 @@ class World:
         self.directory.chmod(0o755)  # for the user who may not read one file of it
         self.path = self.directory / "audit.log"
         self.clock_s: float = START_S
-        self.files = {}  # name -> Generation, for whole or half-written files
-        self.packing = {}  # name of a plain backup -> its .gz, half-written
-        self.excused = set()  # numbers of lines that no receiver could have had
-        self.tolerated = set()  # and of those that went between a copy and the cut after it
-        self.added = set()  # numbers of lines that were written to backups
+        self.files: dict[str, Generation] = {}  # by name, whole or half-written
+        self.packing: dict[str, Any] = {}  # name of a plain backup -> its .gz, half-written
+        self.excused: set[int] = set()  # numbers of lines that no receiver could have had
+        self.tolerated: set[int] = set()  # and of those between a copy and the cut after it
+        self.added: set[int] = set()  # numbers of lines that were written to backups
         self.harmed = False  # something was deleted, cut or replaced
         self.unread: Generation | None = None  # its file cannot be read now
         self.copied = False  # a copy took its place: what was not seen before leaves no trace
-        self.generations = []
+        self.generations: list[Generation] = []
         self._number = 0
-        self._stamps = set()
+        self._stamps: set[Any] = set()
         self._fd = -1
         self._open()
 
@@ -372,22 +373,20 @@ class World:
 
     def lines(self) -> dict[int, tuple[Line, list[Generation]]]:
         """Every line that was finished, or will not be any more, with its generations."""
-        found = {}
+        found: dict[int, tuple[Line, list[Generation]]] = {}
         for generation in self.generations:
             for line in generation.lines:
                 found.setdefault(line.number, (line, []))[1].append(generation)
         return found
 
-    def by_identity(
-        self,
-    ) -> dict[str, Any]:
+    def by_identity(self) -> dict[str | None, Generation]:
         """Return the generations that nobody copied, by what the receiver calls them."""
         return {g.identity: g for g in self.generations if not g.muddled}
 
 
 @lru_cache(1024)
 def _identity(first: bytes) -> str:
-    return identify(first, finished=True).name
+    return present(identify(first, finished=True)).name
 
 
 def number_of(text: bytes) -> int:

@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.kit.pages import attributes_page, markdown
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "otel-config/agent/reference.yaml"
-GENERATED = {
+GENERATED: dict[str, tuple[Path, Callable[[], str]]] = {
     "mapping": (ROOT / "otel-config/attributes.md", lambda: attributes_page(MappingOptions())),
     "configuration": (ROOT / "otel-config/README.md", markdown),
 }

@@ -39,12 +39,8 @@ def read_partial_success(body: bytes, content_type: str) -> tuple[int, str] | No
     if _is_json(body, content_type) or body.lstrip().startswith(b"{"):
         return _partial_json(body)
     # Imported late: most runs never need them, and the messages are slow to load.
-    from google.protobuf.message import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
-        DecodeError,
-    )
-    from google.protobuf.unknown_fields import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
-        UnknownFieldSet,
-    )
+    from google.protobuf.message import DecodeError  # noqa: PLC0415
+    from google.protobuf.unknown_fields import UnknownFieldSet  # noqa: PLC0415
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # noqa: PLC0415
         ExportLogsServiceResponse,
     )
@@ -110,9 +106,7 @@ def _text_of_page(page: str) -> str:
 
 def _status_protobuf(body: bytes, *, only_error: bool = False) -> str:
     from google.protobuf.message import DecodeError  # noqa: PLC0415 # late, as above
-    from google.rpc.status_pb2 import (  # type: ignore[import-untyped] # has no types # noqa: PLC0415
-        Status,
-    )
+    from google.rpc.status_pb2 import Status  # noqa: PLC0415
 
     try:
         status = Status.FromString(body)

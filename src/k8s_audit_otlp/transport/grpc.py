@@ -11,7 +11,7 @@ from threading import Lock
 from typing import Any
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else it writes to stderr past our own log
-import grpc  # type: ignore[import-untyped]  # ships no stubs
+import grpc
 
 from k8s_audit_otlp.config.exporters import OtlpGrpc
 from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
@@ -244,13 +244,9 @@ def retry_info_s(metadata: Sequence[tuple[str, Any]]) -> float | None:
     details = next((v for k, v in metadata if k == "grpc-status-details-bin"), None)
     if not isinstance(details, bytes):
         return None
-    from google.protobuf.message import (  # type: ignore[import-untyped]  # noqa: PLC0415 - rare
-        DecodeError,
-    )
-    from google.rpc.error_details_pb2 import (  # type: ignore[import-untyped]  # noqa: PLC0415
-        RetryInfo,
-    )
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # noqa: PLC0415
+    from google.protobuf.message import DecodeError  # noqa: PLC0415 - rare
+    from google.rpc.error_details_pb2 import RetryInfo  # noqa: PLC0415
+    from google.rpc.status_pb2 import Status  # noqa: PLC0415
 
     try:
         for detail in Status.FromString(details).details:

@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from google.protobuf.json_format import (  # type: ignore[import-untyped] # has no types
-    MessageToDict,
-)
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData, ResourceLogs, ScopeLogs
 

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,7 +38,7 @@ LOAD_S = 10.0
 REPEATS_S = 280.0
 
 
-def trial(folder: Path, port: int) -> tuple[list[str], dict[str, object]]:
+def trial(folder: Path, port: int) -> tuple[list[str], dict[str, Any]]:
     """Do what the page says; return the flags for kube-apiserver and the agent's receivers."""
     file = folder / "webhook.yaml"
     command = [

@@ -211,7 +211,7 @@ class Relay(Intake):
             kept = [one for one in scope.log_records if self._uid(one) not in self.loses]
             del scope.log_records[:]
             scope.log_records.extend(kept)
-        return request.SerializeToString()
+        return bytes(request.SerializeToString())
 
     def _uid(self, record: LogRecord) -> str:
         found = (a.value.string_value for a in record.attributes if a.key == "log.record.uid")

@@ -67,7 +67,7 @@ class Proxy(Running):
 
     def __init__(self, *, admits: Any = "", refuse: Any = 0, tls: Any = None) -> None:
         self.wanted, self.refuse = admits, refuse
-        self.seen = []
+        self.seen: list[Any] = []
         super().__init__(_ProxyHandler, tls)
 
     def admits(self, headers: Any) -> Any:
@@ -142,7 +142,9 @@ class TokenServer(Running):
 
     def __init__(self, *, lifetime: Any = 3600, basic: Any = True, tls: Any = None) -> None:
         self.lifetime, self.basic = lifetime, basic
-        self.forms, self.count, self.answers = [], 0, []
+        self.forms: list[Any] = []
+        self.answers: list[Any] = []
+        self.count = 0
         super().__init__(_TokenHandler, tls)
 
 

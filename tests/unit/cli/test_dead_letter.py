@@ -24,7 +24,7 @@ def run() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Callable[..., Any]:
+def state(tmp_path: Path) -> Any:
     """Make a state directory whose exporter otlp_http/siem has letters."""
     directory = tmp_path / "state"
     directory.mkdir(mode=0o700)

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import FAILURE, OK, USAGE, main
 from tests.kit.backends.backend import Backend
+from tests.kit.present import present
 
 SECRET = "tkn-0123456789abcdef"  # noqa: S105 - made up
 EVENT = (
@@ -120,7 +121,7 @@ def test_the_apiservers_metrics_come_from_a_file_or_a_url(
     with subprocess.Popen(
         serve, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
-        port = server.stdout.readline().split("port ")[1].split()[0]
+        port = present(server.stdout).readline().split("port ")[1].split()[0]
         for where in (metrics, f"http://127.0.0.1:{port}/apiserver.prom"):
             findings = {f["check"]: f for f in json.loads(doctor(*words, where).stdout)}
             state = findings["apiserver.dropped"]["state"]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ class Cluster:
     """Starts in `start`, serves until `stop`; `kubectl` and `helm` talk to it."""
 
     folder: Path
-    find: object  # name of a program -> its path
+    find: Callable[[str], str]  # name of a program -> its path
     url: str = ""
     running: list[subprocess.Popen[Any]] = field(default_factory=list)
 

@@ -55,7 +55,7 @@ def known(text: str) -> Any:
 
 def pods_of(text: str) -> Any:
     """Return every pod that comes of the objects, of a service account that is there."""
-    pods = []
+    pods: list[dict[str, Any]] = []
     for document in (d for d in yaml.safe_load_all(text) if d):
         pod = document if document["kind"] == "Pod" else document.get("spec", {}).get("template")
         if not pod:

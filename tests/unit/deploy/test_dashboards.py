@@ -46,7 +46,7 @@ def test_panels_do_not_cover_each_other(name: str) -> None:
     """Each has a place and a number of its own, within Grafana's 24 columns."""
     panels = board(name)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    taken = set()
+    taken: set[tuple[int, int]] = set()
     for panel in panels:
         at = panel["gridPos"]
         cells = {

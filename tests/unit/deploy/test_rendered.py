@@ -24,7 +24,8 @@ def objects(
 def pod(
     objects: dict[str, Any],
 ) -> dict[str, Any]:
-    return objects["DaemonSet"]["spec"]["template"]["spec"]
+    spec: dict[str, Any] = objects["DaemonSet"]["spec"]["template"]["spec"]
+    return spec
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ _QUICKEST = matcher_of(SOUGHT)
 
 
 def examples(of: str) -> list[str]:
-    [block] = re.findall(rf"```text {of}\n(.*?)```", PAGE, re.DOTALL)
+    blocks: list[str] = re.findall(rf"```text {of}\n(.*?)```", PAGE, re.DOTALL)
+    [block] = blocks
     return block.splitlines()
 
 

@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.legacy import read_legacy, unquote
+from k8s_audit_otlp.model import AuditEvent
+from tests.kit.present import present
 
 LINE = (
     b'2026-01-02T03:04:05.678901234Z AUDIT: id="a-1" stage="ResponseComplete" ip="10.0.0.1" '
@@ -19,22 +21,30 @@ EMPTY = (
 )
 
 
+def read(line: bytes) -> AuditEvent:
+    return present(read_legacy(line))
+
+
 def test_a_line_of_text_is_an_event() -> None:
     """All that it tells is read."""
-    event = read_legacy(LINE)
+    event = read(LINE)
     assert (event.audit_id, event.verb, event.stage) == ("a-1", "get", "ResponseComplete")
-    assert (event.user.username, event.impersonated_user.username) == ("alice", "bob")
-    assert event.user.groups == ('dev "x"', "system:authenticated")
+    assert (present(event.user).username, present(event.impersonated_user).username) == (
+        "alice",
+        "bob",
+    )
+    assert present(event.user).groups == ('dev "x"', "system:authenticated")
     assert event.user_agent == 'kubectl "v1"'
-    assert event.response_status.code == 200
-    assert event.object_ref.namespace == "default"
+    assert present(event.response_status).code == 200
+    assert present(event.object_ref).namespace == "default"
     assert event.source_ips == ("10.0.0.1",)
 
 
 def test_placeholders_are_nothing() -> None:
     """`<none>` and its like stand for what is absent."""
-    event = read_legacy(EMPTY)
-    assert (event.user.username, event.user.groups, event.source_ips) == ("", (), ())
+    event = read(EMPTY)
+    user = present(event.user)
+    assert (user.username, user.groups, event.source_ips) == ("", (), ())
     assert event.impersonated_user is None
     assert event.response_status is None
     assert event.object_ref is None
@@ -42,21 +52,23 @@ def test_placeholders_are_nothing() -> None:
 
 def test_a_line_of_before_1_22_has_no_user_agent() -> None:
     """What came to the format later is absent, everything else is read."""
-    event = read_legacy(LINE.replace(b'user-agent="kubectl \\"v1\\"" ', b""))
+    event = read(LINE.replace(b'user-agent="kubectl \\"v1\\"" ', b""))
     assert event.user_agent == ""
-    assert (event.verb, event.user.username, event.response_status.code) == ("get", "alice", 200)
+    assert (event.verb, present(event.user).username) == ("get", "alice")
+    assert present(event.response_status).code == 200
 
 
 def test_a_line_of_basic_auditing_is_an_event() -> None:
     """1.5 to 1.7 knew neither stage nor groups, and wrote the answer on a line of its own."""
-    event = read_legacy(
+    event = read(
         b'2017-03-17T09:15:55.998018096Z AUDIT: id="c-2" ip="127.0.0.1" method="GET" '
         b'user="<none>" as="<self>" asgroups="<lookup>" namespace="kube-system" '
         b'uri="/api/v1/namespaces/kube-system/endpoints/kube-scheduler"'
     )
     assert (event.audit_id, event.verb, event.stage) == ("c-2", "GET", "")
-    assert (event.user.username, event.user.groups) == ("", ())
-    assert event.object_ref.namespace == "kube-system"
+    user = present(event.user)
+    assert (user.username, user.groups) == ("", ())
+    assert present(event.object_ref).namespace == "kube-system"
     assert event.request_received_timestamp == "2017-03-17T09:15:55.998018096Z"
     assert event.response_status is None
 

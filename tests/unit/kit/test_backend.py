@@ -31,6 +31,7 @@ from tests.kit.backends.steps import (
     Refuse,
     Throttle,
 )
+from tests.kit.present import present
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_as_a_process_it_tells_its_totals_and_takes_a_new_plan(
     options = ["--stats-file", str(stats), "--uids-file", str(uids)]
     headers = {"Content-Type": "application/x-protobuf"}
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
-        url = process.stdout.readline().strip()
+        url = present(process.stdout).readline().strip()
         with urllib3.PoolManager(retries=False) as pool:
             send = {"url": url + "/v1/logs", "body": export_request("a"), "headers": headers}
             statuses = [pool.request("POST", **send).status for _ in range(3)]

@@ -61,7 +61,9 @@ def metadata_of(record: bytes) -> int:
 
 def read(event: dict[str, Any], options: MappingOptions, **edges: Any) -> dict[str, Any]:
     line = json.dumps(event).encode()
-    [found] = strategies.read(Encoder(options, **edges).encode_block(strategies.blocks_of([line])))
+    encoded = Encoder(options, **edges).encode_block(strategies.blocks_of([line]))
+    found: dict[str, Any]
+    [found] = strategies.read(encoded)
     return found
 
 

@@ -22,7 +22,7 @@ def response(rejected: int, message: str) -> bytes:
     answer = ExportLogsServiceResponse()
     answer.partial_success.rejected_log_records = rejected
     answer.partial_success.error_message = message
-    return answer.SerializeToString()
+    return bytes(answer.SerializeToString())
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit import strategies
+from tests.kit.present import present
 from tests.kit.strategies import as_written
 from tests.unit.otlp.test_plain_line import run_over
 
@@ -73,7 +74,7 @@ EVERY_LINE = {
 
 def planted(place: Any, secret: str) -> dict[str, Any]:
     """Put a secret at a place of an event."""
-    event = json.loads(strategies.line_of(**EVENT))
+    event: dict[str, Any] = json.loads(strategies.line_of(**EVENT))
     if place[0] == "requestURI":
         return {**event, "requestURI": place[1].format(secret)}
     where, *inner = place
@@ -279,9 +280,9 @@ def test_the_caches_stay_bounded_under_attack() -> None:
         event["objectRef"] = {"resource": f"r{n}", "namespace": "z" * (size + 1)}
         event["requestURI"] = f"/x?limit={n}" + "0" * size
         assert takes(encoder, as_written(event))
-    held = (*vars(encoder._records).values(), *encoder._fast.tables)
+    held = (*vars(encoder._records).values(), *present(encoder._fast).tables)
     caches = [c for c in held if isinstance(c, interned.Interned)]
     assert any(len(cache._old) for cache in caches)
     assert all(len(cache) <= interned.MAX_ENTRIES for cache in caches)
     assert all(cache.held_bytes <= interned.MAX_BYTES for cache in caches)
-    assert len(encoder._fast.tables.clean_queries or ()) <= interned.MAX_ENTRIES
+    assert len(present(encoder._fast).tables.clean_queries or ()) <= interned.MAX_ENTRIES

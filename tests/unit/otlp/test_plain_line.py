@@ -36,7 +36,10 @@ WITH_BODIES = strategies.as_written(
 
 @pytest.fixture(scope="module")
 def compiled() -> Lines:
-    return pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler was there")
+    lines: Lines = pytest.importorskip(
+        "k8s_audit_otlp.otlp._quick_line", reason="no compiler was there"
+    )
+    return lines
 
 
 def encoder_of(lines: Lines, options: MappingOptions | None = None, *, redact: bool) -> Encoder:

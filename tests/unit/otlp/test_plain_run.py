@@ -156,4 +156,5 @@ def test_a_run_stops_before_a_line_whose_bodies_are_refused(
 
 @pytest.fixture
 def compiled_lines() -> Lines:
-    return pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
+    lines: Lines = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
+    return lines

@@ -27,8 +27,8 @@ class Events:
     """What the log said."""
 
     def __init__(self) -> None:
-        self.found = []
-        self.troubles = []
+        self.found: list[tuple[LogKey, str]] = []
+        self.troubles: list[tuple[LogKey, str]] = []
 
     def discovered(self, log: LogKey, segment: SegmentState) -> None:
         self.found.append((log, segment.name))
@@ -55,7 +55,7 @@ class Receiver:
 
     def read_on(self) -> list[Any]:
         """Read and settle whatever is there of what was found."""
-        lines = []
+        lines: list[Any] = []
         while True:
             segment = self.log.next_segment(self.ledger)
             if segment is None:

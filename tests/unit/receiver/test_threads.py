@@ -46,7 +46,7 @@ def test_consumers_and_the_watcher_do_not_stand_in_each_others_way(
     ledgers = [receiver.ledger, Ledger(), Ledger()]
     for ledger in ledgers[1:]:
         receiver.log.register(ledger)
-    got = [[] for _ in ledgers]
+    got: list[list[Any]] = [[] for _ in ledgers]
     consumers = [
         Thread(target=consume, args=(receiver, *pair), daemon=True)
         for pair in zip(ledgers, got, strict=True)

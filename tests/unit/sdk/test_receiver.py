@@ -27,7 +27,7 @@ class Flushing(LoggerProvider):
 
     def __init__(self) -> None:
         super().__init__(resource=Resource({"service.name": "mine"}), shutdown_on_exit=False)
-        self.memory = InMemoryLogRecordExporter()
+        self.memory = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # as the SDK declares it
         self.takes = True
         self.waiting: list[int] = []
         self._seen = 0
@@ -145,7 +145,7 @@ def test_a_burst_is_no_larger_than_the_queue(log_dir: Path, provider: Flushing) 
 def test_a_batch_processor_with_a_small_queue_loses_nothing(log_dir: Path) -> None:
     """Emitted all at once, it would drop what its queue does not hold."""
     wanted = _write(log_dir / "audit.log", 500)
-    memory = InMemoryLogRecordExporter()
+    memory = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # as the SDK declares it
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(
         BatchLogRecordProcessor(memory, max_queue_size=64, max_export_batch_size=32)

@@ -18,6 +18,7 @@ from k8s_audit_otlp.state.checkpoint import (
 )
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
+from tests.kit.present import present
 
 MAIN, PREVIOUS = "checkpoint.json", "checkpoint.prev.json"
 
@@ -33,7 +34,7 @@ def state(offset: int) -> Checkpoint:
 
 
 def offset_of(restored: Restored) -> int:
-    return restored.checkpoint.positions["audit"]["siem"].settled[1]
+    return present(restored.checkpoint).positions["audit"]["siem"].settled[1]
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_an_equal_state_is_not_written_again(file: CheckpointFile) -> None:
 
 def test_what_was_saved_plainly_is_synced_when_that_is_asked(tmp_path: Path) -> None:
     """Equal to what is on disk is not equal to what is safe on it."""
-    synced = []
+    synced: list[int] = []
     file = CheckpointFile(tmp_path, fsync=synced.append)
     assert file.save(state(7), durable=False)
     assert not synced

@@ -26,9 +26,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ledger = Ledger()
-        self.spans = {n: [] for n in self.SEGMENTS}  # [end, records, settled]
-        self.open = []  # (ticket, entry)
-        self.settled_twice = []
+        self.spans: dict[int, list[Any]] = {n: [] for n in self.SEGMENTS}  # [end, records, settled]
+        self.open: list[Any] = []  # (ticket, entry)
+        self.settled_twice: list[Any] = []
 
     def _opened(self, segment: int) -> int:
         spans = self.spans[segment]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.state.lock import StateLock, StateLockedError
+from tests.kit.present import present
 
 HOLD = """
 import sys, pathlib
@@ -29,7 +30,7 @@ def other_process(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout.readline() == "held\n"
+        assert present(process.stdout).readline() == "held\n"
         yield process
         process.kill()
 
@@ -50,7 +51,8 @@ def test_a_successor_waits_until_its_predecessor_is_gone(
     tmp_path: Path, other_process: subprocess.Popen[str]
 ) -> None:
     """However it goes: the kernel frees the lock."""
-    waits, told = [], []
+    waits: list[float] = []
+    told: list[str] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
@@ -68,7 +70,7 @@ def test_a_successor_waits_until_its_predecessor_is_gone(
 
 def test_patience_ends(tmp_path: Path, other_process: subprocess.Popen[str]) -> None:
     """It is counted in the waits themselves."""
-    waits = []
+    waits: list[float] = []
     with pytest.raises(StateLockedError):
         StateLock(tmp_path, sleep=waits.append).acquire(1.0)
     assert sum(waits) == pytest.approx(1.0, abs=0.11)

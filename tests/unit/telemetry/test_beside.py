@@ -179,7 +179,7 @@ def running(text: str) -> Iterator[None]:
 
 def pushed(peer: Peer) -> dict[str, ExportMetricsServiceRequest]:
     """Return the newest of each metric that was pushed."""
-    found = {}
+    found: dict[str, Any] = {}
     for path, body in list(peer.posted):
         assert path == "/v1/metrics"
         request = ExportMetricsServiceRequest.FromString(body)

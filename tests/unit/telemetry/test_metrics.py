@@ -18,6 +18,7 @@ from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics, process_values
 from k8s_audit_otlp.telemetry.metrics.table import RETRY_REASONS, table
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, ReceiverView, SourceView
+from tests.kit.present import present
 
 LINE = re.compile(r"([a-z_0-9]+)(?:\{(.*)\})? (\S+)")
 PAIR = re.compile(r'([a-z]+)="((?:[^"\\]|\\.)*)"')
@@ -31,7 +32,7 @@ def parsed(
     for line in text.splitlines():
         if line.startswith("#"):
             continue
-        name, labels, value = LINE.fullmatch(line).groups()
+        name, labels, value = present(LINE.fullmatch(line)).groups()
         pairs = tuple((k, re.sub(r"\\(.)", r"\1", v)) for k, v in PAIR.findall(labels or ""))
         assert (name, pairs) not in series
         series[name, pairs] = float(value)
@@ -150,7 +151,9 @@ def test_any_name_can_be_read_back(name: str) -> None:
     metrics = Metrics(Observed(ExporterView(name, in_flight=5)))
     lines = metrics.text().split("\n")
     (line,) = (x for x in lines if x.startswith("k8s_audit_otlp_in_flight_requests"))
-    value = PAIR.search(line)[2].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
+    value = (
+        present(PAIR.search(line))[2].replace("\\\\", "\0").replace('\\"', '"').replace("\\n", "\n")
+    )
     assert value.replace("\0", "\\") == name.replace("\0", "\\")
     assert line.endswith("} 5")
 

@@ -14,7 +14,7 @@ adds = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 1000)), max_size=20
 @given(adds, st.integers(1, 20))
 def test_no_sum_is_too_high_nor_lower_than_the_error_says(found: Any, most: Any) -> None:
     """Held against a plain counter, with a table that is too small for the keys."""
-    table, plain = Heaviest(most), Counter()
+    table, plain = Heaviest[int](most), Counter[int]()
     for key, size in found:
         table.add(key, size, None)
         plain[key] += size
@@ -27,7 +27,7 @@ def test_no_sum_is_too_high_nor_lower_than_the_error_says(found: Any, most: Any)
 @given(adds)
 def test_with_room_for_every_key_everything_is_exact(found: Any) -> None:
     """No error, and events are counted too."""
-    table = Heaviest(31)
+    table = Heaviest[int](31)
     for key, size in found:
         table.add(key, size, 2 * size if key % 2 else None)
     assert table.error == 0
@@ -39,7 +39,7 @@ def test_with_room_for_every_key_everything_is_exact(found: Any) -> None:
 
 def test_what_would_be_sent_comes_first() -> None:
     """A large key that the policy drops costs nothing."""
-    table = Heaviest(10)
+    table = Heaviest[str](10)
     table.add("dropped", 1000, None)
     table.add("sent", 10, 20)
     assert [key for key, _ in table.top(2)] == ["sent", "dropped"]

@@ -79,8 +79,9 @@ def sent(sender: Sender, records: list[bytes]) -> tuple[Outcome, float]:
 
 def is_kept(outcome: Outcome) -> bool:
     """Say whether the data stays, and the reason is one short line for people."""
-    kept = isinstance(outcome, Retry | Misconfigured)
-    return kept and outcome.why.isprintable() and 0 < len(outcome.why) < 400
+    if not isinstance(outcome, Retry | Misconfigured):
+        return False
+    return outcome.why.isprintable() and 0 < len(outcome.why) < 400
 
 
 @pytest.mark.parametrize("kind", ["http", "grpc"])

@@ -16,6 +16,7 @@ from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.transport.sdk import SdkSender, load
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.steps import Hang
+from tests.kit.present import present
 
 
 def post(sender: SdkSender, record: Callable[..., Any], *uids: Any) -> Outcome:
@@ -26,15 +27,15 @@ def test_records_reach_an_exporter_with_resource_and_scope(
     resource_scopes: dict[str, tuple[bytes, bytes]], record: Callable[..., Any]
 ) -> None:
     """As the SDK's own records."""
-    memory = InMemoryLogRecordExporter()
+    memory = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]  # as the SDK declares it
     sender = SdkSender("memory", resource_scopes, make=lambda: memory)
     assert post(sender, record, "a", "b") == Delivered()
     first = memory.get_finished_logs()[0]
-    assert first.log_record.attributes["log.record.uid"] == "a"
+    assert present(first.log_record.attributes)["log.record.uid"] == "a"
     assert first.log_record.timestamp == 42
     assert first.log_record.event_name == "k8s.audit.event"
     assert first.resource.attributes == {"service.name": "k8s-audit"}
-    assert first.instrumentation_scope.name == "k8s-audit-otlp"
+    assert present(first.instrumentation_scope).name == "k8s-audit-otlp"
 
 
 class Failing(InMemoryLogRecordExporter):
@@ -42,7 +43,7 @@ class Failing(InMemoryLogRecordExporter):
         self,
         result: ValueError | LogRecordExportResult | None,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # as the SDK declares it
         self.result, self.shut = result, False
 
     def export(self, batch: Any) -> Any:

@@ -16,6 +16,7 @@ from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backends.backend import Backend
+from tests.kit.present import present
 
 TABLE = dict(CHECKS)
 
@@ -66,7 +67,7 @@ def test_what_a_program_says_before_its_first_event_is_no_alarm(
     assert len(audit_ids_of(backend)) == 1
     assert ("this is no audit log" in caplog.text) is (messages > 500)
     found = TABLE["log.format"](look_at_log(log, tmp_path, None, wait_s=0.0))
-    assert found.why == "JSON events in the frame of cri"
+    assert present(found).why == "JSON events in the frame of cri"
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -166,7 +166,7 @@ def test_systemd_knows_of_an_end_from_its_beginning(
 
 def scraped(address: str, path: str = "/metrics") -> str:
     with urllib.request.urlopen(f"http://{address}{path}", timeout=60) as answer:
-        return answer.read().decode()
+        return str(answer.read(), "utf-8")
 
 
 def value_of(text: str, name: str) -> float:

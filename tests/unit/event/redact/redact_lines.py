@@ -29,7 +29,7 @@ def written(value: Any) -> bytes:
 
 def line_of(resource: str = "pods", **members: Any) -> bytes:
     name, _, subresource = resource.partition("/")
-    event = {
+    event: dict[str, Any] = {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
         "level": "RequestResponse",
@@ -44,7 +44,7 @@ def line_of(resource: str = "pods", **members: Any) -> bytes:
         "responseStatus": {"metadata": {}, "code": 200},
     }
     if subresource:
-        event["objectRef"] |= {"subresource": subresource}
+        event["objectRef"]["subresource"] = subresource
     event |= members
     return written(event)
 

@@ -13,6 +13,7 @@ from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.wire import time_of
+from tests.kit.present import present
 
 SECOND = 10**9
 # A line is the (time in seconds, size) of its records; none is a line that the policy took away.
@@ -84,7 +85,7 @@ def test_a_batch_is_closed_where_its_events_lie_too_far_apart() -> None:
     assert not batcher.full
     batcher.add(block_of([[(13, 0)], [(9, 0)]], start=20))
     assert batcher.full
-    taken = [batcher.take().records for _ in range(3)]
+    taken = [present(batcher.take()).records for _ in range(3)]
     assert taken == [[record(10), record(12)], [record(13)], [record(9)]]
 
 
@@ -93,7 +94,7 @@ def test_an_event_without_a_time_lies_within_any_span() -> None:
     batcher = Batcher("r", BatchLimits(max_span_ns=SECOND))
     batcher.add(block_of([[(0, 0)], [(50, 0)], [(0, 0)]]))
     assert not batcher.full
-    assert len(batcher.take().records) == 3
+    assert len(present(batcher.take()).records) == 3
 
 
 def test_a_batch_that_stops_within_a_line_does_not_pass_it() -> None:
@@ -116,7 +117,7 @@ def test_what_was_learned_bounds_the_next_batch() -> None:
     batcher = Batcher("r", BatchLimits(), learned=learned, overhead=100)
     batcher.add(block_of([[(1, 400)]] * 8))
     assert batcher.full
-    assert len(batcher.take().records) == 2
+    assert len(present(batcher.take()).records) == 2
 
 
 @settings(max_examples=150, deadline=None)

@@ -155,12 +155,12 @@ def without_place(record: LogRecord) -> bytes:
     del shown.attributes[:]
     kept = [one for one in record.attributes if one.key not in PLACES]
     shown.attributes.extend(sorted(kept, key=lambda one: one.key))
-    return shown.SerializeToString(deterministic=True)
+    return bytes(shown.SerializeToString(deterministic=True))
 
 
 def uid_of(record: LogRecord) -> str:
     (uid,) = (one.value.string_value for one in record.attributes if one.key == PLACES[0])
-    return uid
+    return str(uid)
 
 
 @settings(max_examples=8, phases=[Phase.explicit, Phase.generate])  # to shrink takes minutes

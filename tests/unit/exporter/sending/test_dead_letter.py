@@ -23,13 +23,15 @@ from k8s_audit_otlp.exporter.dead_letter import (
 )
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.otlp.record import uid_of
+from tests.kit.present import present
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 def flight(harness: Callable[..., Any]) -> InFlight:
-    return harness(lambda _: None).flight([b"x"])
+    made: InFlight = harness(lambda _: None).flight([b"x"])
+    return made
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(
     letters: Callable[..., Any], flight: InFlight, record: Callable[..., Any]
 ) -> None:
     """A choice: newer letters are worth more."""
-    gone = []
+    gone: list[int] = []
     file = letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
     for i in range(50):
         assert file.dead_letter(flight, [record(f"u{i}")], "no")
@@ -200,7 +202,7 @@ def test_letters_are_taken_out_by_their_content_as_often_as_asked(
     file = letters()
     for uid in ("a", "b", "b", "c"):
         file.dead_letter(flight, [record(uid)], "no")
-    lines = {one.uid: line for line, one in read_lines(file.path)}
+    lines = {present(one).uid: line for line, one in read_lines(file.path)}
     assert remove_lines(file.path, Counter({digest(lines["b"]): 1, digest(lines["c"]): 1})) == 2
     assert [one.uid for one in read_entries(file.path)] == ["a", "b"]
 

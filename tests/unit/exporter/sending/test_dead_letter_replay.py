@@ -20,9 +20,7 @@ from tests.kit.senders import http_sender
 
 
 @pytest.fixture
-def letters(
-    tmp_path: Path, harness: Callable[..., Any], record: Callable[..., Any]
-) -> Callable[..., Any]:
+def letters(tmp_path: Path, harness: Callable[..., Any], record: Callable[..., Any]) -> Any:
     """Make a dead letter with records of these uids."""
     file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
     flight = harness(lambda _: None).flight([b"x"])

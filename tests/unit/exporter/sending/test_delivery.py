@@ -36,7 +36,8 @@ def test_every_answer_is_told_with_what_was_asked_and_how_long_it_took(
 
     def answer(asked: tuple[bytes, ...]) -> Outcome:
         b.clock.advance(0.25)
-        return poison(asked)
+        outcome: Outcome = poison(asked)
+        return outcome
 
     b = harness(answer)
     b.deliver(sent)

@@ -128,7 +128,7 @@ def test_a_batch_whose_last_record_waits_is_freed(harness: Callable[..., Any]) -
     sent = records(100)
     b = harness(poison_answers({sent[50]}))
     flight = b.flight(sent)
-    freed = []
+    freed: list[int] = []
     flight.on_freed = freed.append
     size = flight.size
     b.delivery.deliver(flight)

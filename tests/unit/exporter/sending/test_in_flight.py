@@ -31,7 +31,7 @@ def test_a_batch_in_flight_gives_its_budget_back_to_the_last_byte(harness: Any) 
     """What is freed early and what is left add up."""
     b = harness(lambda _: None)
     flight = b.flight([b"12345", b"678"])
-    freed = []
+    freed: list[int] = []
     flight.on_freed = freed.append
     flight.set_aside(b"678")
     assert freed == []

@@ -116,7 +116,7 @@ def test_what_nobody_foresaw_in_an_answer_is_waited_for(
     assert "never shown" not in h.recorder.retries[0][0]
 
 
-class _AnyAnswer(grpc.GenericRpcHandler):
+class _AnyAnswer(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     def __init__(self) -> None:
         self.rng = random.Random(0)  # noqa: S311 - a test's
 

@@ -61,7 +61,7 @@ def test_it_is_a_choice_and_needs_a_window(limits: Limits, choice: Any, looks: b
 @pytest.fixture
 def windowed(harness: Callable[..., Any]) -> Harness:
     """Put a window before a delivery to a back end that takes everything."""
-    b = harness(lambda _: Delivered())
+    b: Harness = harness(lambda _: Delivered())
     b.delivery = Delivery(
         b.sender, b.gate, b.limit, b.letters, b.recorder, DeliveryOptions(Backoff()),
         stop=b.stop, wait=b._wait, window=AgeWindow(LIMITS, now_ns=lambda: NOW),

@@ -5,12 +5,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.identity import fingerprint, identify
+from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify
+from tests.kit.present import present
 
 EVENT = (
     b'{"kind":"Event","auditID":"a","stage":"RequestReceived",'
     b'"requestReceivedTimestamp":"2026-01-02T03:04:05.000001Z"}\n'
 )
+
+
+def named(content: bytes) -> Identity:
+    return present(identify(content, finished=False))
 
 
 def test_an_event_is_known_by_its_four_fields() -> None:
@@ -19,16 +24,16 @@ def test_an_event_is_known_by_its_four_fields() -> None:
         b'{"requestReceivedTimestamp":"2026-01-02T03:04:05.000001Z","verb":"get",'
         b'"stage":"RequestReceived","auditID":"a"}\n'
     )
-    one = identify(EVENT, finished=False)
-    assert one.name == identify(other, finished=False).name
+    one = named(EVENT)
+    assert one.name == named(other).name
     assert len(one.name) == 16
-    assert one.name != identify(EVENT.replace(b'"a"', b'"b"'), finished=False).name
+    assert one.name != named(EVENT.replace(b'"a"', b'"b"')).name
 
 
 def test_a_line_that_is_no_event_is_known_by_itself() -> None:
     """So is an event without an id or a time, which many may share."""
     for line in (b"text\n", b"[1]\n", b'{"auditID":"a"}\n', b'{"stageTimestamp":"x"}\n', b"\xff\n"):
-        assert identify(line, finished=False).name == fingerprint(line[:-1])
+        assert named(line).name == fingerprint(line[:-1])
 
 
 def test_half_a_line_is_nothing_unless_the_file_is_finished() -> None:
@@ -46,8 +51,8 @@ def test_half_a_line_is_nothing_unless_the_file_is_finished() -> None:
 def test_what_stands_before_the_first_line_does_not_matter(leading: Any, rest: Any) -> None:
     """Marks, holes and empty lines are passed; the fingerprint is of the line itself."""
     before = b"".join(leading)
-    found = identify(before + EVENT + rest, finished=False)
-    assert found.name == identify(EVENT, finished=False).name
+    found = named(before + EVENT + rest)
+    assert found.name == named(EVENT).name
     assert found.head == fingerprint(EVENT[:-1][: found.head_length])
     assert found.head_start == len(before)
 

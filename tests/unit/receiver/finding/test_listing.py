@@ -62,7 +62,7 @@ def test_a_file_that_is_renamed_while_it_is_listed_is_not_missed(log_dir: Path) 
     """A listing is repeated until two in a row agree."""
     live, backup = log_dir / "audit.log", log_dir / "audit.log.1"
     live.write_text("one")
-    asked = []
+    asked: list[Path] = []
 
     def scandir(path: Path) -> Any:
         if not asked:  # the entry of the new name was passed already

@@ -3,6 +3,7 @@
 import pytest
 
 from k8s_audit_otlp.receiver.names import fold, live_name, looks_like_backup, may_become, parse
+from tests.kit.present import present
 
 BACKUP = "audit-2026-01-02T03-04-05.678.log"
 
@@ -32,7 +33,7 @@ BACKUP = "audit-2026-01-02T03-04-05.678.log"
 )
 def test_a_backup_is_known_plain_and_packed(live: str, name: str) -> None:
     """Both twins have the same base and age, and fold into the same live file."""
-    plain, packed = parse(live, name), parse(live, f"{name}.gz")
+    plain, packed = present(parse(live, name)), present(parse(live, f"{name}.gz"))
     assert (plain.base, plain.compressed, plain.live) == (name, False, False)
     assert plain.age == packed.age
     assert (packed.base, packed.compressed, packed.live) == (name, True, False)
@@ -76,7 +77,7 @@ def test_ages_order_a_listing() -> None:
         "audit.log.gz",
         "audit.log",
     ]
-    ages = [parse("audit.log", name).age for name in names]
+    ages = [present(parse("audit.log", name)).age for name in names]
     assert ages == sorted(set(ages))
 
 

@@ -91,7 +91,7 @@ def test_no_uid_names_two_events(
         append(live, event(UP + 9))
         if stands == "packed":
             compress_in_place(backup)
-    again = []
+    again: list[Any] = []
     for _ in range(2):  # killed before it had stored anything
         second = receive(first_state)
         got = send(second)

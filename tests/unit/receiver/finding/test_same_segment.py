@@ -19,7 +19,7 @@ DATA = b"".join(b"%06d\n" % n for n in range(1000))
 @pytest.fixture
 def source(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Open bytes as a file, packed or not."""
-    opened = []
+    opened: list[Any] = []
 
     def make(data: Any, *, packed: Any = False) -> Any:
         path = tmp_path / f"file{len(opened)}"

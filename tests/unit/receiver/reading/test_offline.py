@@ -15,7 +15,7 @@ from tests.unit.receiver.conftest import Receiver
 
 def by_the_agent(receiver: Receiver) -> list[tuple[str, int, int, bytes]]:
     """Return (identity, start, end, bytes) of every block; a gap holds nothing."""
-    found = []
+    found: list[tuple[str, int, int, bytes]] = []
     receiver.log.scan()
     while (segment := receiver.log.next_segment(receiver.ledger)) is not None:
         block = receiver.reader.read(segment, receiver.ledger.next_offset(segment.seq))
@@ -80,7 +80,7 @@ def test_what_makes_no_segment_of_its_own_comes_as_its_entry(
     (log_dir / "audit.log.2").write_bytes(event(0))
     (log_dir / "audit.log.1").write_bytes(b"")
     (log_dir / "audit.log").write_bytes(event(0) + event(1))
-    damage = {}
+    damage: dict[str, Any] = {}
     found = list(segments(files_of(log_dir / "audit.log"), damage))
     kinds = [f.name.name if isinstance(f, Entry) else f.identity for f in found]
     assert kinds[0::2] == ["audit.log.3.gz", "audit.log.1"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from tests.kit.log.log_files import append, rotate
 from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened
@@ -15,6 +16,7 @@ def test_who_comes_second_gets_the_block_that_was_read(log_dir: Path) -> None:
     (segment,) = log.segments()
     reader = BlockReader(log, cache_bytes=600_000)
     first = reader.read(segment, 0)
+    assert isinstance(first, Block)
     assert reader.read(segment, 0) is first
     offset = first.span.end
     while (block := reader.read(segment, offset)) is not None:
@@ -31,7 +33,9 @@ def test_a_block_that_is_too_large_to_be_kept_takes_no_other_away(log_dir: Path)
     (segment,) = log.segments()
     reader = BlockReader(log, cache_bytes=600_000)
     tail = reader.read(segment, 910_000)
-    assert reader.read(segment, 0).span.end > 900_000
+    large = reader.read(segment, 0)
+    assert isinstance(large, Block)
+    assert large.span.end > 900_000
     assert reader.read(segment, 910_000) is tail
     log.close()
 

@@ -18,7 +18,8 @@ DATA = b"".join(LINES)
 
 
 def marks_of(data: bytes, step: int = 100_000) -> list[tuple[int, str]]:
-    marks, offset = [], 0
+    marks: list[tuple[int, str]] = []
+    offset = 0
     while offset < len(data):
         end = data.rfind(b"\n", offset, offset + step) + 1
         marks = extended(marks, offset, data[offset:end])

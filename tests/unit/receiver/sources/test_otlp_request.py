@@ -20,6 +20,7 @@ from k8s_audit_otlp.receiver.sources.otlp_request import (
 )
 from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.transport.otlp_json import to_line
+from tests.kit.present import present
 from tests.kit.strategies import blocks_of, plain_events
 
 RESOURCE, SCOPE = b"\x0a\x00", b"\x0a\x00"
@@ -50,7 +51,7 @@ def test_events_come_back_as_the_lines_they_were(events: list[dict[str, Any]]) -
     for message in (*forms(request), request + request):
         times = 1 + (message == request + request)
         assert is_request(message)
-        assert read_request(message).gaps == ["9 bytes are missing"] * times
+        assert present(read_request(message)).gaps == ["9 bytes are missing"] * times
         for packed in (message, gzip.compress(message), b"\xef\xbb\xbf" + message):
             assert lines_in(packed) == ([text + b"\n" for text in texts] * times, times)
 
@@ -65,7 +66,7 @@ def test_whose_events_they_are_is_known() -> None:
         for name in ("prod", "test-é")
     )
     for message in forms(both):
-        assert read_request(message).clusters == {"prod", "test-é"}
+        assert present(read_request(message)).clusters == {"prod", "test-é"}
 
 
 def test_what_the_writer_could_not_read_is_not_left_out() -> None:

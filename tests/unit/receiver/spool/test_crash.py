@@ -16,7 +16,7 @@ from tests.kit.log.spools import files_of, held, line, opened
 
 def test_a_failed_sync_is_refused_and_goes_on_in_another_segment(tmp_path: Path) -> None:
     """After a failed sync nobody knows what the file holds, so it all comes again."""
-    failing = []
+    failing: list[bool] = []
 
     def fsync(fd: int) -> None:
         if failing:

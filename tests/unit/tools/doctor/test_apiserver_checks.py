@@ -17,12 +17,17 @@ from k8s_audit_otlp.apiserver.observed import observe
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, RefusalError
 from k8s_audit_otlp.tools.doctor.apiserver_checks import CHECKS, OF_A_LOG
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, processes
-from k8s_audit_otlp.tools.doctor.findings import State
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
+from tests.kit.present import present
 
 TABLE = {**CHECKS, **OF_A_LOG}
 MANIFESTS = Path(__file__).parents[2] / "apiserver" / "manifests"
 MIB = 1 << 20
 METRICS = 'apiserver_audit_event_total 81920\napiserver_audit_error_total{plugin="log"} 0\n'
+
+
+def judge(name: str, facts: ApiserverFacts) -> CheckResult:
+    return present(TABLE[name](facts))
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +112,7 @@ BAD = {
 @pytest.mark.parametrize("name", TABLE)
 def test_a_patched_manifest_passes(good: ApiserverFacts, name: str) -> None:
     """What the product sets up is what the doctor asks for."""
-    assert TABLE[name](good).state is State.OK
+    assert judge(name, good).state is State.OK
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_one_thing_wrong_is_found(
     good: ApiserverFacts, name: str, spoil: Callable[..., Any], said: str
 ) -> None:
     """By its own check, with the reason and a hint."""
-    verdict = TABLE[name](spoil(good))
+    verdict = judge(name, spoil(good))
     assert verdict.state in {State.FAIL, State.WARN}
     assert said in verdict.why
     assert verdict.hint
@@ -132,7 +137,7 @@ def test_every_check_has_a_bad_case() -> None:
 def test_a_rate_that_is_not_known_is_not_guessed(good: ApiserverFacts, rate: float | None) -> None:
     """A log of a minute says nothing about a week."""
     facts = with_flags(dataclasses.replace(good, rate=rate), audit_log_maxage="0")
-    assert TABLE["apiserver.retention"](facts).state is State.SKIPPED
+    assert judge("apiserver.retention", facts).state is State.SKIPPED
 
 
 @pytest.mark.parametrize("version", ["v1beta3", "v1beta4"])
@@ -141,14 +146,14 @@ def test_both_versions_of_kubeadms_configuration_are_read(
 ) -> None:
     """A map of extraArgs, and a list of name and value."""
     facts = dataclasses.replace(good, kubeadm=fragment(DEFAULTS, version))
-    assert TABLE["apiserver.kubeadm"](facts).state is State.OK
+    assert judge("apiserver.kubeadm", facts).state is State.OK
 
 
 def test_what_was_not_given_is_skipped_with_the_command_for_it(good: ApiserverFacts) -> None:
     """Kubectl fetches both."""
     facts = dataclasses.replace(good, kubeadm=None, metrics=None)
     for name in ("apiserver.kubeadm", "apiserver.dropped"):
-        verdict = TABLE[name](facts)
+        verdict = judge(name, facts)
         assert verdict.state is State.SKIPPED
         assert "kubectl" in verdict.hint
 
@@ -172,7 +177,7 @@ def test_a_process_with_other_flags_than_the_manifest_is_warned_of(
     assert before - 2 < found[0].started_s < time.time() + 2
     other = dataclasses.replace(found[0], flags={"audit-log-path": "/other.log"})
     facts = dataclasses.replace(good, process=other)
-    verdict = TABLE["apiserver.flags"](facts)
+    verdict = judge("apiserver.flags", facts)
     assert verdict.state is State.WARN
     assert "--audit-log-path" in verdict.why
 

@@ -3,7 +3,8 @@
 import pytest
 
 from k8s_audit_otlp.tools.doctor.collector_checks import CHECKS, CollectorFacts
-from k8s_audit_otlp.tools.doctor.findings import State
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
+from tests.kit.present import present
 
 TABLE = dict(CHECKS)
 
@@ -41,10 +42,14 @@ BAD = {
 }
 
 
+def judge(name: str, facts: CollectorFacts) -> CheckResult:
+    return present(TABLE[name](facts))
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_a_good_configuration_passes(name: str) -> None:
     """A persistent queue, no batch processor, retries without an end."""
-    assert TABLE[name](CollectorFacts.read(GOOD)).state is State.OK
+    assert judge(name, CollectorFacts.read(GOOD)).state is State.OK
 
 
 @pytest.mark.parametrize(
@@ -53,7 +58,7 @@ def test_a_good_configuration_passes(name: str) -> None:
 def test_what_loses_acknowledged_records_fails(name: str, old: str, new: str, said: str) -> None:
     """And names the component."""
     assert old in GOOD
-    verdict = TABLE[name](CollectorFacts.read(GOOD.replace(old, new)))
+    verdict = judge(name, CollectorFacts.read(GOOD.replace(old, new)))
     assert verdict.state is State.FAIL
     assert said in verdict.why
     assert verdict.hint
@@ -68,13 +73,13 @@ def test_every_check_has_a_bad_case() -> None:
 def test_a_queue_that_answers_after_delivery_needs_no_disk(instead: str) -> None:
     """Its yes means delivered."""
     text = GOOD.replace("storage: file_storage, ", instead)
-    assert TABLE["collector.queue"](CollectorFacts.read(text)).state is State.OK
+    assert judge("collector.queue", CollectorFacts.read(text)).state is State.OK
 
 
 @pytest.mark.parametrize("text", ["", "[]", "x", "service: {pipelines: {logs: null}}"])
 def test_what_is_no_collector_configuration_fails_once(text: str) -> None:
     """The pipeline check says so, the others are skipped."""
     facts = CollectorFacts.read(text)
-    states = {name: look(facts).state for name, look in TABLE.items()}
+    states = {name: judge(name, facts).state for name in TABLE}
     assert states.pop("collector.pipeline") is State.FAIL
     assert set(states.values()) == {State.SKIPPED}

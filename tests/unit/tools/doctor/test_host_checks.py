@@ -13,6 +13,7 @@ import pytest
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.host_checks import CHECKS, HostFacts, judge_rooms
+from tests.kit.present import present
 
 TABLE = dict(CHECKS)
 MIB = 1 << 20
@@ -39,7 +40,7 @@ def agent_on(state_dir: Path) -> Iterator[Callable[..., Any]]:
     def start() -> Any:
         command = [sys.executable, "-c", HOLD, str(state_dir)]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return running[-1].pid, running[-1].stdout.readline().strip()
+        return running[-1].pid, present(running[-1].stdout).readline().strip()
 
     yield start
     for process in running:
@@ -63,8 +64,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def look(name: str, state_dir: Path | None = None, **facts: Any) -> CheckResult | None:
-    return TABLE[name](HostFacts(Path("/"), state_dir, **facts))
+def look(name: str, state_dir: Path | None = None, **facts: Any) -> CheckResult:
+    return present(TABLE[name](HostFacts(Path("/"), state_dir, **facts)))
 
 
 def test_inotify_is_there(tmp_path: Path) -> None:

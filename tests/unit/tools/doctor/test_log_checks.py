@@ -13,6 +13,7 @@ from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.tools.doctor.findings import State
 from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
+from tests.kit.present import present
 
 TABLE = dict(CHECKS)
 
@@ -96,7 +97,7 @@ def test_a_log_that_grows_meanwhile_is_ok(
 
     os.utime(log, (0, time.time() - 7200))
     facts = look_at_log(log, node, None, wait_s=1.0, sleep=sleep)
-    verdict = TABLE["log.growing"](facts)
+    verdict = present(TABLE["log.growing"](facts))
     assert verdict.state is State.OK
     assert "B more within" in verdict.why
 

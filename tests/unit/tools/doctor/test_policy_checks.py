@@ -10,8 +10,9 @@ import pytest
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.apiserver.observed import Apiserver
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process
-from k8s_audit_otlp.tools.doctor.findings import State
+from k8s_audit_otlp.tools.doctor.findings import CheckResult, State
 from k8s_audit_otlp.tools.doctor.policy_checks import CHECKS
+from tests.kit.present import present
 
 TABLE = dict(CHECKS)
 HEAD = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n"
@@ -58,10 +59,14 @@ BAD = {
 }
 
 
+def judge(name: str, facts: ApiserverFacts) -> CheckResult:
+    return present(TABLE[name](facts))
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_the_printed_policy_passes(name: str) -> None:
     """What the product prints is what the doctor asks for."""
-    assert TABLE[name](GOOD).state is State.OK
+    assert judge(name, GOOD).state is State.OK
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_the_printed_policy_passes(name: str) -> None:
 )
 def test_one_thing_wrong_is_found(name: str, bad: ApiserverFacts, said: str) -> None:
     """By its own check, with the reason and a hint."""
-    verdict = TABLE[name](bad)
+    verdict = judge(name, bad)
     assert verdict.state in {State.FAIL, State.WARN}
     assert said in verdict.why
     assert verdict.hint
@@ -83,14 +88,14 @@ def test_every_check_has_a_bad_case() -> None:
 def test_a_leak_that_only_nodes_have_is_found() -> None:
     """Kubelets ask for most tokens; a policy may treat them apart."""
     text = HEAD + "- level: RequestResponse\n  userGroups: ['system:nodes']\n- level: Metadata\n"
-    verdict = TABLE["policy.secrets"](facts(text))
+    verdict = judge("policy.secrets", facts(text))
     assert verdict.state is State.FAIL
     assert "rule 1" in verdict.why
 
 
 def test_a_policy_that_does_not_load_is_said_once() -> None:
     """The other checks are skipped."""
-    states = {name: look(facts("{")).state for name, look in TABLE.items()}
+    states = {name: judge(name, facts("{")).state for name in TABLE}
     assert states.pop("policy.loads") is State.FAIL
     assert states.pop("policy.loaded") is State.OK
     assert set(states.values()) == {State.SKIPPED}
@@ -99,4 +104,4 @@ def test_a_policy_that_does_not_load_is_said_once() -> None:
 def test_without_a_process_in_sight_its_age_is_not_guessed() -> None:
     """In a pod without hostPID there is none."""
     unseen = dataclasses.replace(GOOD, process=None)
-    assert TABLE["policy.loaded"](unseen).state is State.SKIPPED
+    assert judge("policy.loaded", unseen).state is State.SKIPPED

@@ -65,7 +65,8 @@ def make() -> Callable[..., Any]:
 def secret(make: Callable[..., Any]) -> dict[str, Any]:
     """Make an event whose body holds a Secret."""
     body = {"kind": "Secret", "metadata": {"name": "n"}, "data": {"password": SECRET}}
-    return make("create", resource="secrets", requestObject=body)
+    made: dict[str, Any] = make("create", resource="secrets", requestObject=body)
+    return made
 
 
 @pytest.fixture

@@ -23,7 +23,10 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.tags, self.attributes, self.text = [], [], [], []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[Any] = []
+        self.text: list[str] = []
         self.feed(text)
         self.close()
         assert self.open == []

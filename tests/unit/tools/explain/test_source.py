@@ -13,7 +13,7 @@ from tests.kit.log.events import EventSource
 
 def read(path: Path) -> tuple[LogFiles, bytes, int]:
     files = LogFiles.of(path)
-    told = []
+    told: list[int] = []
     data = b"".join(block.data for block in files.blocks(1, told.append, 0))
     return files, data, sum(told)
 

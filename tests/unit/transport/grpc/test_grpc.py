@@ -82,8 +82,9 @@ def test_each_code_means_what_its_row_says(
         grpc_backend.plan = [Refuse(CODE[name])]
         outcome = post(s, record)
         assert type(outcome) is kind, name
+        assert not isinstance(outcome, Delivered)
         assert f"gRPC {name}: the plan refuses" in outcome.why
-        assert kind is not Retry or outcome.reached
+        assert not isinstance(outcome, Retry) or outcome.reached
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -122,7 +123,9 @@ def test_a_cut_call_may_have_reached_the_back_end(
 ) -> None:
     """UNAVAILABLE from a server is not the same as no server."""
     grpc_backend.plan = [Cut()]
-    assert post(sender(), record).reached
+    outcome = post(sender(), record)
+    assert isinstance(outcome, Retry)
+    assert outcome.reached
 
 
 def test_nothing_listens_is_not_the_records_fault(
@@ -132,6 +135,7 @@ def test_nothing_listens_is_not_the_records_fault(
     target = grpc_backend.target
     grpc_backend.stop()
     outcome = post(sender(target), record)
+    assert isinstance(outcome, Retry)
     assert ": no connection: gRPC UNAVAILABLE: " in outcome.why
     assert not outcome.reached
 

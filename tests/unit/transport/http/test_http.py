@@ -88,7 +88,7 @@ def test_each_answer_means_what_its_row_says(
     assert type(outcome) is kind
     if kind is Delivered:
         assert outcome == Delivered()
-    if kind is Retry:
+    if isinstance(outcome, Retry):
         assert outcome.reached
 
 
@@ -120,7 +120,9 @@ def test_retry_after_is_honoured_in_both_forms(
     """Seconds and dates, on any code that is retried."""
     backend.plan = [Throttle(429, header), Throttle(503, header)]
     s = sender()
-    assert [post(s, record).after_s, post(s, record).after_s] == [seconds, seconds]
+    for outcome in (post(s, record), post(s, record)):
+        assert isinstance(outcome, Retry)
+        assert outcome.after_s == seconds
 
 
 def test_further_codes_are_retried_by_configuration(
@@ -185,7 +187,7 @@ def test_threads_share_the_kept_connections(
 ) -> None:
     """As many connections as there are threads, and none mixes up answers."""
     s = sender(sending_queue={"num_consumers": 4})
-    outcomes = []
+    outcomes: list[Outcome] = []
 
     def run(n: Any) -> None:
         outcomes.extend(post(s, record, f"{n}-{i}") for i in range(25))

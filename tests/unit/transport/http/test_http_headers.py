@@ -179,8 +179,9 @@ def test_the_proxy_variables_apply_without_a_proxy_url(
         env = {"HTTP_PROXY": proxy.url}
         assert post(sender(url, env=env), record) == Delivered()
         env["NO_PROXY"] = ".test"
-        why = post(sender(url, env=env), record).why
-        assert why == f"backend.test:{backend.port}: the host name cannot be resolved"
+        outcome = post(sender(url, env=env), record)
+        assert isinstance(outcome, Retry)
+        assert outcome.why == f"backend.test:{backend.port}: the host name cannot be resolved"
         assert len(proxy.seen) == 1
 
 
