@@ -46,9 +46,12 @@ def program(text: str, replacement: Replacement) -> str:
 def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials: bool) -> str:
     """Take credentials out of the query, and what a command was given: names stay."""
     commands = 0
+    harmless: set[str] = set()  # a client may repeat one a thousand times
 
     def change(match: re.Match[str]) -> str:
         nonlocal commands
+        if match[0] in harmless:
+            return match[0]
         mark, name, value = match.groups()
         plain = unquote_plus(name)
         if not value:
@@ -67,7 +70,10 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
             value = _decoded(value, replacement)
-        return f"{mark}{name}={value}"
+        new = f"{mark}{name}={value}"
+        if new == match[0] and not commands:
+            harmless.add(new)
+        return new
 
     uri = _PARAMETER.sub(change, uri)
     return _without_logins(uri, replacement) if credentials else uri
