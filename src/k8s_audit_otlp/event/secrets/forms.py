@@ -91,12 +91,15 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
 def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a generator made, also as a step of a path; not what is called an id."""
     word = match["word"]
-    if word is None or _is_id(match) or (word.isalpha() and _is_among_signs(match)):
+    if word is None or (word.isalpha() and _is_among_signs(match)):
         return match[0]
     steps = word.split("/")
-    if any(map(is_generated, steps)):
+    among_steps = any(map(is_generated, steps))
+    if not (among_steps or is_generated(word)) or _is_id(match):
+        return word
+    if among_steps:
         return "/".join(replacement(step) if is_generated(step) else step for step in steps)
-    return replacement(word) if is_generated(word) else word
+    return replacement(word)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
