@@ -151,7 +151,7 @@ class Findings:
         if self._texts is None:
             texts = {
                 text
-                for piece in self.redacted_values
+                for piece in {*self.redacted_values}
                 if len(piece) >= _SHORTEST_ECHO
                 for text in (text_of(piece), _decoded(piece))
                 if len(text) >= _SHORTEST_ECHO

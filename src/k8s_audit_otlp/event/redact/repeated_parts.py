@@ -76,14 +76,17 @@ class PartRedactor:
         """Redact a body that is not clean and whose members may be judged one by one."""
         return self._taken_apart(body, 0)
 
-    def _part(self, raw: bytes, depth: int) -> Part:
-        """Redact an object or a list whose name calls for nothing."""
+    def _part(self, raw: bytes, depth: int, around: int) -> Part:
+        """Redact an object or a list whose name calls for nothing, in *around* bytes.
+
+        What is most of something large that is not clean is not scanned: it will not be either.
+        """
         key, known = _key_of(raw), self._known_like(raw)
         part = known.get(key)
-        if part is None:  # of a large one the parts are scanned, and what is redacted kept there
-            is_small = known is self._small
-            part = _CLEAN if is_small and is_clean(raw) else self._taken_apart(raw, depth)
-            if is_small or part is _CLEAN:
+        if part is None:
+            may_be_clean = len(raw) <= _LARGE or 2 * len(raw) < around
+            part = _CLEAN if may_be_clean and is_clean(raw) else self._taken_apart(raw, depth)
+            if known is self._small or part is _CLEAN:  # what is redacted is kept with its parts
                 known.remember(key, part)
         return part
 
@@ -100,13 +103,13 @@ class PartRedactor:
             else:
                 items = items_of(raw)
                 if items is not None and not _belong_together(items, depth):
-                    parts = [(b"", item, self._item(item, depth + 1)) for item in items]
+                    parts = [(b"", item, self._item(item, depth + 1, len(raw))) for item in items]
                     return _joined(b"[", parts, b"]")
         return self._read(raw)
 
-    def _item(self, raw: bytes, depth: int) -> Part:
+    def _item(self, raw: bytes, depth: int, around: int) -> Part:
         if raw[0] in _CONTAINER:
-            return self._part(raw, depth)
+            return self._part(raw, depth, around)
         if raw[0] != _QUOTE or self._is_harmless(raw):
             return _CLEAN
         return _bare(self._read(b"[" + raw + b"]"))
@@ -120,7 +123,7 @@ class PartRedactor:
         for (name, value), action in zip(members, actions, strict=True):
             if value[0] in _CONTAINER:
                 if action is Action.NONE or (action is Action.OWNED and _OWNED_VALUE not in value):
-                    part = self._part(value, depth)
+                    part = self._part(value, depth, len(raw))
                 elif action is Action.LABELS and is_clean(value):
                     part = _CLEAN
                 else:
