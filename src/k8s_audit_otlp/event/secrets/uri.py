@@ -50,22 +50,13 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
 
     def change(match: re.Match[str]) -> str:
         nonlocal commands
-        if match[0] in harmless:
-            return match[0]
         mark, name, value = match.groups()
-        plain = unquote_plus(name)
-        if not value:
+        if not value or match[0] in harmless:
             return match[0]
+        plain = unquote_plus(name)
         if plain.lower() == "command":
             commands += 1
-            if args == "keep":
-                return match[0]
-            text = unquote_plus(value)
-            new = program(text, replacement) if commands == 1 and args == "first" else None
-            if new is None:
-                value = replacement(text)
-            elif new != text:
-                value = quote(new, safe="/")
+            value = _command(value, args, replacement, is_program=commands == 1)
         elif credentials and is_credential_in_query(plain, value):
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
@@ -77,6 +68,17 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
 
     uri = _PARAMETER.sub(change, uri)
     return _without_logins(uri, replacement) if credentials else uri
+
+
+def _command(value: str, args: ArgsMode, replacement: Replacement, *, is_program: bool) -> str:
+    """Replace a word of a command; the first one is the program, and may be all of it."""
+    if args == "keep":
+        return value
+    text = unquote_plus(value)
+    if args == "redact" or not is_program:
+        return replacement(text)
+    new = program(text, replacement)
+    return value if new == text else quote(new, safe="/")
 
 
 def _without_logins(uri: str, replacement: Replacement) -> str:
