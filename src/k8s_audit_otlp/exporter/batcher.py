@@ -145,12 +145,11 @@ class Batcher:
 
         The first part is in the overhead of the request.
         """
-        span = self._limits.part_ns
-        if not span:
-            yield from map(len, records)
-            return
+        return self._in_parts(records, parts) if self._limits.part_ns else map(len, records)
+
+    def _in_parts(self, records: Sequence[bytes], parts: set[int]) -> Iterator[int]:
         for record in records:
-            part = time_of(record) // span
+            part = time_of(record) // self._limits.part_ns
             further = part not in parts and bool(parts)
             parts.add(part)
             yield len(record) + further * self._overhead

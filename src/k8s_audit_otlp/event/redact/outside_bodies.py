@@ -111,6 +111,8 @@ class OutsideBodies:
         """Tell whether a text of the member *owner* leaves as it is."""
         if owner != "responseStatus":
             return self._leaves(owner, text)
+        if text in self._values:
+            return self._values[text]
         quoted = quoted_in(text)
         if quoted is not None:
             return self._users_left[quoted.user] and all(

@@ -114,6 +114,11 @@ def mask(content: bytes) -> bytes:
 
 def text_of(piece: bytes) -> str:
     """Decode a string piece; a lone surrogate stays one."""
+    if b"\\" not in piece and b"\0" not in piece:
+        try:
+            return piece.decode()
+        except UnicodeDecodeError:
+            pass  # as below
     quoted = b'"' + unmask(piece) + b'"'
     try:
         text: str = orjson.loads(quoted)
