@@ -42,7 +42,7 @@ from k8s_audit_otlp.event.splice.line import (
 )
 from k8s_audit_otlp.event.splice.lists import LARGE_BYTES, parts_of
 from k8s_audit_otlp.event.splice.lists import rewritten as rewritten_list
-from k8s_audit_otlp.event.splice.tokens import UnreadableError, piece_of, unmask
+from k8s_audit_otlp.event.splice.tokens import UnreadableError, written
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
 _decode = msgspec.json.Decoder(AuditEvent).decode
@@ -201,9 +201,9 @@ class Redactor:
         """Take what was redacted out of an answer that repeats it: a webhook's denial."""
         if b'"Status"' not in body or "text" in self.rules.off:
             return body
-        for echo in found.echoed_in(body.decode("utf-8", "replace"), written=_in_json):
-            new = _in_json(self._replacement(echo))
-            body = body.replace(_in_json(echo).encode(), new.encode())
+        for echo in found.echoed_in(body.decode("utf-8", "replace"), written=written):
+            new = written(self._replacement(echo))
+            body = body.replace(written(echo).encode(), new.encode())
             found.fired.add("text")
         return body
 
@@ -224,10 +224,6 @@ class Redactor:
                 new = pattern.sub(lambda m, p=pseudonym: m[1] + p(m[2]), new)  # type: ignore[misc]
                 found.fired.add(name)
         return new, tuple(sorted(found.fired))
-
-
-def _in_json(text: str) -> str:
-    return unmask(piece_of(text)).decode()
 
 
 def _parts(event: AuditEvent, line: bytes) -> _Parts:

@@ -142,6 +142,11 @@ def piece_of(text: str) -> bytes:
         return mask(json.dumps(text)[1:-1].translate(_ESCAPED_AS_GO_DOES).encode())
 
 
+def written(text: str) -> str:
+    """Return a text as it stands in JSON that kube-apiserver writes, without its quotes."""
+    return unmask(piece_of(text)).decode()
+
+
 def is_key(pieces: list[bytes], place: int) -> bool:
     return pieces[place + 1][:1] == b":"
 
