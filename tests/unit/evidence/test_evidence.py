@@ -27,7 +27,8 @@ def test_a_receipt_states_what_arrived_of_a_segment(fixture: Fixture, backend: B
         assert (
             receipt["k8s.audit.segment.delivered"] == arrived[receipt["k8s.audit.segment.identity"]]
         )
-    assert [r["k8s.audit.segment.delivered"] for r in receipts] == [30, 20]
+    # In the order in which they are settled: several requests are sent at a time.
+    assert sorted(r["k8s.audit.segment.delivered"] for r in receipts) == [20, 30]
 
 
 def test_a_receipt_is_written_once_across_restarts(fixture: Fixture) -> None:
