@@ -3,6 +3,7 @@
 The tables of the groups say what is checked; this says of what, and gathers the facts.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.telemetry.backlog import inspect
+from k8s_audit_otlp.telemetry.status_file import agent_now
 from k8s_audit_otlp.tools.doctor import (
     apiserver_checks,
     collector_checks,
@@ -225,9 +227,18 @@ def _exporters(question: Question, logs: Sequence[LogFacts]) -> Iterator[Finding
         yield Finding("exporter.config", "exporters", State.SKIPPED, *NO_CONFIG)
         return
     waiting = _waiting(question.config)
+    report = agent_now(Path(question.config.service.state_dir), time.time()).report
+    running = {view.exporter: view for view in report.exporters} if report else {}
     for name, exporter in question.config.exporters.items():
-        oldest = waiting.get(name, _oldest(question.config, exporter, name, logs))
-        facts = ExporterFacts(name, exporter, question.config, question.env, question.send, oldest)
+        facts = ExporterFacts(
+            name,
+            exporter,
+            question.config,
+            question.env,
+            question.send,
+            waiting.get(name, _oldest(question.config, exporter, name, logs)),
+            running.get(name),
+        )
         yield from _findings(exporter_checks.CHECKS, facts, name)
 
 

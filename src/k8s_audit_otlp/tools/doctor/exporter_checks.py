@@ -12,7 +12,7 @@ from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts, tls_of
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.topics import topic
-from k8s_audit_otlp.tools.text import duration
+from k8s_audit_otlp.tools.text import ago, duration
 from k8s_audit_otlp.transport.connection import Connections
 from k8s_audit_otlp.transport.credentials import NoCredentialsError
 from k8s_audit_otlp.transport.proxy import is_local
@@ -182,6 +182,20 @@ def age(facts: ExporterFacts) -> CheckResult:
     return ok(why)
 
 
+def agent(facts: ExporterFacts) -> CheckResult | None:
+    """Repeat what the requests of a running agent are answered."""
+    running = facts.running
+    if running is None:
+        return None
+    if running.stalled or running.failing:
+        passing = running.trouble == "retryable" and not running.stalled
+        hint = "k8s-audit-otlp status says since when, and whether anything is lost"
+        return (warn if passing else fail)(f"the running agent is told: {running.error}", hint)
+    if not running.acknowledged_at:
+        return ok("the running agent has had no answer yet, and no trouble")
+    return ok(f"the running agent: acknowledged {ago(facts.now() - running.acknowledged_at)}")
+
+
 def send(facts: ExporterFacts) -> CheckResult:
     """Send one marked record, if that was asked for."""
     if not facts.send:
@@ -241,5 +255,6 @@ CHECKS: Checks[ExporterFacts] = {
     "exporter.topic": topic,
     "exporter.clock": _on_network(clock),
     "exporter.age": age,
+    "exporter.agent": agent,
     "exporter.send": send,
 }

@@ -19,6 +19,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter, KafkaExporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.model import Outcome
 from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.telemetry.views import ExporterView
 from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
 from k8s_audit_otlp.transport.credentials import Credentials, credentials_of
 from k8s_audit_otlp.transport.proxy import proxy_for
@@ -88,6 +89,7 @@ class ExporterFacts:
     env: Mapping[str, str]
     send: bool = False
     oldest_ns: int = 0  # of what it has not delivered, 0 where that is unknown
+    running: ExporterView | None = None  # how a running agent says that it is
     now: Callable[[], float] = field(default=time.time)
 
     @cached_property

@@ -11,6 +11,9 @@ import pytest
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.apiserver.manifest import patch
 from k8s_audit_otlp.config.load import load_text
+from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.status_file import Reporter
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 from k8s_audit_otlp.tools.doctor import (
     apiserver_checks,
     collector_checks,
@@ -85,8 +88,24 @@ def test_every_check_is_asked_exactly_once_a_subject(node: Callable[..., Any]) -
     assert len(asked) == len(set(asked))
     tables = [*(group.CHECKS for group in GROUPS), apiserver_checks.OF_A_LOG]
     every = {name for table in tables for name in table}
-    of_others = {"exporter.topic", *webhook_checks.CHECKS}
-    assert {name for name, _ in asked} == every - of_others  # it has neither topic nor webhook
+    # it has no topic, no running agent, no webhook
+    of_others = {"exporter.topic", "exporter.agent", *webhook_checks.CHECKS}
+    assert {name for name, _ in asked} == every - of_others
+
+
+def test_a_running_agent_says_how_its_exporters_are(
+    node: Callable[..., Any], tmp_path: Path
+) -> None:
+    """What it wrote before it ended is not repeated."""
+    told = ExporterView("otlp_http", trouble="misconfigured", trouble_at=9, error="HTTP 401: no")
+    lock = StateLock(tmp_path / "state")
+    lock.acquire()
+    Reporter(tmp_path / "state", lambda: HealthView([], [told]), lambda _: ("", "")).write()
+    found = of(node(), "exporter.agent")
+    assert found.state is State.FAIL
+    assert "HTTP 401: no" in found.why
+    lock.release()
+    assert not [one for one in node() if one.check == "exporter.agent"]
 
 
 def test_no_secret_is_ever_shown(node: Callable[..., Any], backend: Backend) -> None:

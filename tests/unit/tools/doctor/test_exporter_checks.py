@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.telemetry.views import ExporterView
 from k8s_audit_otlp.tools.doctor.findings import State
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.grpc_backend import GrpcBackend
@@ -109,6 +110,25 @@ def test_what_waits_is_compared_with_what_is_taken(
     keys = "endpoint: 'http://h', audit: {limits: {max_age: 18h}}"
     assert asked("exporter.age", keys, oldest_ns=oldest).state is state
     assert asked("exporter.age", "endpoint: 'http://h'", oldest_ns=oldest).state is State.OK
+
+
+@pytest.mark.parametrize(
+    ("running", "state", "says"),
+    [
+        (ExporterView("x", trouble="misconfigured", trouble_at=9, error="HTTP 401"), "fail", "401"),
+        (ExporterView("x", trouble="retryable", trouble_at=9, error="HTTP 503"), "warn", "503"),
+        (ExporterView("x", stalled="the dead letter is full", error="full"), "fail", "full"),
+        (ExporterView("x", acknowledged_at=10, trouble_at=9, error="HTTP 503"), "ok", "10 s ago"),
+        (ExporterView("x"), "ok", "no answer yet"),
+    ],
+)
+def test_what_a_running_agent_is_told_is_repeated(
+    asked: Callable[..., Any], running: ExporterView, state: str, says: str
+) -> None:
+    """Whatever the other checks find: the doctor is asked first."""
+    verdict = asked("exporter.agent", "endpoint: 'http://h'", running=running, now=lambda: 20.0)
+    assert verdict.state == state
+    assert says in verdict.why
 
 
 def test_nothing_is_sent_unless_asked(asked: Callable[..., Any], backend: Backend) -> None:
