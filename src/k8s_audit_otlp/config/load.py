@@ -16,6 +16,13 @@ from k8s_audit_otlp.config.secret import NoValueError
 from k8s_audit_otlp.config.service import Service
 
 _JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
+_WRITE = "write receivers: and exporters: in YAML"
+_OTHERS = (  # what another file holds, what it is, and what to do
+    (r'\A\s*\{"kind":"Event"', "an audit log", "give it with --path, where there is one"),
+    (r"\A\s*<", "a page of HTML or XML", _WRITE),
+    (r"\A-----BEGIN ", "a file of certificates or keys", _WRITE),
+    (r"^\s*\[\[?[\w. -]+\]\]?\s*$", "TOML or INI, as Vector and Fluent Bit read", _WRITE),
+)
 MAX_CONFIG_BYTES = 4 << 20  # a hundred exporters take 100 KB; a log given by mistake takes more
 
 
@@ -40,11 +47,12 @@ def load_text(
 ) -> Loaded:
     """Read a configuration that is already text; *source* is its name in messages."""
     document = read_document(text)
-    if document.mistakes and not document.lines and text.lstrip().startswith('{"kind":"Event"'):
-        what = "this is an audit log, no configuration"
-        raise ConfigError(source, [Mistake("", what, "give it with --path, where there is one")])
-    if document.mistakes and not document.lines:
-        raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
+    if not document.lines:  # no block of keys
+        for pattern, what, hint in _OTHERS:
+            if re.search(pattern, text, re.MULTILINE):
+                raise ConfigError(source, [Mistake("", f"this is {what}, no configuration", hint)])
+        if document.mistakes:
+            raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
     return _load(document, source, env, state_dir)
 
 
@@ -133,12 +141,13 @@ def _read(path: Path) -> str:
             data = file.read(MAX_CONFIG_BYTES + 1)
     except IsADirectoryError:
         raise _unreadable(path, "is a directory", f"write {path}/agent.yaml") from None
-    except FileNotFoundError:
-        hint = "check the path given with --config"
-        raise _unreadable(path, "there is no such file", hint) from None
+    except PermissionError as error:
+        what = f"cannot be read ({error.strerror})"
+        raise _unreadable(path, what, "let the agent's user read it") from None
     except OSError as error:
-        hint = "let the agent's user read it"
-        raise _unreadable(path, f"cannot be read ({error.strerror})", hint) from None
+        absent = isinstance(error, FileNotFoundError)
+        what = "there is no such file" if absent else f"cannot be read ({error.strerror})"
+        raise _unreadable(path, what, "check the path given with --config") from None
     if len(data) > MAX_CONFIG_BYTES:
         raise _unreadable(path, "is over 4 MiB", "give a configuration, not a log")
     try:

@@ -178,7 +178,7 @@ def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]
     elif failing:
         state, kind = "failing, tried again", "warn"
     else:
-        state, kind = "delivering" if view.backlog_bytes else f"{read.lower()} sent", "good"
+        state, kind = "sending" if view.backlog_bytes else f"{read.lower()} sent", "good"
     return {
         **{name: getattr(view, name) for name in _SHOWN},
         "state": state,

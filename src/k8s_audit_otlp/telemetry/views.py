@@ -79,12 +79,12 @@ class ExporterView:
         return self.waiting > 0 or self.trouble_at > self.acknowledged_at
 
     @property
-    def state(self) -> Literal["stalled", "in back-off", "failing", "delivering", "idle"]:
+    def state(self) -> Literal["stalled", "in back-off", "failing", "sending", "idle"]:
         if self.stalled or self.waiting:
             return "stalled" if self.stalled else "in back-off"
         if self.failing:
             return "failing"
-        return "delivering" if self.sending else "idle"
+        return "sending" if self.sending else "idle"
 
     @property
     def delivered(self) -> int:

@@ -40,6 +40,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "several.yaml").write_text(several)
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn" / "audit.log").write_bytes(source.line()[:-20])
+    (tmp_path / "vector.toml").write_text('data_dir = "/x"\n\n[sources.a]\ntype = "file"\n')
+    (tmp_path / "fluent-bit.conf").write_text("[INPUT]\n    Name tail\n")
+    (tmp_path / "login.html").write_text("<!DOCTYPE html>\n<html><body>sign in</body></html>\n")
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "utf16.yaml").write_bytes((tmp_path / "good.yaml").read_text().encode("utf-16"))
+    (tmp_path / "tabs.yaml").write_text("receivers:\n\tk8s_audit:\n")
+    (tmp_path / "bom.yaml").write_bytes(
+        b"\xef\xbb\xbf" + (tmp_path / "good.yaml").read_bytes().replace(b"\n", b"\r\n")
+    )
     (tmp_path / "auditd.log").write_text("type=SYSCALL msg=audit(1364481363.243:24287): arch\n")
     (tmp_path / "broken.gz").write_bytes(gzip.compress(source.line())[:40])
     monkeypatch.chdir(tmp_path)
@@ -54,7 +64,8 @@ def ask(line: str, given: str = "") -> Result:
 RIGHT = (
     "--help", "--version", "version", "schema", "run --help", "tap --help", "top --help",
     "validate --config good.yaml", "validate -c good.yaml --json",
-    "validate --config good.yaml --quiet", "explain --event event.json",
+    "validate --config good.yaml --quiet", "validate --config bom.yaml",
+    "explain --event event.json",
     "explain --config good.yaml --event event.json", "explain --path log/audit.log",
     "explain --path log/audit.log --policy low-volume --json",
     "apiserver webhook --url https://agent.example:9443/audit",
@@ -114,6 +125,13 @@ WRONG = {
     "run good.yaml": (2, "write --config good.yaml"),
     "run state.yaml": (2, "write --config state.yaml"),
     "validate --config event.json": (2, "this is an audit event, no configuration"),
+    "validate --config vector.toml": (2, "this is TOML or INI, as Vector and Fluent Bit read"),
+    "validate --config fluent-bit.conf": (2, "this is TOML or INI"),
+    "validate --config login.html": (2, "this is a page of HTML or XML, no configuration"),
+    "validate --config ca.pem": (2, "this is a file of certificates or keys"),
+    "validate --config loop": (2, "symbolic links); check the path given with --config"),
+    "validate --config utf16.yaml": (2, "is not UTF-8 text; save it as UTF-8"),
+    "validate --config tabs.yaml": (2, "tabs.yaml:2: not YAML: "),
     "validate --config log/audit.log": (2, "this is an audit log, no configuration"),
     "vendors list": (2, "known are show"),
     "state lst": (2, "did you mean list?"),

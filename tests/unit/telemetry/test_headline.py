@@ -117,4 +117,4 @@ def test_one_that_hangs_is_not_said_to_deliver() -> None:
     """Nor idle: `status` and the page say the same of a request that failed and is sent again."""
     hangs = dataclasses.replace(SENT, trouble_at=2.0, in_flight=1, sending=1)
     assert hangs.state == "failing"
-    assert dataclasses.replace(hangs, acknowledged_at=3.0).state == "delivering"
+    assert dataclasses.replace(hangs, acknowledged_at=3.0).state == "sending"

@@ -21,7 +21,7 @@ from k8s_audit_otlp.tools.text import about, duration
 _TITLES = ("exporter and log", "state", "rate/s", "backlog", "runway")
 _AROUND = 2  # lines above the table, and the empty one of the cursor: "^C" must fit on it
 _EVERY_S = 1.0
-_GOOD = ("delivering", "idle")
+_GOOD = ("sending", "idle")
 
 Look = Callable[[], tuple[Checkpoint, AgentNow]]
 
