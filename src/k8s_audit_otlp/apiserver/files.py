@@ -10,13 +10,17 @@ from datetime import datetime
 from pathlib import Path
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
-from k8s_audit_otlp.state.files import sync_directory
+from k8s_audit_otlp.state.files import WrongFileError, read_regular, sync_directory
+
+MAX_BYTES = 4 << 20  # a manifest or policy has some KB; a log given by mistake more
 
 
 def read(path: Path) -> str:
     """Read a text file or say why it cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8")  # with the ends of lines that it has
+        return read_regular(path, MAX_BYTES).decode("utf-8")  # with the ends of lines that it has
+    except WrongFileError as error:
+        raise RefusalError(f"{path}: {error.strerror}; is it the right file?") from error
     except OSError as error:
         raise RefusalError(f"{path}: {error.strerror}; run this on the node, as root") from error
     except UnicodeDecodeError as error:

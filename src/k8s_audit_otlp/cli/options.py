@@ -150,10 +150,17 @@ def load_config(path: Path, state_dir: str | None = None) -> "Loaded":
 
     *state_dir* takes the place of its own. Raise ConfigError where it has mistakes.
     """
-    from k8s_audit_otlp.config.load import load, load_text  # noqa: PLC0415 - pydantic is slow
+    from k8s_audit_otlp.config.load import (  # noqa: PLC0415 - pydantic is slow
+        MAX_CONFIG_BYTES,
+        load,
+        load_text,
+        text_of,
+    )
 
     if str(path) == STDIN:
-        return load_text(sys.stdin.read(), "standard input", os.environ, state_dir=state_dir)
+        source = "standard input"
+        text = text_of(sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1), source)
+        return load_text(text, source, os.environ, state_dir=state_dir)
     return load(path, os.environ, state_dir=state_dir)
 
 
@@ -190,8 +197,9 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
     Raise click.UsageError where neither was given, ConfigError where the latter has mistakes.
     """
     if state_dir is not None:
-        if state_dir.is_file():
-            raise click.UsageError(f"{state_dir} is a file; name the directory of the positions")
+        if state_dir.exists() and not state_dir.is_dir():
+            what = f"{state_dir} is no directory; name the directory of the positions"
+            raise click.UsageError(what)
         return state_dir
     path = config_path(config_file)
     if path is None:

@@ -11,9 +11,9 @@ from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
-from k8s_audit_otlp.config.secret import read_regular
 from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.event.redact.rules import RedactionRules
+from k8s_audit_otlp.state.files import read_regular
 
 MAX_FILE_BYTES = 4 << 20  # the largest policy in use has some 100 KB; a log given by mistake more
 

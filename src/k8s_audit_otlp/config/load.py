@@ -12,8 +12,8 @@ from k8s_audit_otlp.config.reading.build import build
 from k8s_audit_otlp.config.reading.document import ConfigDocument, read_document
 from k8s_audit_otlp.config.reading.expand import Expansion, expand
 from k8s_audit_otlp.config.reading.files import look, secrets_in
-from k8s_audit_otlp.config.secret import NoValueError
 from k8s_audit_otlp.config.service import Service
+from k8s_audit_otlp.state.files import WrongFileError
 
 _JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
 _WRITE = "write receivers: and exporters: in YAML"
@@ -39,7 +39,8 @@ def load(path: str | Path, env: Mapping[str, str], *, state_dir: str | None = No
 
     *state_dir* takes the place of its `service::state_dir`.
     """
-    return load_text(_read(Path(path)), str(path), env, state_dir=state_dir)
+    text = text_of(_read(Path(path)), str(path))
+    return load_text(text, str(path), env, state_dir=state_dir)
 
 
 def load_text(
@@ -123,7 +124,7 @@ def _settle_unread(expansion: Expansion, found: Findings) -> None:
         complaints = [one for one in found.mistakes if one.where == place]
         # of a component with mistakes it is not known which values are secrets
         waits = secret in waiting or _component(place) in broken
-        never = isinstance(error, NoValueError)
+        never = isinstance(error, WrongFileError)
         if complaints or never or not waits:
             found.mistakes = [one for one in found.mistakes if one not in complaints]
             what = f"the file {error.filename} cannot be read ({error.strerror})"
@@ -135,26 +136,33 @@ def _component(place: str) -> tuple[str, ...]:
     return tuple(place.split("::")[:2])
 
 
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except IsADirectoryError:
-        raise _unreadable(path, "is a directory", f"write {path}/agent.yaml") from None
-    except PermissionError as error:
-        what = f"cannot be read ({error.strerror})"
-        raise _unreadable(path, what, "let the agent's user read it") from None
-    except OSError as error:
-        absent = isinstance(error, FileNotFoundError)
-        what = "there is no such file" if absent else f"cannot be read ({error.strerror})"
-        raise _unreadable(path, what, "check the path given with --config") from None
+def text_of(data: bytes, source: str) -> str:
+    """Return the text of a configuration, whose first MAX_CONFIG_BYTES + 1 bytes are enough.
+
+    Raise ConfigError where it is none.
+    """
     if len(data) > MAX_CONFIG_BYTES:
-        raise _unreadable(path, "is over 4 MiB", "give a configuration, not a log")
+        raise _unreadable(source, "is over 4 MiB", "give a configuration, not a log")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise _unreadable(path, "is not UTF-8 text", "save it as UTF-8") from None
+        raise _unreadable(source, "is not UTF-8 text", "save it as UTF-8") from None
 
 
-def _unreadable(path: Path, what: str, hint: str) -> ConfigError:
-    return ConfigError(str(path), [Mistake("", what, hint)])
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_CONFIG_BYTES + 1)
+    except IsADirectoryError:
+        raise _unreadable(str(path), "is a directory", f"write {path}/agent.yaml") from None
+    except PermissionError as error:
+        what = f"cannot be read ({error.strerror})"
+        raise _unreadable(str(path), what, "let the agent's user read it") from None
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
+        what = "there is no such file" if absent else f"cannot be read ({error.strerror})"
+        raise _unreadable(str(path), what, "check the path given with --config") from None
+
+
+def _unreadable(source: str, what: str, hint: str) -> ConfigError:
+    return ConfigError(source, [Mistake("", what, hint)])

@@ -4,39 +4,15 @@ A `Secret` keeps what the configuration wrote (`Bearer ${file:/run/token}`) and 
 used, so a token that was renewed on disk is picked up without a restart.
 """
 
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import urlsplit
+
+from k8s_audit_otlp.state.files import WrongFileError, read_regular
 
 MAX_FILE_BYTES = 1 << 20  # a token, a certificate, a password; never a log given by mistake
 HIDDEN = "***"
 _LONGEST_SHOWN_SEGMENT = 24  # real path segments are words; Sumo Logic's secret has 80+ letters
-
-
-def _not_waiting(path: str, flags: int) -> int:
-    """Open a file so that no read of it waits: one of the kernel (/proc/kmsg) would, for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-class NoValueError(OSError):
-    """What is there is no text of a file: it does not become a value by waiting for it."""
-
-
-def read_regular(path: str, most: int) -> bytes:
-    """Read a file of *most* bytes; a pipe or a device would be waited for without end.
-
-    Raise NoValueError where it is none, or longer; OSError where it cannot be read.
-    """
-    if not stat.S_ISREG(Path(path).stat().st_mode):
-        raise NoValueError(22, "not a file", path)
-    with open(path, "rb", opener=_not_waiting) as file:
-        data = file.read(most + 1) or b""  # None where a read would wait
-    if len(data) > most:
-        raise NoValueError(27, f"over {most >> 20} MiB", path)
-    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +25,7 @@ class FileText:
         try:
             return read_regular(self.path, MAX_FILE_BYTES).decode().rstrip("\r\n")
         except UnicodeDecodeError as error:
-            raise NoValueError(84, "not UTF-8 text", self.path) from error
+            raise WrongFileError(84, "not UTF-8 text", self.path) from error
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -76,6 +76,24 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
+class WrongFileError(OSError):
+    """What is there does not become what is needed by waiting for it."""
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """Read a file of *most* bytes; a pipe or a device would be waited for without end.
+
+    Raise WrongFileError where it is none, or longer; OSError where it cannot be read.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):
+        raise WrongFileError(errno.EINVAL, "not a file", path)
+    with open(path, "rb", opener=_without_waiting) as file:
+        data = file.read(most + 1) or b""  # None where a read would wait, as one of the kernel's
+    if len(data) > most:
+        raise WrongFileError(errno.EFBIG, f"over {most >> 20} MiB", path)
+    return data
+
+
 def _without_waiting(path: str | Path, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_NONBLOCK, _PRIVATE_FILE)

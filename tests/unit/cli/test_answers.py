@@ -1,6 +1,7 @@
 """Right and wrong inputs of every command: the exit code, one sentence, and what to do instead."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fluent-bit.conf").write_text("[INPUT]\n    Name tail\n")
     (tmp_path / "login.html").write_text("<!DOCTYPE html>\n<html><body>sign in</body></html>\n")
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 1 << 40)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "utf16.yaml").write_bytes((tmp_path / "good.yaml").read_text().encode("utf-16"))
     (tmp_path / "tabs.yaml").write_text("receivers:\n\tk8s_audit:\n")
@@ -57,7 +61,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def ask(line: str, given: str = "") -> Result:
+def ask(line: str, given: str | bytes = "") -> Result:
     return CliRunner().invoke(main, line.split(), input=given, env={"COLUMNS": "120"})
 
 
@@ -206,6 +210,15 @@ WRONG = {
     "doctor --config bad.yaml": (2, "did you mean endpoint?"),
     "doctor --config good.yaml --path x": (2, "--path is for use without --config"),
     "doctor --path log/audit.log --collector-config nothing": (2, "nothing"),
+    "doctor --path log/audit.log --collector-config pipe": (2, "pipe: not a file"),
+    "doctor --path log/audit.log --kubeadm-config sparse": (2, "sparse: over 4 MiB"),
+    "doctor --path log/audit.log --apiserver-metrics pipe": (2, "pipe: not a file"),
+    "doctor --path log/audit.log --manifest pipe --wait 0s": (1, ""),
+    "doctor --path log/audit.log --manifest sparse --wait 0s": (1, ""),
+    "apiserver patch pipe": (2, "pipe: not a file; is it the right file?"),
+    "apiserver patch sparse": (2, "sparse: over 4 MiB; is it the right file?"),
+    "status --state-dir pipe": (2, "pipe is no directory; name the directory of the positions"),
+    "status --state-dir /dev/null": (2, "/dev/null is no directory"),
 }
 
 
@@ -238,6 +251,7 @@ def test_a_configuration_may_come_from_elsewhere(
     """From standard input or the environment; an option that stands for one wins."""
     text = (folder / "good.yaml").read_text()
     assert ask("validate --config -", text).exit_code == 0
+    assert ask("validate --config -", b"\xff\xfe").stderr.endswith("UTF-8 text; save it as UTF-8\n")
     assert "standard input:3: " in ask("validate --config -", text.replace("dpoi", "x")).stderr
     monkeypatch.setenv("K8S_AUDIT_OTLP_CONFIG", "good.yaml")
     assert ask("validate").exit_code == 0

@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
+from k8s_audit_otlp.apiserver.files import MAX_BYTES
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.state.files import read_regular
 from k8s_audit_otlp.tools.doctor.examine import Question, examine
 from k8s_audit_otlp.tools.doctor.findings import Finding, State
 from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
@@ -22,6 +24,7 @@ from k8s_audit_otlp.transport.tls import make_context
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 _METRICS_S = 5.0
+_METRICS_BYTES = 256 << 20  # of a file, which may be the apiserver's log
 _STYLE: dict[State, dict[str, Any]] = {
     State.OK: {"fg": "green"},
     State.WARN: {"fg": "yellow"},
@@ -30,8 +33,11 @@ _STYLE: dict[State, dict[str, Any]] = {
 }
 
 
-def _text(path: Path | None) -> str | None:
-    return path.read_text(encoding="utf-8", errors="replace") if path else None
+def _text(where: Path | str | None, option: str, most: int = MAX_BYTES) -> str | None:
+    try:
+        return read_regular(where, most).decode(errors="replace") if where else None
+    except OSError as error:
+        raise click.BadParameter(f"{where}: {error.strerror}", param_hint=option) from None
 
 
 def command(  # noqa: PLR0913 - one for each thing that can be looked at
@@ -56,8 +62,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         manifest=manifest,
         send=send,
         wait_s=wait_s,
-        collector=_text(collector),
-        kubeadm=_text(kubeadm),
+        collector=_text(collector, "--collector-config"),
+        kubeadm=_text(kubeadm, "--kubeadm-config"),
         apiserver_metrics=_metrics(metrics),
     )
     if as_json:
@@ -74,12 +80,7 @@ def _metrics(where: str | None) -> str | None:
     if where is None:
         return None
     if not where.startswith(("http://", "https://")):
-        try:
-            return Path(where).read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise click.BadParameter(
-                f"{where}: {error.strerror}", param_hint="--apiserver-metrics"
-            ) from None
+        return _text(where, "--apiserver-metrics", _METRICS_BYTES)
     try:
         url = Url.parse(where)
         connections = Connections(url, context=lambda: make_context(Tls()))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from k8s_audit_otlp.apiserver.files import MAX_BYTES
 from k8s_audit_otlp.apiserver.observed import Apiserver, observe
 from k8s_audit_otlp.apiserver.settings import (
     DEFAULTS,
@@ -22,6 +23,7 @@ from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
+from k8s_audit_otlp.state.files import read_regular
 from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.status_file import agent_now
 from k8s_audit_otlp.tools.doctor import (
@@ -107,10 +109,12 @@ def _findings(checks: Checks[Facts], facts: Facts, subject: str) -> Iterator[Fin
 
 def _apiserver(manifest: Path) -> tuple[Apiserver | None, str]:
     try:
-        return observe(manifest.read_text(encoding="utf-8"), str(manifest)), ""
+        return observe(read_regular(manifest, MAX_BYTES).decode(), str(manifest)), ""
     except OSError as error:
         return None, f"it cannot be read: {error.strerror}"
-    except (UnicodeDecodeError, RefusalError) as error:
+    except UnicodeDecodeError:
+        return None, "is no UTF-8 text"
+    except RefusalError as error:
         return None, str(error)
 
 
@@ -174,7 +178,7 @@ def _apiserver_facts(
     path = Path(apiserver.policy_path)
     try:
         if apiserver.policy_path:
-            policy = path.read_text(encoding="utf-8")
+            policy = read_regular(path, MAX_BYTES).decode()
             changed_s = path.stat().st_mtime
     except OSError as error:
         trouble = error.strerror or "cannot be read"
