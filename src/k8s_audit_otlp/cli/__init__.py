@@ -181,7 +181,8 @@ def _end_for(error: Exception) -> None:
         case OSError() if sys.excepthook is not sys.__excepthook__:
             return  # an agent's: a line of its log
         case OSError() if error.errno in _CANNOT_WRITE:
-            where = error.filename or "standard output"
+            read = "a file or the " if error.errno == errno.EIO else ""  # a bad disk, on reading
+            where = error.filename or f"{read}standard output"
             die(f"{where}: {error.strerror}; see that it is there and has room", FAILURE)
         case OSError() if error.filename is not None:
             denied = isinstance(error, PermissionError)

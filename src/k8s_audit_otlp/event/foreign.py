@@ -21,6 +21,7 @@ _HEADS: Final = (
     (re.compile(rb"[\[{]\s*$"), "JSON over several lines, where an event has one"),
     (re.compile(rb"apiVersion:|kind:|---"), "YAML, such as a policy"),
 )
+_LIST: Final = re.compile(rb"\s*\[\s*[{\]]")
 # each line of a file
 _TEXTS: Final = (
     (re.compile(rb"(?:node=\S+ )?type=[A-Z_]+ msg=audit\("), "the log of auditd, the host's own"),
@@ -82,10 +83,10 @@ def _unframed(lines: Sequence[bytes]) -> Iterator[bytes]:
 
 def _is_read(line: bytes) -> bool:
     """Say whether there is an event in *line*, or a list that may be empty."""
-    return line.strip() != b"[" and (
-        line.lstrip().startswith((b"[", b'{"kind":"EventList"'))
-        or any(not item.is_unread for item in read_line(line))
-    )
+    if line.lstrip().startswith(b"["):  # as the lines of many programs, with a time or a level
+        return _LIST.match(line) is not None
+    begins = line.lstrip().startswith(b'{"kind":"EventList"')
+    return begins or any(not item.is_unread for item in read_line(line))
 
 
 def _text(line: bytes) -> str:

@@ -79,7 +79,7 @@ def live_path(path: Path) -> Path:
     """
     if os.path.islink(path):  # noqa: PTH114 - Path.is_symlink raises where we may not look
         path = Path(os.path.realpath(path))
-    return path.with_name(path.name.removesuffix(GZIP))
+    return path.parent / path.name.removesuffix(GZIP)  # `.` and `/` have no name
 
 
 def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:

@@ -25,6 +25,7 @@ FOREIGN = {
     "YAML, such as a policy": b"apiVersion: audit.k8s.io/v1",
     "JSON over several lines": b"{",
     "text of another kind": b"hello",
+    "text of another": b"[2025-03-04 06:22:10] INFO hello",
 }
 
 
