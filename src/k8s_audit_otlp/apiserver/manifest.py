@@ -49,7 +49,7 @@ def patch(text: str, asked: Mapping[str, str], path: str = "manifest") -> Patche
     yaml = _yaml_like(text)
     try:
         pod = yaml.load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise not_yaml(path, error) from None
     container = container_of(pod, path)
     lists = _command_lists(container, path)

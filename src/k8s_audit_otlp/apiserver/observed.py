@@ -49,7 +49,7 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
     """
     try:
         pod = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13
         raise not_yaml(path, error) from None
     container = container_of(pod, path)
     items = command_line.command_of(container)

@@ -86,7 +86,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     log = _log_asked_for(log, config_file, receipts_only=receipts_only)
     disk, entries = _log_on_disk(log, since, with_live=not closed)
     report, unread = _compare(disk, entries, against, uid_field, since)
-    if not report.segments:
+    if not any(one.events or one.receipt for one in report.segments):  # blank lines are none
         on_disk = "" if receipts_only else "no event on disk is asked for, and "
         die(f"there is nothing to compare: {on_disk}no receipt is among what arrived")
     if as_json:

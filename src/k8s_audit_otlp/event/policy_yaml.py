@@ -36,7 +36,10 @@ def read_policy(text: str, file_name: str) -> PolicyDocument:
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file_name}:{mark.line + 1}" if mark else file_name
-        raise PolicyError(f"{where}: {getattr(error, 'problem', None) or error}") from error
+        what = getattr(error, "problem", None) or error
+        if isinstance(error, RecursionError):
+            what = "brackets or blocks are nested too deeply"
+        raise PolicyError(f"{where}: {what}") from error
     document = reader.document(node) if node else None
     if document is None and not reader.mistakes:
         reader.mistakes.append(f"{file_name}: empty; an {API_VERSION} Policy is expected")

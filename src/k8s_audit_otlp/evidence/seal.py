@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.evidence.chain import CHAIN
-from k8s_audit_otlp.state.files import open_private, replace_file
+from k8s_audit_otlp.state.files import open_private, read_regular, replace_file
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _SIGNED = (
     *(EXPORTER, SEAL + "log", SEAL + "key", SEAL + "time_ns"),
     *(CHAIN + "id", CHAIN + "number", CHAIN + "hash"),
 )
+_MOST_BYTES = 1 << 20  # a key has some hundred
 _VOUCHED = "signed-by: "  # key id and signature, after the public key
 
 
@@ -108,12 +109,10 @@ class SealKey:
         )
 
         try:
-            if path.exists() and not path.is_file():  # a pipe would be waited for without end
-                raise KeyFileError(f"{path}: is no file; make one with `evidence keygen`")
-            key = load_pem_private_key(path.read_bytes(), None)
+            key = load_pem_private_key(read_regular(path, _MOST_BYTES), None)
         except OSError as error:
             raise KeyFileError(
-                f"{path}: {error.strerror}; make a key with `evidence keygen {path}`"
+                f"{path}: {error.strerror}; make a key with `evidence keygen FILE`"
             ) from None
         except (ValueError, TypeError):
             key = None
@@ -191,10 +190,10 @@ def _read_public(path: Path) -> "tuple[Ed25519PublicKey, str]":
     from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
 
     try:
-        data = path.read_bytes()
+        data = read_regular(path, _MOST_BYTES)
         key = load_pem_public_key(data)
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}") from None
+        raise KeyFileError(f"{path}: {error.strerror}; give FILE.pub") from None
     except ValueError:
         key = None
     if not isinstance(key, ed25519.Ed25519PublicKey):

@@ -33,6 +33,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "uids").write_text("0011223344556677-0\n")
     (tmp_path / "table").write_text("time,message\n1,x\n")
     (tmp_path / "empty").touch()
+    (tmp_path / "blank_lines").write_text("\n \n")
     (tmp_path / "nothing_in_it").mkdir()
     (tmp_path / "binary").write_bytes(bytes(range(255, 0, -1)) * 20 + b"\n")
     pasted = (tmp_path / "good.yaml").read_text().replace("k8s_audit:", "otlp: {}, k8s_audit:")
@@ -45,6 +46,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fluent-bit.conf").write_text("[INPUT]\n    Name tail\n")
     (tmp_path / "login.html").write_text("<!DOCTYPE html>\n<html><body>sign in</body></html>\n")
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    (tmp_path / "deep.json").write_text("[" * 20_000)
+    (tmp_path / "month13.yaml").write_text("a: 2026-13-45\n")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 1 << 40)
@@ -149,10 +152,15 @@ WRONG = {
     "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is none of Policy"),
     "verify --path log/audit.log --against binary": (2, "binary: this is no text in UTF-8"),
     "evidence verify --against binary": (2, "name what the back end gave out"),
+    "verify --path log/audit.log --against vector.toml": (2, "it says only: data_dir"),
+    "verify --path log/audit.log --against deep.json": (2, "nothing of it can be read as JSON"),
+    "evidence verify --against uids --key pipe": (2, "pipe: not a file; give FILE.pub"),
+    "evidence verify --against uids --key sparse": (2, "sparse: over 1 MiB; give FILE.pub"),
     "verify --path log/audit.log --against empty --closed": (2, "there is nothing to compare"),
     "verify --path log/audit.log --against empty --since 2100-01-01": (2, "nothing to compare"),
     "verify --path empty --against empty": (2, "there is nothing to compare"),
     "verify --path empty --against uids": (2, "there is nothing to compare"),
+    "verify --path blank_lines --against uids": (2, "there is nothing to compare"),
     "verify --path log/audit.log --against empty --since end": (2, "write an age such as 24h"),
     "verify --path auditd.log --against uids": (5, "it seems to be the log of auditd"),
     "verify -c good.yaml --against empty": (5, ""),
@@ -219,8 +227,9 @@ WRONG = {
     "doctor --path log/audit.log --collector-config pipe": (2, "pipe: not a file"),
     "doctor --path log/audit.log --kubeadm-config sparse": (2, "sparse: over 4 MiB"),
     "doctor --path log/audit.log --apiserver-metrics pipe": (2, "pipe: not a file"),
-    "doctor --path log/audit.log --manifest pipe --wait 0s": (1, ""),
-    "doctor --path log/audit.log --manifest sparse --wait 0s": (1, ""),
+    "explain --event event.json --policy deep.json": (2, "deep.json: brackets or blocks are"),
+    "apiserver patch deep.json": (2, "deep.json: not one YAML document; repair the file"),
+    "apiserver patch month13.yaml": (2, "month13.yaml: not one YAML document; repair the file"),
     "apiserver patch pipe": (2, "pipe: not a file; is it the right file?"),
     "apiserver patch sparse": (2, "sparse: over 4 MiB; is it the right file?"),
     "status --state-dir pipe": (2, "pipe is no directory; name the directory of the positions"),

@@ -99,6 +99,6 @@ def _block(value: str) -> Any:
         return None
     try:
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict | list) else None

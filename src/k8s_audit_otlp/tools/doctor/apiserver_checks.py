@@ -176,7 +176,7 @@ def _extra_args(text: str) -> dict[str, str] | None:
     """Read apiServer.extraArgs of a ClusterConfiguration: a map, or since v1beta4 a list."""
     try:
         documents = list(yaml.safe_load_all(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         return None
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == "ClusterConfiguration":

@@ -29,8 +29,9 @@ class CollectorFacts:
     def read(cls, text: str) -> "CollectorFacts":
         try:
             tree = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            return cls({}, f"it is no YAML: {getattr(error, 'problem', error)}")
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            why = getattr(error, "problem", "a value in it, or how deep it is, is not taken")
+            return cls({}, f"it is no YAML: {why}")
         return cls(tree) if isinstance(tree, dict) else cls({}, "it holds no blocks of keys")
 
     def block(self, *path: str) -> Mapping[str, Any]:

@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from k8s_audit_otlp.apiserver.files import MAX_BYTES
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, WEBHOOK_FILE
 from k8s_audit_otlp.apiserver.webhook import MODES, given_up_after_s
 from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
+from k8s_audit_otlp.state.files import read_regular
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
@@ -34,6 +36,7 @@ _DEFAULTS = {
     "batch-throttle-qps": "10",
     "batch-throttle-enable": "true",
 }
+_WRONG = ValueError, LookupError, TypeError, AttributeError, RecursionError  # of no kubeconfig
 _WATCH = "watch apiserver_audit_error_total"
 
 
@@ -109,12 +112,12 @@ def config_file(facts: ApiserverFacts) -> CheckResult:
     inside = facts.flags[WEBHOOK_FILE]
     path = Path(facts.apiserver.on_host(inside))
     try:
-        cluster, user = _chosen(yaml.safe_load(path.read_text(encoding="utf-8")))
+        cluster, user = _chosen(yaml.safe_load(read_regular(path, MAX_BYTES)))
     except FileNotFoundError:
         return _unseen(facts, path)
     except OSError as error:
         return fail(f"{path}: {error.strerror}", "let the doctor's user read it, or run it as root")
-    except (ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError):
+    except (*_WRONG, yaml.YAMLError):
         return fail(
             f"{path} is no kubeconfig with a current-context, its cluster and its user",
             "k8s-audit-otlp apiserver webhook prints one: without it kube-apiserver does not start",

@@ -135,8 +135,8 @@ class _Walker:
     def _open(self, at: int, *, is_array: bool) -> None:
         if self._arrays:
             self._path.append(self._place() if self._start < 0 else "")
-        path = tuple(self._path)
-        if self._start < 0:
+        if self._start < 0:  # within a record only brackets are counted, however deep
+            path = tuple(self._path)
             if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
             elif is_array and path in _ARRAYS:

@@ -47,6 +47,7 @@ _A_PART = re.compile(
     rb'"(timed_out|is_partial)"\s*:\s*true|"_shards"\s*:\s*\{[^{}]*"failed"\s*:\s*[1-9]'
 )
 _LONGEST_SIGN = 512  # bytes of what _A_PART matches
+_JSON = re.compile(rb"\{|\[\s*(?:[\[{\"\]\d-]|null|true|false|\Z)")  # and no section of TOML
 _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
 # In TSV: a cell in quotes, or JSON whose backslashes are not doubled
 _NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
@@ -105,7 +106,7 @@ class Export:
             raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         first = start.partition(b"\n")[0].strip()
         as_lines = b'"resourceLogs"' in first  # as the Collector writes them
-        holds = start[:1] in b"{[" and not as_lines and is_document(head)
+        holds = _JSON.match(start) and not as_lines and is_document(head)
         if holds or first == b"{":
             chunks = chain([head], iter(partial(stream.read, _BUFFER), b""))
             items = self._document(chunks, whole=not holds)
@@ -240,7 +241,7 @@ def _names_of_rows(head: bytes) -> list[Any]:
     """Return the names of columns that an array in the first line holds; none if it holds uids."""
     try:
         first = _read_row(head.partition(b"\n")[0])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
     if all(isinstance(cell, dict) for cell in first) or any(read_uid(str(c)) for c in first):
         return []
