@@ -22,9 +22,11 @@ from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.template import UnresolvedError, parse_template
 from k8s_audit_otlp.evidence.seal import read_public_keys
 from k8s_audit_otlp.state.files import replace_file
+from k8s_audit_otlp.state.outbox import Notice
 from k8s_audit_otlp.telemetry.metrics.prometheus import text_of
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.day import Day, day_of, judge_day, last_full_day
@@ -34,7 +36,14 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.stores import STORES
 from k8s_audit_otlp.tools.verify.stores.client import StoreClient, StoreError, Where
 from k8s_audit_otlp.tools.verify.verdict import Verdict
-from k8s_audit_otlp.tools.verify.wording import answer_of, families_of, json_of, lines_of, notice_of
+from k8s_audit_otlp.tools.verify.wording import (
+    answer_of,
+    families_of,
+    json_of,
+    lines_of,
+    notice_of,
+    unanswered,
+)
 from k8s_audit_otlp.transport.tls import TlsError
 from k8s_audit_otlp.transport.url import UnusableError
 
@@ -120,6 +129,8 @@ def report(  # noqa: PLR0913 - one for each thing that can be asked
     except (UnusableError, TlsError) as error:
         die(f"--url: {error}")
     except StoreError as error:
+        if (config := _config(config_file)) is not None:
+            _send(config, unanswered(cluster, chosen, str(error), now_ns), cluster, now_ns)
         die(f"{error}; nothing is known of {chosen.name}", FAILURE)
     told = _tell(verdict, chosen, kind, now_ns, config_file, metrics, html)
     _print(verdict, chosen, as_json=as_json)
@@ -167,8 +178,6 @@ def _tell(  # noqa: PLR0913 - one for each place
     html: Path | None,
 ) -> bool:
     """Write and send what came out; say what could not be, and return whether all could."""
-    from k8s_audit_otlp.agent.send_notice import send_notice  # noqa: PLC0415 - only where asked for
-
     said, families = True, families_of(verdict, day, kind, now_ns)
     try:
         if metrics is not None:
@@ -180,8 +189,7 @@ def _tell(  # noqa: PLR0913 - one for each place
     except OSError as error:
         say(f"{error.filename}: {error.strerror}; the answer is not in it")
         said = False
-    if (named := config_path(config_file, default=None)) is not None:
-        config = load_config(named).config
+    if (config := _config(config_file)) is not None:
         if config.service.telemetry.metrics.otlp.endpoint is not None:
             from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher  # noqa: PLC0415
 
@@ -189,11 +197,24 @@ def _tell(  # noqa: PLR0913 - one for each place
             if not MetricsPusher(block, lambda: families, os.environ).push():
                 say("the answer could not be pushed as metrics")
                 said = False
-        notice, cluster = notice_of(verdict, day, now_ns), verdict.scope.cluster
-        for why in send_notice(config, notice, cluster, now_ns):
-            say(f"the answer could not be sent: {why}")
-            said = False
+        notice = notice_of(verdict, day, now_ns)
+        said &= _send(config, notice, verdict.scope.cluster, now_ns)
     return said
+
+
+def _config(file: Path | None) -> Config | None:
+    named = config_path(file, default=None)
+    return load_config(named).config if named is not None else None
+
+
+def _send(config: Config, notice: Notice, cluster: str, now_ns: int) -> bool:
+    """Send a notice to all exporters; say whom it did not reach, and return whether all have it."""
+    from k8s_audit_otlp.agent.send_notice import send_notice  # noqa: PLC0415 - only where asked for
+
+    unreached = list(send_notice(config, notice, cluster, now_ns))
+    for why in unreached:
+        say(f"the answer could not be sent: {why}")
+    return not unreached
 
 
 def _print(verdict: Verdict, day: Day, *, as_json: bool) -> None:

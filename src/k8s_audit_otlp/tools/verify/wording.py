@@ -1,6 +1,6 @@
 """Words a verdict: in a word, for a terminal, for programs, as a record and as metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Final
 
@@ -84,12 +84,14 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
 def extent(chain: ChainReport, *, checked: bool) -> str:
     """Say how far a chain goes, and how far nobody could rewrite it."""
     if not chain.last:
+        if checked and not chain.sealed:
+            return f"no link yet; sealed at {time_of(chain.sealed_ns)} by {chain.sealed_by}"
         known = f"sealed up to {chain.sealed}" if checked else "seals that no key was given for"
         return f"{known}; its links are in another back end"
     links = f"links {chain.first} to {chain.last}"
     if not checked:
         return f"{links}; no key was given: it shows accident and loss, and no forger"
-    if not chain.sealed:
+    if not chain.sealed_by:
         return f"{links}; not sealed"
     sealed = f"sealed up to {chain.sealed} at {time_of(chain.sealed_ns)} by {chain.sealed_by}"
     wait = ", as the next seal is not due yet" if chain.waits else ""
@@ -98,8 +100,9 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
 
 
 def held_records(contents: ContentReport) -> str:
-    """Say how much was compared with the hashes in receipts."""
-    return f"{counted(contents.records, 'record')} of {counted(contents.judged, 'segment')}"
+    """Say how much was compared with the hashes in receipts, and with those in seals."""
+    more = f", and {contents.open:,} as seals say of segments without one" if contents.open else ""
+    return f"{counted(contents.records, 'record')} of {counted(contents.judged, 'segment')}{more}"
 
 
 def held_fields(fields: FieldReport) -> str:
@@ -134,22 +137,27 @@ def notice_of(verdict: Verdict, day: Day, now_ns: int) -> Notice:
         "nothing": f"nothing can be said of the audit log of {cluster} on {day.name}",
     }
     found = [*verdict.faults, *verdict.lacks, *verdict.unproven][:MOST] or [verdict.nothing]
-    attributes: dict[str, Value] = {
-        "k8s.cluster.name": cluster,
-        _SAID + "day": day.name,
-        _SAID + "answer": answer,
-        **{_SAID + name: count for name, count in _counts(verdict)},
-    }
+    text = ": ".join([texts[answer], "; ".join(filter(None, found[:3]))]).removesuffix(": ")
+    notice = _notice(cluster, day, now_ns, answer, text, dict(_counts(verdict)))
     if any(found):
-        attributes[_SAID + "found"] = "\n".join(found)
-    return Notice(
-        f"evidence-{cluster}-{day.name}-{now_ns:x}",
-        EVENT,
-        now_ns,
-        _INFO if answer == "complete" else _ERROR,
-        ": ".join([texts[answer], "; ".join(filter(None, found[:3]))]).removesuffix(": "),
-        attributes,
-    )
+        notice.attributes[_SAID + "found"] = "\n".join(found)
+    return notice
+
+
+def unanswered(cluster: str, day: Day, why: str, now_ns: int) -> Notice:
+    """Say that a store could not be asked: nobody should take yesterday's answer for today's."""
+    text = f"the audit log of {cluster} on {day.name} could not be judged: {why}"
+    return _notice(cluster, day, now_ns, "unknown", text, {"found": why})
+
+
+def _notice(
+    cluster: str, day: Day, now_ns: int, answer: str, text: str, more: Mapping[str, Value]
+) -> Notice:
+    said = {"day": day.name, "answer": answer, **more}
+    attributes = {"k8s.cluster.name": cluster, **{_SAID + name: of for name, of in said.items()}}
+    severity = _INFO if answer == "complete" else _ERROR
+    uid = f"evidence-{cluster}-{day.name}-{now_ns:x}"
+    return Notice(uid, EVENT, now_ns, severity, text, attributes)
 
 
 def families_of(verdict: Verdict, day: Day, store: str, now_ns: int) -> list[Family]:

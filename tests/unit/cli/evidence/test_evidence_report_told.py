@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import UNDELIVERED
+from k8s_audit_otlp.cli import FAILURE, UNDELIVERED
 from tests.unit.cli.evidence.test_evidence_report import (
     KINDS,
     Row,
@@ -60,3 +60,17 @@ def test_metrics_that_cannot_be_pushed_show_in_the_exit_code(
     result = report(KIND, stand, "--day", day_of(rows), "-c", str(config))
     assert result.exit_code == UNDELIVERED, result.output
     assert "could not be pushed" in result.stderr
+
+
+def test_a_store_that_cannot_be_asked_is_told_to_every_exporter(
+    stand: Stand, rows: list[Row], tmp_path: Path, config: Path
+) -> None:
+    """Nobody takes yesterday's answer for today's."""
+    path = tmp_path / "out.jsonl"
+    config.write_text(CONFIG.format(path=path, state=tmp_path, telemetry=""))
+    stand.answer = lambda *_: (400, b"")
+    result = report(KIND, stand, "--day", day_of(rows), "-c", str(config))
+    assert result.exit_code == FAILURE, result.output
+    told = path.read_text()
+    assert '"k8s.audit.evidence.answer","value":{"stringValue":"unknown"}' in told
+    assert "could not be judged" in told
