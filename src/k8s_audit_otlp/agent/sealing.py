@@ -1,4 +1,4 @@
-"""Seals the chains of receipts every ten minutes, where a key is configured."""
+"""Seals the chains of receipts every ten minutes, and what is new in them at once, with a key."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ class Sealing:
         self._monotonic = monotonic
         self._file = Path(block.seal_file) if block.seal_file else None
         self._key: SealKey | None = None
-        self._at = -INTERVAL_S  # what a killed process left is sealed at once, as is a first link
+        self._at = -INTERVAL_S  # what a killed process left is sealed at once
 
     def begin(self) -> None:
         """Read the key, where one is configured.
@@ -46,16 +46,15 @@ class Sealing:
                 raise ConfigError.at("service::evidence::key_file", what, hint) from None
 
     def look(self) -> None:
-        """Seal when it is time. Called whenever the commit loop comes round."""
-        if self._monotonic() - self._at >= INTERVAL_S:
-            self.seal()
+        """Seal when it is time, or there is more to be named. Called in the commit loop."""
+        self.seal(only_new=self._monotonic() - self._at < INTERVAL_S)
 
-    def seal(self, *, stops: bool = False) -> None:
-        """Seal every chain; *stops*: the agent ends then."""
+    def seal(self, *, stops: bool = False, only_new: bool = False) -> None:
+        """Seal every chain; *stops*: the agent ends then; *only_new*: where it names more."""
         if self._key is None:
             return
-        seals = self._evidence.seal(self._key, stops=stops)
-        if seals:
+        seals = self._evidence.seal(self._key, stops=stops, only_new=only_new)
+        if seals and not only_new:
             self._at = self._monotonic()
         if seals and self._file is not None:
             try:
@@ -68,7 +67,7 @@ class Sealing:
         """Seal what there is at a stop, and let the seals leave before nothing new does."""
         if self._key is None:
             return
-        self._evidence.write_receipts()
+        commit()  # which writes receipts; a seal is on what a kill leaves as it is
         self.seal(stops=True)
         commit()
         end = self._monotonic() + _LAST_S

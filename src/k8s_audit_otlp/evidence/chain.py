@@ -65,9 +65,9 @@ def text_hash(body: str) -> str:
     return sha256(body.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def begin(first: Notice, log: str, exporter: str, now_ns: int) -> Chain:
-    """Begin a chain whose id no other has: log, exporter, first event and time go into it."""
-    named = "\0".join((log, exporter, first.uid, str(now_ns)))
+def begin(first: str, log: str, exporter: str, now_ns: int) -> Chain:
+    """Begin a chain whose id no other has: log, exporter, first segment and time go into it."""
+    named = "\0".join((log, exporter, first, str(now_ns)))
     return Chain(sha256(named.encode()).hexdigest()[:16])
 
 

@@ -20,7 +20,7 @@ from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.outbox import Notice, Outbox, Value
+from k8s_audit_otlp.state.outbox import Chain, Notice, Outbox, Value
 
 
 class Evidence:
@@ -69,26 +69,39 @@ class Evidence:
                 notice = msgspec.structs.replace(notice, attributes=attributes)
             chain = subscription.chain
             if not chain.id:
-                log, exporter = str(subscription.log.key), subscription.exporter
-                chain = begin(notice, log, exporter, self._now_ns())
+                chain = self._new_chain(subscription, notice.uid)
             subscription.chain, linked = link(chain, notice)
             subscription.outbox.add(linked)
             return linked
 
-    def seal(self, key: SealKey, *, stops: bool = False) -> list[Notice]:
-        """Seal every chain; every exporter gets every seal, once. Return them.
+    def _new_chain(self, subscription: Subscription, first: str) -> Chain:
+        log, exporter = str(subscription.log.key), subscription.exporter
+        return begin(first, log, exporter, self._now_ns())
 
-        *stops*: the agent ends then, so that nobody waits for the next one.
+    def seal(self, key: SealKey, *, stops: bool = False, only_new: bool = False) -> list[Notice]:
+        """Seal every chain as it is stored; every exporter gets every seal, once. Return them.
+
+        *stops*: the agent ends then, so that nobody waits for the next one. *only_new*: those
+        alone that have a link or a segment which their last seal does not name.
         """
         seals = []
         for subscription in self._subscriptions:
+            opened = subscription.open_segments()
             with subscription.lock:
-                chain = subscription.chain
-            if chain.number:
-                log, exporter = str(subscription.log.key), subscription.exporter
-                seals.append(key.seal(chain, log, exporter, self._now_ns(), stops=stops))
-                for outbox in self._one_of_each_exporter(subscription.log):
-                    outbox.add(seals[-1])
+                if opened and not subscription.chain.id:
+                    subscription.chain = self._new_chain(subscription, opened[0].identity)
+            chain = subscription.stored_chain
+            names = {chain.hash, *(segment.identity for segment in opened)}
+            if not chain.id or (only_new and names <= subscription.sealed):
+                continue
+            subscription.sealed = names
+            places = ((segment, subscription.ledger.place(segment.seq)) for segment in opened)
+            said = " ".join(notices.open_segment(*each) for each in places)
+            log, exporter = str(subscription.log.key), subscription.exporter
+            seal = key.seal(chain, log, exporter, self._now_ns(), opened=said, stops=stops)
+            for outbox in self._one_of_each_exporter(subscription.log):
+                outbox.add(seal)
+            seals.append(seal)
         return seals
 
     def _one_of_each_exporter(self, log: AuditLog) -> list[Outbox]:

@@ -126,6 +126,19 @@ def receipt(
     )
 
 
+def open_segment(segment: SegmentState, place: Place) -> str:
+    """Say for a seal what became of a segment so far, as its receipt does when it is closed.
+
+    Identity, bytes, records delivered, given up, gaps, times of the first and the last event, hash
+    and sums of what was delivered; no hash where nobody knows what that was.
+    """
+    tally, content = place.tally, _content(place)
+    given_up, times = tally.dead_lettered + tally.refused, (tally.first_ns, tally.last_ns)
+    hashed = (content.get(_CONTENT + name, "") for name in ("hash", "sums"))
+    counts = place.offset, tally.delivered, given_up, tally.gaps, *times
+    return "/".join(map(str, (segment.identity, *counts, *hashed)))
+
+
 def _content(place: Place) -> dict[str, Value]:
     """Say what the delivered records said; where that is not known of all of them, why."""
     content, delivered = place.content, place.tally.delivered

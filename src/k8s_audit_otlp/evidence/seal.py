@@ -27,6 +27,7 @@ SEAL = "k8s.audit.seal."
 EVENT = "k8s.audit.seal"
 AGENT = SEAL + "agent"  # of the last seal before an agent ends: STOPPED
 STOPPED = "stopped"
+OPEN = SEAL + "open"  # segments without a receipt, and how far they are; parted by blanks
 INTERVAL_S = 600.0  # the longest that a link stays without a seal
 INFO = 9
 _SIGNED = (
@@ -128,9 +129,19 @@ class SealKey:
         return base64.b64encode(self.key.sign(data)).decode()
 
     def seal(
-        self, chain: Chain, log: str, exporter: str, now_ns: int, *, stops: bool = False
+        self,
+        chain: Chain,
+        log: str,
+        exporter: str,
+        now_ns: int,
+        *,
+        opened: str = "",
+        stops: bool = False,
     ) -> Notice:
-        """Sign that *chain* has come so far by now; *stops*: and that the agent ends then."""
+        """Sign that *chain* has come so far by now; *stops*: and that the agent ends then.
+
+        *opened*: what is said of the segments that have no receipt yet.
+        """
         attributes: dict[str, Value] = {
             EXPORTER: exporter,
             SEAL + "log": log,
@@ -142,6 +153,8 @@ class SealKey:
         }
         if stops:
             attributes[AGENT] = STOPPED
+        if opened:
+            attributes[OPEN] = opened
         attributes[SEAL + "signature"] = self.sign(signed_text(attributes))
         return Notice(
             f"seal-{chain.id}-{chain.number}-{now_ns:x}",
@@ -157,8 +170,7 @@ class SealKey:
 def signed_text(attributes: Mapping[str, object]) -> bytes:
     """Return the bytes that a seal's signature is over, from what it says of itself."""
     lines = ["k8s-audit-otlp seal v1", *(str(attributes.get(name, "")) for name in _SIGNED)]
-    if said := attributes.get(AGENT):
-        lines.append(str(said))
+    lines += [f"{name} {said}" for name in (AGENT, OPEN) if (said := attributes.get(name))]
     return "\n".join(lines).encode()
 
 

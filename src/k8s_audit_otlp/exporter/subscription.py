@@ -17,6 +17,8 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import Chain, Notice, Outbox
 from k8s_audit_otlp.state.positions import PositionFile, key_of
 
+_MOST_OPEN = 4  # segments without a receipt that a seal names: 1 KB, which every store takes
+
 
 @dataclass(slots=True, eq=False)
 class Subscription:
@@ -35,6 +37,8 @@ class Subscription:
     receipted: dict[int, int] = field(default_factory=dict)
     first_start: bool = True
     chain: Chain = field(default_factory=Chain)  # of what its outbox was given, guarded by `lock`
+    stored_chain: Chain = field(default_factory=Chain)  # of that, what a kill leaves as it is
+    sealed: set[str] = field(default_factory=set)  # what its last seal names: link and segments
     lock: Lock = field(default_factory=Lock)  # what is linked and what is pending change together
     wants: Literal["own", "all"] = "all"  # which notices; another exporter's are not its own
     unplaced: dict[str, Place] = field(default_factory=dict)  # positions, by segment identity
@@ -45,6 +49,7 @@ class Subscription:
     _turn: int = 0  # of the newest record of `_file` whose place it holds
     _unstored: deque[tuple[Ticket, Tally]] = field(default_factory=deque)
     _pending: list[Notice] = field(default_factory=list)  # that it holds
+    _chain: Chain = field(default_factory=Chain)  # and how far that chain is
     _in_checkpoint: int = 0  # how many of them the checkpoint under way holds the notice of
 
     @classmethod
@@ -70,6 +75,7 @@ class Subscription:
             wants=wants,
             unplaced=dict(position.unplaced),
             chain=position.chain,
+            stored_chain=position.chain,
         )
 
     def resume_new_segments(self) -> None:
@@ -128,7 +134,7 @@ class Subscription:
         self._in_checkpoint = len(self._unstored)
         self._turn = self._file.turn if self._file is not None else 0
         with self.lock:
-            self._pending, chain = self.outbox.snapshot(), self.chain
+            self._pending, self._chain = self.outbox.snapshot(), self.chain
         places = self.ledger.places()
         self._settled = {n: place.offset for n, place in places.items()}
         return Position(
@@ -139,7 +145,7 @@ class Subscription:
             self.receipts,
             dict(self.receipted),
             {n: place.mark for n, place in places.items() if place.mark},
-            chain,
+            self._chain,
             {n: place.content for n, place in places.items() if place.content.last >= 0},
             self.unplaced,
         )
@@ -147,6 +153,7 @@ class Subscription:
     def stored(self) -> None:
         """Note that what `position` returned last has reached the disk."""
         self.outbox.stored(self._pending)
+        self.stored_chain = self._chain
         if self._file is not None:
             self._file.stored(self._key, self._turn)
         for _ in range(self._in_checkpoint):
@@ -161,6 +168,20 @@ class Subscription:
         if segment.lost or not segment.complete or self.receipted.get(segment.seq) == segment.size:
             return False
         return segment.size <= self.ledger.settled_offset(segment.seq) < EVERYTHING
+
+    def open_segments(self) -> list[SegmentState]:
+        """Return the newest segments without a receipt that are read, and the next to be read."""
+        states = (segment.state for segment in self.log.segments())
+        opened = [
+            state
+            for state in states
+            if state.identity
+            and not state.lost
+            and self.receipted.get(state.seq) != state.size
+            and self.ledger.settled_offset(state.seq) < EVERYTHING
+        ]
+        read = [at for at, state in enumerate(opened, 1) if self.ledger.next_offset(state.seq)]
+        return opened[: max(read, default=0) + 1][-_MOST_OPEN:]
 
     def tally(self) -> Tally:
         """Return what became of everything that was ever read, what is in flight included."""

@@ -58,8 +58,8 @@ def test_an_exporter_gets_a_seal_once_beside_the_log_that_it_is_of(tmp_path: Pat
     one, other = (AuditLog("k8s_audit", tmp_path / name, NobodyListens()) for name in "ab")
     evidence = Evidence(lambda: 7)
     subscriptions = {
-        "siem a": Subscription(one, "siem", Ledger(), chain=Chain("one", 3, "00")),
-        "siem b": Subscription(other, "siem", Ledger(), chain=Chain("two", 1, "11")),
+        "siem a": Subscription(one, "siem", Ledger(), stored_chain=Chain("one", 3, "00")),
+        "siem b": Subscription(other, "siem", Ledger(), stored_chain=Chain("two", 1, "11")),
         "lake b": Subscription(other, "lake", Ledger()),
     }
     for subscription in subscriptions.values():

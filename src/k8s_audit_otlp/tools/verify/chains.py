@@ -5,19 +5,22 @@ put in by somebody else is found and named. What lies after the newest seal coul
 whoever holds the node; without a key all of it could be, by whoever holds the back end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash
-from k8s_audit_otlp.evidence.seal import AGENT, SEAL, STOPPED, is_signed, signed_text
+from k8s_audit_otlp.evidence.seal import AGENT, OPEN, SEAL, STOPPED, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.exports.record import (
     SEGMENT,
     ExportRecord,
+    Receipt,
     body_of,
     field_of,
     number_of,
+    source_of,
+    sums_in,
     text_of,
 )
 
@@ -28,7 +31,13 @@ _NAMES = tuple(CHAIN + name for name in ("id", "number", "previous", "hash"))
 _FIRST = SEGMENT + "first_event_ns"
 _LAST = SEGMENT + "last_event_ns"
 _TOLD = SEGMENT + "told_ns"
-_SEAL_NAMES = (EXPORTER, AGENT, *(SEAL + name for name in ("log", "key", "time_ns", "signature")))
+_SOURCE = "source"
+_SEAL_NAMES = (
+    EXPORTER,
+    AGENT,
+    OPEN,
+    *(SEAL + name for name in ("log", "key", "time_ns", "signature")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +58,17 @@ class ChainReport:
     id: str
     exporter: str = ""
     first: int = 0
-    last: int = 0  # 0: of another exporter, whose back end has its links
+    last: int = 0  # 0: none yet, or of another exporter, whose back end has its links
     since_ns: int = 0  # the first event that its first receipt speaks of
     replay: bool = False  # its links speak of what was sent again
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
-    sealed_by: str = ""  # and the key that made it
+    sealed_by: str = ""  # and the key that made it; "" where there is none
     seen_ns: int = 0  # the newest time of a trusted seal of the range, or of a receipt
     stopped: bool = False  # that seal says that the agent ended then
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
-    ran_on: bool = False  # which it did, as newer events of its log show
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -73,6 +81,8 @@ class IntegrityReport:
     chains: list[ChainReport] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)  # of what belongs to no chain
     absent: list[str] = field(default_factory=list)  # sealed chains of which no link is there
+    # What trusted seals say of segments that had no receipt yet, by chain, identity and bytes.
+    open: dict[tuple[str, str, int], Receipt] = field(default_factory=dict)
     seals: int = 0
     checked: bool = False  # there was a key to check seals with
 
@@ -109,6 +119,7 @@ class Links:
             return
         number = said[CHAIN + "number"]
         if said[SEAL + "signature"]:
+            said[_SOURCE] = source_of(fields)
             self._seals[uid, *said.values()] = said
         elif not number.isdecimal():
             self._faults.append(f"{uid}: a link without a number")
@@ -136,9 +147,10 @@ class Links:
             chain = chains.get(said[CHAIN + "id"])
             if chain is None:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
-            self._hold_against_seal(chain, uid, said)
+            if self._hold_against_seal(chain, uid, said):
+                report.open |= {(x.chain, x.identity, x.bytes): x for x in _open_segments(said)}
         report.chains = list(chains.values())
-        for chain in filter(lambda each: each.sealed, report.chains):
+        for chain in filter(lambda each: each.sealed_by, report.chains):
             later = (of for n, of in self._links.get(chain.id, {}).items() if n > chain.sealed)
             chain.unsealed_ns = [link.until_ns for of in later for link in of.values()]
         here = set(self._exporters.values())
@@ -146,7 +158,10 @@ class Links:
             f"{chain.name}: sealed up to number {chain.sealed}, and nothing of it "
             "is there: another cluster's or back end's, or it was taken out"
             for chain in report.chains
-            if not chain.last and chain.exporter in here and chain.sealed_ns >= self._first_ns
+            if chain.sealed
+            and not chain.last
+            and chain.exporter in here
+            and chain.sealed_ns >= self._first_ns
         ]
         return report
 
@@ -175,16 +190,17 @@ class Links:
             before = link
         return report
 
-    def _hold_against_seal(self, chain: ChainReport, uid: str, said: dict[str, Any]) -> None:
+    def _hold_against_seal(self, chain: ChainReport, uid: str, said: dict[str, Any]) -> bool:
+        """Say whether the seal is to be trusted."""
         number = int(said[CHAIN + "number"]) if said[CHAIN + "number"].isdecimal() else -1
         if self._keys is not None:
             key = self._keys.get(said[SEAL + "key"])
             if key is None:
                 chain.faults.append(f"seal by a key that was not given: {said[SEAL + 'key']}")
-                return
+                return False
             if not is_signed(key, signed_text(said), said[SEAL + "signature"]):
                 chain.faults.append(f"seal that its key did not sign: {uid}")
-                return
+                return False
         links = self._links.get(chain.id, {}).get(number)
         time_ns = number_of(said[SEAL + "time_ns"])
         if links is None:
@@ -195,11 +211,38 @@ class Links:
         elif said[HASH] not in {link.hash for link in links.values() if link.sound}:
             chain.faults.append(f"not what was sealed: number {number}")
         if self._keys is None:
-            return
+            chain.sealed_ns = max(chain.sealed_ns, time_ns)
+            return True
         if (number, time_ns) >= (chain.sealed, chain.sealed_ns):
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
         if time_ns >= chain.seen_ns and not (self._until_ns and time_ns >= self._until_ns):
             chain.seen_ns, chain.stopped = time_ns, said[AGENT] == STOPPED
+        return True
+
+
+def _open_segments(said: Mapping[str, str]) -> Iterator[Receipt]:
+    """Read what a seal says of segments that have no receipt yet; `none` where it has no hash."""
+    for each in said[OPEN].split():
+        identity, *counts, hashed, sums = (
+            each.split("/") if each.count("/") == 8 else (each, "", "")
+        )
+        size, delivered, given_up, gaps, first, last = map(number_of, counts or ["0"] * 6)
+        yield Receipt(
+            identity,
+            said[EXPORTER],
+            said[_SOURCE],
+            chain=said[CHAIN + "id"],
+            bytes=size,
+            delivered=delivered,
+            refused=given_up,
+            gaps=gaps,
+            first_event_ns=first,
+            last_event_ns=last,
+            name="open segment",
+            hash=hashed,
+            sums=sums_in(sums),
+            none="" if hashed else "not_hashed",
+        )
 
 
 def _span(first: int, last: int) -> str:

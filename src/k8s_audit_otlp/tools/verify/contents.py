@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid, uid_of
-from k8s_audit_otlp.tools.verify.receipt_records import AGAIN, NO_BODY, FormReader, Record, Records
+from k8s_audit_otlp.tools.verify.receipt_records import AGAIN, NO_BODY, FormReader, Records
 from k8s_audit_otlp.tools.verify.segment_contents import (
     MOST_NAMED,
     ContentReport,
@@ -29,6 +29,8 @@ class Contents:
     def __init__(self) -> None:
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, list[Receipt]] = {}  # by identity
+        self._open: dict[str, dict[str, Receipt]] = {}  # by identity and chain: as seals say
+        self._linked: Mapping[str, str] = {}  # chains that have links here: of which exporter
         self._gaps: dict[str, list[tuple[int, int]]] = {}  # by identity: begin and end
         self.segments = Segments()
         self.hashed: set[str] = set()  # segments whose records `report` compared with hashes
@@ -50,14 +52,25 @@ class Contents:
             self.segments.take_receipt(item.receipt)
             self._receipts.setdefault(item.receipt.identity, []).append(item.receipt)
 
+    def take_open(self, said: Iterable[Receipt], linked: Mapping[str, str]) -> None:
+        """Take in what seals say of segments without a receipt.
+
+        *linked*: the chains that have links here, and their exporters.
+        """
+        self._linked = linked
+        for each in filter(lambda each: not each.none, said):
+            of = self._open.setdefault(each.identity, {})
+            of[each.chain] = max(each, of.get(each.chain, each), key=lambda part: part.bytes)
+
     def leave_out(self, identities: Iterable[str]) -> None:
         for identity in identities:
             self._records.pop(identity, None)
             self._receipts.pop(identity, None)
+            self._open.pop(identity, None)
 
     def report(self) -> ContentReport:
         report = ContentReport()
-        again: dict[str, list[Record]] = {}
+        again: list[SegmentContents] = []  # what was judged
         proven: set[str] = set()  # forms
         for identity, every in self._receipts.items():
             segment = SegmentContents(
@@ -69,17 +82,52 @@ class Contents:
             if why:
                 report.not_judged.append(f"{segment.where}: {why}")
             proven |= segment.forms
-            again[identity] = segment.again
+            again.append(segment)
+        for identity in self._open.keys() - self._receipts.keys():
+            if opened := self._judge_open(identity, [*self._open[identity].values()], report):
+                proven |= opened.forms
+                again.append(opened)
         self._judge_again(again, proven, report)
         return report
 
+    def _judge_open(
+        self, identity: str, said: Sequence[Receipt], report: ContentReport
+    ) -> SegmentContents | None:
+        """Judge a segment without a receipt as far as seals say what became of it.
+
+        Of a chain without a link nobody knows whether its records are here: one of several is
+        enough.
+        """
+        records = self._records.pop(identity, Records())
+        gaps = self._gaps.get(identity, [])
+
+        def judged(parts: Sequence[Receipt], into: ContentReport) -> SegmentContents:
+            segment = SegmentContents(identity, parts, gaps, into, is_open=True)
+            if why := segment.judge(records):
+                into.not_judged.append(f"{segment.where}: {why}")
+            return segment
+
+        def fits(part: Receipt) -> bool:
+            judged([part], trial := ContentReport())
+            return trial.is_clean
+
+        if parts := [x for x in said if x.chain in self._linked or fits(x)]:
+            return judged(parts, report)
+        here = self._linked.values()
+        if len(records) or any(x.delivered and x.exporter in here for x in said):
+            report.not_judged.append(
+                f"{said[0].name} ({identity}): its records are not what a seal says of it: "
+                "some were changed, put in or taken out, or are of another back end's exporter"
+            )
+        return None
+
     def _judge_again(
-        self, again: Mapping[str, list[Record]], proven: set[str], report: ContentReport
+        self, segments: Iterable[SegmentContents], proven: set[str], report: ContentReport
     ) -> None:
         """Judge what is there beside what a receipt proves, in another form than that."""
-        for identity, records in again.items():
-            where = f"{self._receipts[identity][0].name} ({identity})"
-            known = [r for r in records if r.form in proven or r.form.endswith(AGAIN)]
+        for segment in segments:
+            where, identity = segment.where, segment.identity
+            known = [r for r in segment.again if r.form in proven or r.form.endswith(AGAIN)]
             if known:
                 uids = ", ".join(uid_of(identity, record.place) for record in known[:MOST_NAMED])
                 report.not_judged.append(
@@ -89,7 +137,9 @@ class Contents:
                     "sent them, or one of two copies was changed"
                 )
             report.changed += [
-                two_contents(where, uid_of(identity, r.place)) for r in records if r not in known
+                two_contents(where, uid_of(identity, r.place))
+                for r in segment.again
+                if r not in known
             ]
 
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k8s_audit_otlp.evidence.seal import INTERVAL_S
 from k8s_audit_otlp.tools.verify.chains import IntegrityReport, Links
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.contents import Contents
@@ -13,13 +12,11 @@ from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.tools.verify.fields import Fields
 from k8s_audit_otlp.tools.verify.raw_files import RawFiles
 from k8s_audit_otlp.tools.verify.scope import Scope
-from k8s_audit_otlp.tools.verify.unreceipted import Unreceipted
+from k8s_audit_otlp.tools.verify.unreceipted import LATE_NS, Unreceipted
 from k8s_audit_otlp.tools.verify.verdict import Verdict
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-_LATE_NS = int((INTERVAL_S + 60) * 1e9)  # after a seal; a minute later than one is due
 
 
 class Judge:
@@ -52,14 +49,16 @@ class Judge:
 
         Raise OSError where *raw* is missing or may not be read.
         """
-        left_out = self._scope.left_out
+        left_out, links = self._scope.left_out, self._links.report()
+        said = [x for x in links.open.values() if self._scope.holds_whole(x)]
+        linked = {chain.id: chain.exporter for chain in links.chains if chain.last}
+        self._contents.take_open(said, linked)
         for part in (self._comparison, self._contents, self._fields):
             part.leave_out(left_out)
-        contents, links = self._contents.report(), self._links.report()
+        contents = self._contents.report()
         segments = self._contents.segments
         newest_ns, without = segments.newest_ns(), segments.without_receipt(left_out)
         self._see_who_waits(links, newest_ns)
-        self._see_who_ran_on(links, without)
         complete = self._comparison.report()
         for segment in complete.segments:
             if segment.identity in self._contents.hashed:
@@ -74,7 +73,16 @@ class Judge:
             exports,
             keys,
             without,
-            list(segments.overdue(without, newest_ns)),
+            self._unnamed(links, without),
+        )
+
+    def _unnamed(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> list[str]:
+        """Name segments that neither a receipt nor a seal speaks of, where there are seals."""
+        named = {identity for _, identity, _ in links.open}
+        sealed_ns = {chain.id: chain.sealed_ns for chain in links.chains if chain.sealed_ns}
+        of_scope = filter(self._scope.concerns, without)
+        return list(
+            self._contents.segments.unnamed(of_scope, named, sealed_ns) if sealed_ns else ()
         )
 
     def _see_who_waits(self, links: IntegrityReport, newest_ns: int) -> None:
@@ -85,16 +93,7 @@ class Judge:
         times = (ns for chain in links.chains for ns in (chain.sealed_ns, *chain.unsealed_ns))
         until_ns, newest_ns = self._scope.until_ns, max(newest_ns, *times, 0)
         for chain in links.chains:
-            is_due = until_ns or chain.sealed_ns < newest_ns - _LATE_NS
+            is_due = until_ns or chain.sealed_ns < newest_ns - LATE_NS
             chain.waits = bool(chain.unsealed_ns) and not is_due
-            is_early = chain.seen_ns < (until_ns or newest_ns) - _LATE_NS
-            chain.ends_early = bool(chain.sealed_ns) and is_early
-
-    def _see_who_ran_on(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> None:
-        """Tell where somebody sent events of the log long after the newest seal of it."""
-        logs = {chain.id: self._contents.segments.log_of(chain.id) for chain in links.chains}
-        for chain in links.chains:
-            log = logs[chain.id]
-            newest_ns = max((x.last_ns for x in without if log and x.log == log), default=0)
-            sealed_ns = max(c.sealed_ns for c in links.chains if logs[c.id] == log)
-            chain.ran_on = newest_ns >= sealed_ns + _LATE_NS
+            is_early = chain.seen_ns < (until_ns or newest_ns) - LATE_NS
+            chain.ends_early = bool(chain.sealed_by) and is_early

@@ -114,6 +114,18 @@ class Records:
                 last = places[at]
         return whole_hash(joined).hex(), len(joined) // size, self._forms[0]
 
+    def before(self, end: int) -> "Records":
+        """Return those of lines that begin before an offset."""
+        if not self._places or offset_of(max(self._places)) < end:
+            return self
+        kept = Records(_forms=self._forms)
+        for at, place in enumerate(self._places):
+            if offset_of(place) < end:
+                kept._places.append(place)
+                kept._digests += self._digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES]
+                kept._form_of.append(self._form_of[at])
+        return kept
+
     def each(self) -> list[Record]:
         """Return every record once, in the order of places."""
         size, forms = DIGEST_BYTES, self._forms

@@ -12,8 +12,15 @@ from typing import Any, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import CHAIN
 from k8s_audit_otlp.evidence.seal import SEAL
-from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, field_of, number_of, text_of
+from k8s_audit_otlp.tools.verify.exports.record import (
+    ExportRecord,
+    Receipt,
+    field_of,
+    number_of,
+    text_of,
+)
 from k8s_audit_otlp.tools.verify.exports.uids import read_gap
+from k8s_audit_otlp.tools.verify.unreceipted import Unreceipted
 
 _CLUSTER = "k8s.cluster.name"
 _GAP = "k8s.audit.gap."
@@ -55,6 +62,7 @@ class Scope:
     elsewhere: dict[str, set[int]] = field(default_factory=dict)
     _others: set[str] = field(default_factory=set)  # identities of other clusters' segments
     _here: set[str] = field(default_factory=set)  # and of those whose events name this cluster
+    _abroad: set[str] = field(default_factory=set)  # or another
     _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
     _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
 
@@ -122,8 +130,8 @@ class Scope:
 
     def _note_event(self, item: ExportRecord) -> None:
         identity = item.uid.rpartition("-")[0]
-        if identity not in self._here and text_of(item.beside or {}, _CLUSTER) == self.cluster:
-            self._here.add(identity)
+        if identity not in self._here and (name := text_of(item.beside or {}, _CLUSTER)):
+            (self._here if name == self.cluster else self._abroad).add(identity)
 
     def _leave_out(self, item: ExportRecord, own: Mapping[str, Any]) -> None:
         receipt = item.receipt
@@ -144,6 +152,18 @@ class Scope:
             since, until = (_number(own, _GAP + name) for name in ("since_ns", "until_ns"))
             until = until or _number(own, _GAP + "told_ns")
             self._gaps.setdefault(gap.identity, []).append((since, until))
+
+    def concerns(self, segment: Unreceipted) -> bool:
+        """Tell whether a segment without a receipt may be of the cluster and the range."""
+        is_of_cluster = segment.identity in self._here or segment.identity not in self._abroad
+        is_after = self.until_ns and segment.first_ns >= self.until_ns
+        return is_of_cluster and not is_after and not 0 < segment.last_ns < self.since_ns
+
+    def holds_whole(self, part: Receipt) -> bool:
+        """Tell whether all of an open segment that a seal speaks of may be judged."""
+        first, last = part.first_event_ns, part.last_event_ns
+        is_within = first >= self.since_ns and (not self.until_ns or last < self.until_ns)
+        return is_within and not self.by_end
 
     def may_hold(self, ns: int) -> bool:
         """Tell whether what ended then may be judged; 0 is unknown."""

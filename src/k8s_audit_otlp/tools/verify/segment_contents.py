@@ -34,14 +34,22 @@ class ContentReport:
 
     judged: int = 0  # segments
     records: int = 0  # in them
+    open: int = 0  # records that a seal speaks of, in segments without a receipt
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
 
+    @property
+    def is_clean(self) -> bool:
+        return not (self.changed or self.missing or self.not_judged)
+
 
 @dataclass(slots=True)
 class SegmentContents:
-    """Judges one segment; `forms` are those of its records that are proven."""
+    """Judges one segment; `forms` are those of its records that are proven.
+
+    `is_open`: it has no receipt yet, and seals say what became of it so far.
+    """
 
     identity: str
     receipts: Sequence[Receipt]
@@ -49,6 +57,7 @@ class SegmentContents:
     report: ContentReport
     forms: set[str] = field(default_factory=set)
     again: list[Record] = field(default_factory=list)  # in other forms than what is proven
+    is_open: bool = False
 
     @property
     def where(self) -> str:
@@ -65,6 +74,8 @@ class SegmentContents:
             return _NONE.get(self.none, self.none)
         # Exporters that are alike agree.
         receipts = {(r.bytes, r.delivered, r.hash, r.sums): r for r in self.receipts}.values()
+        if self.is_open:
+            records = records.before(max(receipt.bytes for receipt in receipts))
         whole, count, form = records.whole()
         if count and {receipt.hash for receipt in receipts} == {whole}:
             self.forms.add(form)
@@ -108,6 +119,9 @@ class SegmentContents:
             return "several exporters sent it in forms without a name: export them apart"
         self.forms.update(record.form for record in proven)
         every = self._without_other_nodes(every, proven)
+        if self.is_open:  # of exporters some are farther than others
+            least = min(receipt.bytes for receipt in receipts)
+            every = [r for r in every if r in proven or offset_of(r.place) < least]
         places = {record.place: record.form for record in every}
         whys = [self._judge_unfit(*each, proven, places) for each in unfit]
         named = {r for _, found in unfit for r in found.other}
@@ -118,6 +132,9 @@ class SegmentContents:
         return why
 
     def _judged(self, count: int) -> None:
+        if self.is_open:
+            self.report.open += count
+            return
         self.report.judged += 1
         self.report.records += count
 
@@ -158,7 +175,7 @@ class SegmentContents:
             same = at.get(record.place, [])
             if any(other.digest == record.digest for other in same[: None if is_known else 1]):
                 continue
-            if any(other.form == record.form for other in same):
+            if any(x.form == record.form and x.digest != record.digest for x in same):
                 two = two_contents(self.where, uid_of(self.identity, record.place))
                 if two not in self.report.changed[-1:]:
                     self.report.changed.append(two)
@@ -214,13 +231,7 @@ class SegmentContents:
             there.setdefault(offset_of(record.place), []).append(record)
         different = found.differences
         if different is None:
-            lacking = receipt.delivered - len(places)
-            if lacking > 0:
-                return f"{lacking} of its records are missing; of the others nobody can tell"
-            if any(form.endswith(AGAIN) for form in places.values()):
-                return "a part of it is there only as a replay sent it, under no receipt"
-            report.changed.append(f"{where}: its records are not those that were sent")
-            return ""
+            return self._name_many(receipt.delivered - len(places), places)
         for at, value in different:
             here = there.get(at, [])
             uid = uid_of(self.identity, here[0].place if len(here) == 1 else place_of(at))
@@ -234,6 +245,17 @@ class SegmentContents:
                 report.changed.append(f"{where}: {uid} was put in")
             else:
                 report.changed.append(f"{where}: {uid} was changed")
+        return ""
+
+    def _name_many(self, lacking: int, places: Mapping[int, str]) -> str:
+        """Say what differs where too many do to be named."""
+        if lacking > 0:
+            if self.is_open:  # nobody else counts what it has
+                self.report.missing.append(f"{self.where}: {lacking} of its records are missing")
+            return f"{lacking} of its records are missing; of the others nobody can tell"
+        if any(form.endswith(AGAIN) for form in places.values()):
+            return "a part of it is there only as a replay sent it, under no receipt"
+        self.report.changed.append(f"{self.where}: its records are not those that were sent")
         return ""
 
 

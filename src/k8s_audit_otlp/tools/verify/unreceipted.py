@@ -1,25 +1,25 @@
 """Knows which segments of an export have no receipt, and which of these should have one.
 
-The newest segment of a log has none until it is rotated. One that ended before a later segment of
-its log began should have one by the time that the later one has its own, or some minutes later:
-else somebody put it in, or what proved it is not there. So it is with one whose time lies within
-that of another: a log is one file after the other.
+The newest segment of a log has none until it is rotated. Until then seals name it: from a second
+after it was found on, and every ten minutes. What no seal names, and is not newer than the newest
+of its log, somebody put in, or what proved it is not there.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from k8s_audit_otlp.tools.text import counted
+from k8s_audit_otlp.evidence.seal import INTERVAL_S
+from k8s_audit_otlp.tools.text import counted, time_of
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, source_of, text_of
 from k8s_audit_otlp.tools.verify.exports.uids import UidPlace, uid_of
 from k8s_audit_otlp.tools.verify.rebuilt_fields import PREFIX, derive
 
 # Of a file's path: its folder, and what all files of its log are called alike.
 _LOG: Final = re.compile(r"(.*/)?(.*?)(?=[-._]+\d{4}|\.log|\.\d+(\.gz)?$|$).*", re.DOTALL)
-_LATE_NS: Final = 1_800_000_000_000  # a receipt waits for every record, quarantined ones too
-_DISORDER_NS: Final = 900_000_000_000  # events are about in the order of their times
+LATE_NS: Final = int((INTERVAL_S + 60) * 1e9)  # after a seal; a minute later than one is due
+_DISORDER_NS: Final = 60_000_000_000  # events are about in the order of their times
 
 
 @dataclass(slots=True)
@@ -30,14 +30,6 @@ class _Written:
     first: tuple[int, str]  # place and body
     last: tuple[int, str]
     records: int = 0
-
-
-class _Newest(NamedTuple):
-    """The newest receipt of a chain, and when the first and the last event of it happened."""
-
-    number: int
-    first_ns: int
-    last_ns: int
 
 
 class Unreceipted(NamedTuple):
@@ -54,17 +46,12 @@ class Unreceipted(NamedTuple):
     def until_ns(self) -> int:
         return max(self.first_ns, self.last_ns)
 
-    def lies_within(self, first_ns: int, last_ns: int) -> bool:
-        """Tell whether all of it happened well within that time."""
-        return first_ns + _DISORDER_NS < self.first_ns <= self.until_ns < last_ns - _DISORDER_NS
-
 
 class Segments:
     """Takes in events and receipts."""
 
     def __init__(self) -> None:
         self._of: dict[str, _Written] = {}  # by identity
-        self._receipts: dict[str, _Newest] = {}  # by chain
         self._receipted: dict[str, set[str]] = {}  # by chain: identities
 
     def take_event(self, place: UidPlace, item: ExportRecord) -> None:
@@ -81,9 +68,6 @@ class Segments:
 
     def take_receipt(self, receipt: Receipt) -> None:
         self._receipted.setdefault(receipt.chain, set()).add(receipt.identity)
-        if receipt.chain and receipt.first_event_ns and not receipt.replayed:
-            said = _Newest(receipt.number, receipt.first_event_ns, receipt.last_event_ns)
-            self._receipts[receipt.chain] = max(self._receipts.get(receipt.chain, said), said)
 
     def newest_ns(self) -> int:
         """Return the time of the newest event that ends a segment; 0 where none has one."""
@@ -104,46 +88,31 @@ class Segments:
             if identity not in receipted
         ]
 
-    def overdue(self, without: Sequence[Unreceipted], newest_ns: int) -> Iterator[str]:
-        """Name those of *without* that should have a receipt."""
-        newest, begun = self._newest(), dict[str, int]()
+    def unnamed(
+        self, without: Iterable[Unreceipted], named: Container[str], sealed_ns: Mapping[str, int]
+    ) -> Iterator[str]:
+        """Name those of *without* that no seal names, and that should be named.
+
+        *sealed_ns*: by chain the time of its newest seal. What came after that may be unnamed,
+        as long as no other seal is due.
+        """
+        newest: dict[str, int] = {}
+        for chain, ns in sealed_ns.items():
+            for log in (self.log_of(chain), ""):
+                newest[log] = max(ns, newest.get(log, 0))
         for each in without:
-            if 0 < each.first_ns < newest_ns - _LATE_NS:
-                begun[each.log] = max(each.first_ns, begun.get(each.log, 0))
-        for each in without:
-            if each.until_ns <= 0:
-                continue
-            if self._is_overdue(each, newest.get(each.log, []), begun.get(each.log, 0)):
-                why = "a later segment of its log is there"
-            elif each.log and any(
-                each.lies_within(other.first_ns, other.last_ns)
-                for other in without
-                if other.log == each.log
-            ):
-                why = "it is of the time of another segment of its log"
+            sealed = newest.get(each.log, newest.get("", 0))
+            if each.last_ns >= sealed + LATE_NS:
+                why = f"the newest seal of its log is of {time_of(sealed)}"
+            elif each.identity not in named and each.first_ns <= sealed - _DISORDER_NS:
+                why = "no seal names their segment"
             else:
                 continue
             yield (
-                f"{each.identity}: {counted(each.records, 'record')}, from {each.uid} on, under "
-                f"no receipt, and {why}: put in, or the receipt was taken out or waits for a "
-                "record that the back end fails to take, or the node's clock was set back"
+                f"{each.identity}: {counted(each.records, 'record')}, from {each.uid} on, under no "
+                f"receipt, and {why}: put in, or the agent was killed before it could seal them, "
+                "or what proved them was taken out or is not in the export"
             )
-
-    def _is_overdue(self, each: Unreceipted, newest: Sequence[_Newest], begun_ns: int) -> bool:
-        """*newest*: of each chain of its log; an exporter may be days behind another."""
-        if not each.log:
-            return False
-        if each.first_ns < max((said.first_ns for said in newest), default=0):
-            begun_ns = min(said.first_ns for said in newest)
-        ended_ns = min((said.last_ns for said in newest), default=0)
-        return each.until_ns < max(begun_ns, ended_ns - _DISORDER_NS)
-
-    def _newest(self) -> dict[str, list[_Newest]]:
-        """Return by log the newest receipt of each chain."""
-        newest: dict[str, list[_Newest]] = {}
-        for chain, said in self._receipts.items():
-            newest.setdefault(self.log_of(chain), []).append(said)
-        return newest
 
     def log_of(self, chain: str) -> str:
         """Name the log of a chain's receipts; "" where no event of them tells it."""

@@ -27,7 +27,7 @@ class Verdict:
     exports: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     without_receipt: list[Unreceipted] = field(default_factory=list)
-    overdue: list[str] = field(default_factory=list)  # of these, what should have one
+    unnamed: list[str] = field(default_factory=list)  # of these, what no seal names either
     unread: list[str] = field(default_factory=list)  # exports that are not read whole
 
     @property
@@ -58,14 +58,14 @@ class Verdict:
             for x in self.scope.disputed
         ]
         of_scope = [*undated, *disputed]
-        return [*self.unread, *contents, *self.overdue, *chains, *of_scope, *self.raw.unproven]
+        return [*self.unread, *contents, *self.unnamed, *chains, *of_scope, *self.raw.unproven]
 
     def _unsealed(self) -> Iterator[str]:
         """Name chains that no seal proves, to the end of what is judged."""
         for chain in self.sound.chains:
             if not (self.sound.checked and chain.last) or chain.faults:
                 continue
-            if not chain.sealed:
+            if not chain.sealed_by:
                 yield f"{chain.name}: no seal by a key that was given"
             elif not chain.waits and (count := self._unsealed_links(chain)):
                 yield (
@@ -74,13 +74,11 @@ class Verdict:
                     "was taken out, the agent was killed, or it came after what was exported"
                 )
             elif self._is_cut_off(chain):
-                newer = "newer events of its log have none"
-                why = newer if chain.ran_on else "till the end of the range no other came"
                 yield (
-                    f"{chain.name}: its newest seal is of "
-                    f"{time_of(chain.seen_ns)}, and {why}: "
-                    "receipts and seals were taken out, the agent was killed, or its seals came "
-                    "after what was exported; seals kept elsewhere show which"
+                    f"{chain.name}: its newest seal is of {time_of(chain.seen_ns)}, where the "
+                    "proof ends, and till the end of the range no other came: receipts and seals "
+                    "were taken out, the agent was killed, or the export is older than that end; "
+                    "seals kept elsewhere show which"
                 )
 
     def _unsealed_links(self, chain: ChainReport) -> int:
@@ -90,7 +88,7 @@ class Verdict:
     def _is_cut_off(self, chain: ChainReport) -> bool:
         """Tell whether its seals end while the agent ran, or nothing shows that it was stopped."""
         is_of_range = self.scope.until_ns and chain.sealed_ns >= self.scope.since_ns
-        is_due = chain.ran_on or (is_of_range and not chain.stopped)
+        is_due = is_of_range and not chain.stopped
         return bool(is_due) and chain.ends_early and not chain.replay
 
     def _starts(self) -> Iterator[str]:

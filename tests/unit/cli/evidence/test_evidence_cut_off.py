@@ -15,7 +15,7 @@ from tests.kit.agent import Fixture, exported
 from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
 
-NUMBER, AGENT = CHAIN + "number", "k8s.audit.seal.agent"
+NUMBER, AGENT, OPEN = CHAIN + "number", "k8s.audit.seal.agent", "k8s.audit.seal.open"
 UNTIL = ("--to", "2100-01-01")
 RAN_ON = "till the end of the range no other came"
 STOPPED = "the agent was stopped then, as the seal says"
@@ -52,10 +52,18 @@ def is_seal(row: Row) -> bool:
 
 
 def cut_off(rows: Rows, number: int, *, stopped: bool) -> Rows:
-    """Take out links and seals after a number, all events since, and stops unless *stopped*."""
+    """Take out links and seals after a number, all events since, and stops unless *stopped*.
+
+    Of the file that was written then, the event stays that seals speak of already: its first one.
+    """
     kept = [r for r in rows if int(r.get(NUMBER, 0)) <= number and (stopped or AGENT not in r)]
     receipted = {str(r["k8s.audit.segment.identity"]) for r in kept if is_receipt(r)}
-    return [r for r in kept if not is_event(r) or str(r[UID]).partition("-")[0] in receipted]
+    told = {f"{each[:16]}-0" for r in kept for each in str(r.get(OPEN, "")).split()}
+    return [
+        r
+        for r in kept
+        if not is_event(r) or str(r[UID]).partition("-")[0] in receipted or r[UID] in told
+    ]
 
 
 def test_receipts_and_seals_that_are_cut_off_are_found(night: tuple[Fixture, Path]) -> None:
@@ -95,14 +103,15 @@ def test_a_stop_after_which_events_came_is_none(
     fixture, key = night
     rows = exported(fixture.backend)
     receipted = {str(r["k8s.audit.segment.identity"]) for r in rows if is_receipt(r)}
-    live = next(r for r in rows if is_event(r) and str(r[UID])[:16] not in receipted)
-    for name in live.keys() - {UID, "event.name", "body", "log.file.path", "k8s.node.name"}:
-        del live[name]
+    newest = next(r for r in rows if is_event(r) and str(r[UID])[:16] not in receipted)
+    kept = {"event.name", "body", "log.file.path", "k8s.node.name"}
+    live = {name: value for name, value in newest.items() if name in kept}
+    live[UID] = f"{str(newest[UID])[:16]}-ffff"
     hour = (datetime.now(UTC) + timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
     live["body"] = re.sub(r'("stageTimestamp":")[^"]+', rf"\g<1>{hour}", live["body"])
-    result = judged(fixture.folder, rows, "--key", str(key), *words)
+    result = judged(fixture.folder, [*rows, live], "--key", str(key), *words)
     assert result.exit_code == 7, result.output
-    assert "newer events of its log have none" in result.output
+    assert "the newest seal of its log is of" in result.output
 
 
 @pytest.mark.parametrize(("minutes", "code"), [(170, 0), (30, 7)])

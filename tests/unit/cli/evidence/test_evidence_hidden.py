@@ -1,6 +1,8 @@
 """A loss cannot be taken out of what is judged: by another cluster's name, by a time, by a file."""
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,30 @@ def test_what_another_program_sends_without_a_uid_is_passed_over(
     event = {"event.name": "k8s.event", "body": '{"kind":"Event","apiVersion":"v1"}', UID: ""}
     rows = [*exported(fixture.backend), event, {"body": "a line of a log"}]
     assert judged(fixture.folder, rows, "--key", str(key)).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [(), *WORDS.values()], ids=["all", *WORDS])
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"log.file.path": "/var/log/other/audit.log"},
+        {"log.file.path": "/var/log/other/audit.log", "k8s.node.name": "cp-9"},
+        {"log.file.path": "", "k8s.node.name": ""},
+        {},
+    ],
+    ids=["log", "node", "nothing", "same"],
+)
+def test_a_segment_that_never_was_is_named(
+    night: tuple[Fixture, Path], of: Row, words: tuple[str, ...]
+) -> None:
+    """Whatever log it is said to be of: no seal speaks of it."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    true = next(row for row in rows if is_event(row) and row.get("k8s.audit.id"))
+    hour = (datetime.now(UTC) - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    body = re.sub(r'("stageTimestamp":")[^"]+', rf"\g<1>{hour}", str(true["body"]))
+    kept = {name: true[name] for name in ("event.name", "k8s.cluster.name")}
+    own = {**kept, **of, "body": body, UID: "00000000feedface-0"}
+    result = judged(fixture.folder, [*rows, own], "--key", str(key), *words)
+    assert result.exit_code == 7, result.output
+    assert "no seal names their segment" in result.output

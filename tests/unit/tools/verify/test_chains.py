@@ -50,7 +50,7 @@ def told(count: int, key: SealKey, exporter: str = "siem") -> list[ExportRecord]
             attributes["k8s.audit.gap.open_end"] = True
         event = "k8s.audit.gap" if gap else "k8s.audit.segment"
         notice = Notice(f"{'gap' if gap else 'receipt'}-{n}", event, n, 9, "", attributes)
-        chain = chain if chain.id else begin(notice, "log", exporter, 7)
+        chain = chain if chain.id else begin(notice.uid, "log", exporter, 7)
         chain, linked = link(chain, notice)
         items.append(item(linked))
     return [*items, item(key.seal(chain, "log", exporter, 1_767_323_045_000_000_000))]

@@ -92,7 +92,7 @@ def stream(
             uid = f"gap-{exporter}-{identity}-{count * STEP:x}-{(count + 1) * STEP:x}"
             notices.insert(0, Notice(uid, "k8s.audit.gap", 1, 9, "", {EXPORTER: exporter}))
         for notice in notices:
-            chain = chain if chain.id else begin(notice, "log", f"{exporter}{resource}", 7)
+            chain = chain if chain.id else begin(notice.uid, "log", f"{exporter}{resource}", 7)
             chain, linked = link(chain, notice)
             rows.append(row_of(linked, resource))
         key = keys[number % len(keys)]

@@ -1,4 +1,4 @@
-"""Records under no receipt: the newest of a log are honest, older ones are not."""
+"""Records under no receipt: those are honest that a seal names, or that are newer than it."""
 
 from datetime import UTC, datetime
 
@@ -9,8 +9,9 @@ from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, it
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 from k8s_audit_otlp.tools.verify.unreceipted import Segments
 
-HOUR = 3_600
+MINUTE = 60
 PATH = "/var/log/kubernetes/audit.log"
+SEALED = 120  # the minute of the newest seal of the log
 
 
 def event(identity: str, at: int, second: int, path: str, node: str) -> ExportRecord:
@@ -25,11 +26,10 @@ def event(identity: str, at: int, second: int, path: str, node: str) -> ExportRe
 
 
 class Export:
-    """Takes in whole segments of one event an hour."""
+    """Takes in whole segments of one event a minute."""
 
     def __init__(self) -> None:
         self.segments = Segments()
-        self._numbers: dict[str, int] = {}
 
     def segment(
         self,
@@ -41,94 +41,68 @@ class Export:
         node: str = "cp-1",
         chain: str = "",
     ) -> None:
-        """Take in its events, from hour *first* to *last*; with a receipt in *chain*, if any."""
-        for hour in range(first, last + 1):
-            item = event(identity * 16, hour, hour * HOUR, path, node)
+        """Take in its events, from minute *first* to *last*; with a receipt in *chain*, if any."""
+        for minute in range(first, last + 1):
+            item = event(identity * 16, minute, minute * MINUTE, path, node)
             place = read_uid(item.uid)
             assert place is not None
             self.segments.take_event(place, item)
         if chain:
-            self._numbers[chain] = self._numbers.get(chain, 0) + 1
-            first_ns, last_ns = first * HOUR * 10**9, last * HOUR * 10**9
-            said = Receipt(identity * 16, chain=chain, number=self._numbers[chain])
-            self.segments.take_receipt(
-                said._replace(first_event_ns=first_ns, last_event_ns=last_ns)
-            )
+            self.segments.take_receipt(Receipt(identity * 16, chain=chain))
 
-    def overdue(self) -> list[str]:
-        """Return the first digit of each identity that should have a receipt."""
+    def unnamed(self, named: str = "3") -> str:
+        """Return the first digit of each identity that should be named; "a" has the newest seal."""
         without = self.segments.without_receipt(set())
-        lines = self.segments.overdue(without, self.segments.newest_ns())
-        return [line[0] for line in lines]
+        sealed_ns = {"a": SEALED * MINUTE * 10**9, "b": (SEALED - 60) * MINUTE * 10**9}
+        names = {name * 16 for name in named}
+        return "".join(line[0] for line in self.segments.unnamed(without, names, sealed_ns))
 
 
 @pytest.fixture
 def export() -> Export:
-    """Return two segments with receipts, and the live one."""
+    """Return two segments with receipts, and the live one, which seals name."""
     made = Export()
     made.segment("1", 100, 109, chain="a", path="/var/log/kubernetes/audit-2026-01-02T03.log")
-    made.segment("2", 110, 119, chain="a")
-    made.segment("3", 120, 121)
+    made.segment("2", 110, 117, chain="a")
+    made.segment("3", 118, 121)
     return made
 
 
-def test_the_newest_segment_waits_for_its_receipt(export: Export) -> None:
-    assert export.overdue() == []
+def test_a_segment_that_a_seal_names_waits_for_its_receipt(export: Export) -> None:
+    """However long, and so does one of another log that is rotated once in a month."""
+    export.segment("4", 1, 2, path="/var/log/other/audit.log")
+    assert export.unnamed("34") == ""
+    assert export.unnamed("") == "34"
 
 
-@pytest.mark.parametrize("hours", [(90, 95), (100, 109), (101, 101)])
-def test_what_ended_before_a_later_segment_began_lacks_a_receipt(
-    export: Export, hours: tuple[int, int]
+@pytest.mark.parametrize("path", [PATH, "", "/var/log/other/audit.log"])
+@pytest.mark.parametrize("node", ["cp-1", "cp-9"])
+@pytest.mark.parametrize("minutes", [(90, 95), (105, 105), (119, 140), (131, 131)])
+def test_one_that_no_seal_names_was_put_in(
+    export: Export, minutes: tuple[int, int], node: str, path: str
 ) -> None:
-    export.segment("9", *hours)
-    assert export.overdue() == ["9"]
+    """Whatever log it says that it is of, and whenever."""
+    export.segment("9", *minutes, path=path, node=node)
+    assert export.unnamed() == "9"
 
 
-@pytest.mark.parametrize(
-    "path", ["", "/var/log/other/audit.log", "/var/log/kubernetes/oauth-audit.log"]
-)
-def test_another_log_of_the_node_may_wait_longer(export: Export, path: str) -> None:
-    """A quiet one is rotated once in days; where no path is known nobody can tell."""
-    export.segment("9", 1, 2, path=path)
-    assert export.overdue() == []
+def test_what_is_newer_than_the_newest_seal_need_not_be_named_yet(export: Export) -> None:
+    """The file was found since, and the next seal is due 10 minutes after the last."""
+    export.segment("9", 120, 130)
+    assert export.unnamed() == ""
 
 
-@pytest.mark.parametrize("hours", [(112, 113), (118, 118)])
-def test_what_is_of_the_time_of_a_receipt_lacks_one(export: Export, hours: tuple[int, int]) -> None:
-    export.segment("9", *hours)
-    assert export.overdue() == ["9"]
-
-
-def test_of_two_at_once_without_a_receipt_one_was_put_in() -> None:
-    """A log is one file after the other; the newest may begin as the one before it ends."""
-    export = Export()
-    export.segment("1", 100, 109, chain="a")
-    export.segment("2", 109, 140)
-    assert export.overdue() == []
-    export.segment("9", 130, 131)
-    assert export.overdue() == ["9"]
+def test_the_newest_seal_is_that_of_its_log(export: Export) -> None:
+    """Another node's agent may have sealed an hour before, and be gone."""
+    export.segment("5", 40, 49, chain="b", node="cp-2")
+    export.segment("8", 61, 65, node="cp-2")
+    assert export.unnamed() == ""
+    export.segment("9", 61, 75, node="cp-2")
+    assert export.unnamed() == "9"
 
 
 def test_logs_that_differ_by_a_number_are_two(export: Export) -> None:
-    export.segment("9", 1, 2, path="/var/log/kubernetes/audit2.log")
-    export.segment("8", 125, 126, path="/var/log/kubernetes/audit-2.log")
-    assert export.overdue() == []
-
-
-def test_another_nodes_log_may_wait_longer(export: Export) -> None:
-    export.segment("9", 1, 2, node="cp-2")
-    assert export.overdue() == []
-
-
-def test_an_exporter_that_is_behind_may_wait_longer(export: Export) -> None:
-    """It sends now what another one, that began with the newest segment, has never read."""
-    export.segment("8", 80, 84, chain="b")
-    export.segment("9", 85, 89)
-    assert export.overdue() == []
-
-
-def test_a_whole_log_without_receipts_has_one_newest_segment() -> None:
-    export = Export()
-    for n, identity in enumerate("456"):
-        export.segment(identity, 10 * n, 10 * n + 9)
-    assert export.overdue() == ["4", "5"]
+    """A seal of one is none of the other."""
+    export.segment("5", 40, 49, chain="b", path="/var/log/kubernetes/audit2.log")
+    export.segment("9", 121, 122, path="/var/log/kubernetes/audit2.log")
+    assert export.unnamed() == "9"

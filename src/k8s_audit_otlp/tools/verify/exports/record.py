@@ -197,10 +197,6 @@ def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
     identity = text_of(known, SEGMENT + "identity")
     if not identity or field_of(known, SEGMENT + "delivered") in (None, ""):
         return None
-    try:
-        sums = tuple(int(each, 16) for each in text_of(known, SEGMENT + "content.sums").split("-"))
-    except ValueError:
-        sums = ()
     is_hashed = text_of(known, SEGMENT + "content.version") == str(CONTENT_VERSION)
     none = text_of(known, SEGMENT + "content.none") or ("" if is_hashed else "not_hashed")
     return Receipt(
@@ -213,9 +209,17 @@ def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
         name=text_of(known, "log.file.name"),
         sha256=text_of(known, SEGMENT + "sha256"),
         hash=text_of(known, SEGMENT + "content.hash"),
-        sums=sums,
+        sums=sums_in(text_of(known, SEGMENT + "content.sums")),
         none=none if text_of(known, CHAIN_ID) else "unlinked",
     )
+
+
+def sums_in(text: str) -> tuple[int, ...]:
+    """Read the sums of a content; () where they are none."""
+    try:
+        return tuple(int(each, 16) for each in text.split("-"))
+    except ValueError:
+        return ()
 
 
 _NUMBERS: Final = {n: d for n, d in Receipt._field_defaults.items() if type(d) is int}
