@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from k8s_audit_otlp.cli import main
-from tests.kit.events import EventSource
+from tests.kit.log.events import EventSource
 
 CONFIG = """receivers: {k8s_audit: {include: [audit.log]}}
 exporters: {otlp_http: {endpoint: "http://127.0.0.1:9"}}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.agent import RETRY, Fixture, exported
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
 
 SEAL = "k8s.audit.seal.open"
