@@ -11,6 +11,7 @@ import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
 from k8s_audit_otlp.event.severity import alarm_at_end
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import plain_line
@@ -97,6 +98,7 @@ class FastEncoder:
         self._decode_status = msgspec.json.Decoder(Status | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
+        self._references = Verdicts(_reference, most=2048, longest=256, size=_bytes_of)
 
     def expect(self, data: bytes) -> None:
         """Get ready for the lines of a block."""
@@ -114,7 +116,7 @@ class FastEncoder:
         check = self._clean
         if check is None:
             return line, b"", ()
-        bodies = check.bodies(line, request, response, _about(parts))
+        bodies = check.bodies(line, request, response, self._about(parts))
         if bodies is None:
             raise NotPlainError
         if not bodies.said:
@@ -180,7 +182,7 @@ class FastEncoder:
 
     def _object(self, key: tuple[bytes, bytes, bytes, int]) -> tuple[tuple[bytes, ...], bool, int]:
         *members, size = key
-        ref = _reference(*members)
+        ref = self._references[tuple(members)]
         texts = ref.resource, ref.subresource, ref.api_group, ref.api_version
         encoded, target = self._records.object((*texts, mark(0)))  # for the namespace
         check = self._clean
@@ -200,6 +202,16 @@ class FastEncoder:
             raise NotPlainError
         return encoded, self._are_clean((b"annotations", key)), alarm
 
+    def _about(self, parts: PlainLine) -> ObjectRef | str:
+        """Return the object of a line, or its URI where it has none."""
+        if parts.front:
+            ref = self._references[parts.front, parts.back, parts.subresource]
+            if ref.resource:
+                return ref
+        if b"\\" in parts.query:
+            raise NotPlainError
+        return b"?".join(filter(None, (parts.path, parts.query))).decode()
+
     def _are_clean(self, *members: tuple[bytes, bytes]) -> bool:
         """Judge members by their JSON, where they have any: all in one pass, else each."""
         check = self._clean
@@ -209,20 +221,13 @@ class FastEncoder:
         return all(check.member(name, value) for name, value in members if value)
 
 
-def _about(parts: PlainLine) -> ObjectRef | str:
-    """Return the object of a line, or its URI where it has none."""
-    if parts.front:
-        ref = _reference(parts.front, parts.back, parts.subresource)
-        if ref.resource:
-            return ref
-    if b"\\" in parts.query:
-        raise NotPlainError
-    return b"?".join(filter(None, (parts.path, parts.query))).decode()
-
-
-def _reference(*parts: bytes) -> ObjectRef:
+def _reference(parts: tuple[bytes, ...]) -> ObjectRef:
     """Read an objectRef without its namespace, name, uid and version."""
     return _decode_reference(b"{%b}" % b"".join(parts))
+
+
+def _bytes_of(parts: tuple[bytes, ...]) -> int:
+    return sum(map(len, parts))
 
 
 def _weight_of(template: Template | None) -> int:

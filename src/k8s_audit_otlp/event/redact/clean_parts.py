@@ -132,8 +132,7 @@ class CleanParts:
             end = start + len(body)
         if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
             return None
-        outside = b"".join((*parts[::2], line[end:]))
-        if found.context.kind and _EMBEDDED.search(outside):
+        if found.context.kind and _EMBEDDED.search(b"".join((*parts[::2], line[end:]))):
             return None  # JSON in a text is judged by what the event is about
         if not found.fired:
             return Bodies(line)
