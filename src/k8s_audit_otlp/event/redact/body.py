@@ -75,7 +75,8 @@ class BodyRedactor:
         if part.new is None:
             return body
         found.fired |= part.fired
-        found.redacted_values += part.redacted_values[: MAX_ECHOES - len(found.redacted_values)]
+        most = MAX_ECHOES - len(found.redacted_values)
+        found.redacted_values.update(part.redacted_values[:most])
         return part.new
 
     def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:

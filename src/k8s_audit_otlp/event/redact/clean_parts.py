@@ -138,13 +138,13 @@ class CleanParts:
             return Bodies(line)
         fired = tuple(sorted(found.fired))
         new = b"".join((*parts, line[end:]))
-        return Bodies(new, {self._key: fired}, found.redacted_values)
+        return Bodies(new, {self._key: fired}, tuple(found.redacted_values))
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None
     ) -> bool:
         """Tell whether a message or annotation repeats what was redacted in the bodies."""
         found = Findings(BodyContext())
-        found.redacted_values += values
+        found.redacted_values.update(values)
         event = AuditEvent(response_status=status, annotations=annotations)
         return self._outside.repeats(event, found)

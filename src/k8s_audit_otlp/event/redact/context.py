@@ -125,7 +125,7 @@ class Findings:
     def __init__(self, context: BodyContext, event: AuditEvent | None = None) -> None:
         self.context, self.event = context, event
         self.fired: set[str] = set()
-        self.redacted_values: list[bytes] = []  # pieces that were redacted in the bodies
+        self.redacted_values: set[bytes] = set()  # pieces that were redacted in the bodies
         self._texts: list[str] | None = None
 
     def about(self, context: BodyContext) -> "Findings":
@@ -151,7 +151,7 @@ class Findings:
         if self._texts is None:
             texts = {
                 text
-                for piece in {*self.redacted_values}
+                for piece in self.redacted_values
                 if len(piece) >= _SHORTEST_ECHO
                 for text in (text_of(piece), _decoded(piece))
                 if len(text) >= _SHORTEST_ECHO

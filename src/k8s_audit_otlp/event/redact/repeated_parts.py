@@ -196,5 +196,5 @@ def _joined(opening: bytes, parts: list[tuple[bytes, bytes, Part]], closing: byt
     return Part(
         opening + written + closing,
         frozenset().union(*(part.fired for part in changed)),
-        tuple(value for part in changed for value in part.redacted_values),
+        tuple({value for part in changed for value in part.redacted_values}),
     )

@@ -89,7 +89,7 @@ class Scan:
             if new == piece:
                 return
         if len(self.redacted_values) < MAX_ECHOES:
-            self.redacted_values.append(piece)
+            self.redacted_values.add(piece)
         self.changed = True
         self.pieces[place] = new
         self.fired.add(rule)
