@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
+from k8s_audit_otlp.agent.commit_loop import Act, CommitLoop
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.pipeline import Pipeline
 from k8s_audit_otlp.agent.replay import is_replay
@@ -42,10 +43,6 @@ from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import close_all
-
-SYNC_S = 1.0  # how often the state is synced to the disk
-COMMIT_S = 0.1  # how often it is looked at
-COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYNC_S
 
 
 class Agent:
@@ -81,7 +78,9 @@ class Agent:
         self._tap = Tap(self._file.directory)
         self._stop, self._wake = Event(), Event()
         self._shutdown = Shutdown(
-            self._new_drain_target, catch_up_first=config.service.until == "caught_up"
+            self._new_drain_target,
+            write_receipts=self._evidence.write_receipts,
+            catch_up_first=config.service.until == "caught_up",
         )
         self.watched = WatchedLogs(config, once=self._options.once, on_failure=self._failures.say)
         self.started = False  # the state is ours
@@ -221,33 +220,30 @@ class Agent:
         return DrainTarget(self.logs, list(self.subscriptions()), timeout_s)
 
     def _until_done(self) -> bool:
-        next_sync, pause = self._monotonic(), COMMIT_S
+        if self._committer is not None:  # else the start has failed
+            self._loop(self._committer)
+        self._shutdown.note_left_behind()
+        return not self.undelivered()
+
+    def _loop(self, committer: Committer) -> None:
         receivers = self.config.receivers
         after_s = {log.key: receivers[log.key.receiver].silence_after_s for log in self.logs}
         silence = Silence(self._evidence, after_s, now_ns=self._now_ns)
-        while not self._shutdown.at_once:
-            self._wake.wait(pause)
-            self._wake.clear()
-            now = self._monotonic()
-            durable = now >= next_sync or self._shutdown.has_target
-            durable |= self.sources.mark_passed(self.logs, self.exporters)
-            done = self._failures.guard("commit", partial(self.commit, durable=durable))
-            if done and durable and not self.commit_error:
-                self._failures.guard("sources", self.sources.free)
-            for tick in self._listeners:
-                self._failures.guard("status", tick)
-            if now >= next_sync:
-                next_sync = now + SYNC_S
-                self._failures.guard("silence", partial(silence.look, self.logs))
-                self._failures.guard("watch", self.watched.look)
-                self._failures.guard("sources", self.sources.look)
-                told = partial(self.sources.report_losses, self._evidence, self.exporters)
-                self._failures.guard("sources", told)
-            pause = min(SYNC_S, max(COMMIT_S, COMMIT_SHARE * (self._monotonic() - now)))
-            if self._shutdown.is_reached(now, self._evidence.write_receipts):
-                break
-        self._shutdown.note_left_behind()
-        return not self.undelivered()
+        loop = CommitLoop(
+            committer,
+            self.sources,
+            self._shutdown,
+            self._wake,
+            self._failures.guard,
+            self._monotonic,
+        )
+        each_second: list[tuple[str, Act]] = [
+            ("silence", partial(silence.look, self.logs)),
+            ("watch", self.watched.look),
+            ("sources", self.sources.look),
+            ("sources", partial(self.sources.report_losses, self._evidence, self.exporters)),
+        ]
+        loop.run(self._listeners, each_second)
 
     def left_behind(self) -> list[str]:
         """Say what of the logs nobody could deliver, once `run` is over."""
@@ -274,7 +270,7 @@ class Agent:
         end = self._monotonic() + (0.0 if self._shutdown.stalled else timeout_s)
         for runtime in self.exporters:
             runtime.consumer.drain()
-        self.sources.stop(timeout_s)
+        self._failures.guard("sources", partial(self.sources.stop, timeout_s))
         self._options.sources.update({view.source: view for view in source_views(self)})
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters

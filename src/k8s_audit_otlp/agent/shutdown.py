@@ -176,13 +176,21 @@ class Shutdown:
     A signal handler may call `request`, and set `at_once`; all else belongs to the commit loop.
     """
 
-    def __init__(self, new_target: Callable[[], DrainTarget], *, catch_up_first: bool) -> None:
+    def __init__(
+        self,
+        new_target: Callable[[], DrainTarget],
+        *,
+        write_receipts: Callable[[], None],
+        catch_up_first: bool,
+    ) -> None:
         """*new_target* makes a target; *catch_up_first*: the first `request` waits for one."""
         self.at_once = False
         self.handed_over = False  # another agent of this process goes on
         self.stalled = False  # nothing has moved for long enough
+        self.reached = False  # all is delivered and acknowledged, or will not be
         self.left_behind: list[str] = []  # what of the logs nobody could deliver
         self._new_target = new_target
+        self._write_receipts = write_receipts
         self._catch_up_first = catch_up_first
         self._catch_up = False
         self._target: DrainTarget | None = None
@@ -209,18 +217,16 @@ class Shutdown:
     def has_target(self) -> bool:
         return self._target is not None
 
-    def is_reached(self, now_s: float, write_receipts: Callable[[], None]) -> bool:
-        """Say whether all is delivered and acknowledged, or will not be."""
+    def look(self, now_s: float) -> None:
+        """See whether it is `reached`. A target that stalls is, whatever fails after that look."""
         if self._catch_up and self._target is None:
             self.set_target()
         if self._target is None:
-            return False
+            return
+        self.reached = self.stalled = self._target.stalled(now_s)
         if not self._target.undelivered():
-            write_receipts()  # of what has settled since the commit
-            if self._target.acknowledged():
-                return True
-        self.stalled = self._target.stalled(now_s)
-        return self.stalled
+            self._write_receipts()  # of what has settled since the commit
+            self.reached |= self._target.acknowledged()
 
     def note_left_behind(self) -> None:
         self.left_behind = self._target.left_behind() if self._target else []

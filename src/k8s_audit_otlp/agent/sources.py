@@ -52,6 +52,7 @@ class Sources:
         self._specs = list(config.spools()) if on else []
         self._monotonic = monotonic
         self._passed: list[tuple[Spool, str]] = []  # segments that may be deleted
+        self.is_short_of_room = False  # a spool needs the room of what is passed soon
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
         self.running: dict[str, RunningSource] = {}
@@ -132,8 +133,8 @@ class Sources:
                             evidence.lost_at_source(subscription, self._told[name], *lost)
                             runtime.journal.lost_at_source(name, *lost)
 
-    def mark_passed(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> bool:
-        """Note what every exporter has; say whether a spool needs the room of it soon.
+    def mark_passed(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
+        """Note what every exporter has, and whether a spool needs the room of it soon.
 
         It may be deleted once receipts and positions of now are on disk.
         """
@@ -144,7 +145,7 @@ class Sources:
             if (spool := self.spools.get(log.key.receiver)) is not None
             for segment in _passed(log.segments(), [s for s in subscriptions if s.log is log])
         ]
-        return any(spool.is_short_of_room for spool, _ in self._passed)
+        self.is_short_of_room = any(spool.is_short_of_room for spool, _ in self._passed)
 
     def free(self) -> None:
         """Delete the passed segments, now that the checkpoint about them is on disk."""
