@@ -4,7 +4,7 @@ A notice goes to the exporter that it is about and to every other exporter of th
 one wants only its own: an exporter that is down cannot report that it misses something.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -20,7 +20,7 @@ from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.receiver.blocks import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.outbox import Chain, Notice, Outbox, Value
+from k8s_audit_otlp.state.outbox import Chain, Notice, Value
 
 
 class Evidence:
@@ -56,8 +56,8 @@ class Evidence:
         )
         linked = self._link(subscription, notice)
         if linked is not None:
-            mine, plain = subscription, without_link(linked)
-            self._tell(plain, lambda s: s.log is mine.log and s is not mine, about=mine.exporter)
+            others = (s for s in self._of(subscription.log) if s is not subscription)
+            self._tell(without_link(linked), others, about=subscription.exporter)
 
     def _link(self, subscription: Subscription, notice: Notice) -> Notice | None:
         """Put *notice* into the outbox as the next link; None where it is there already."""
@@ -99,20 +99,23 @@ class Evidence:
             said = " ".join(notices.open_segment(*each) for each in places)
             log, exporter = str(subscription.log.key), subscription.exporter
             seal = key.seal(chain, log, exporter, self._now_ns(), opened=said, stops=stops)
-            for outbox in self._one_of_each_exporter(subscription.log):
-                outbox.add(seal)
+            for one in self._one_of_each_exporter(subscription.log):
+                one.outbox.add(seal)
             seals.append(seal)
         return seals
 
-    def _one_of_each_exporter(self, log: AuditLog) -> list[Outbox]:
-        """Return one outbox of every exporter: that of *log* where it gets that log."""
+    def _of(self, log: AuditLog) -> list[Subscription]:
+        return [s for s in self._subscriptions if s.log is log]
+
+    def _one_of_each_exporter(self, log: AuditLog | None = None) -> Iterable[Subscription]:
+        """Return one subscription of every exporter: that of *log* where it gets that log."""
         of_log_last = sorted(self._subscriptions, key=lambda s: s.log is log)
-        return [*{s.exporter: s.outbox for s in of_log_last}.values()]
+        return {s.exporter: s for s in of_log_last}.values()
 
     def refused(self, exporter: str, count: int, why: str) -> None:
         """Tell that a back end will never take some records; many become one notice."""
         notice = notices.refused(exporter, count, why, self._now_ns())
-        self._tell(notice, lambda _: True, about=exporter)
+        self._tell(notice, self._one_of_each_exporter(), about=exporter)
 
     def skipped(self, subscription: Subscription, size: int) -> None:
         """Tell what `start_at` leaves out."""
@@ -136,20 +139,22 @@ class Evidence:
     def silence(self, log: AuditLog, since_ns: int, *, ended: bool) -> None:
         """Tell everyone that a log is silent, or no longer."""
         notice = notices.silence(str(log.path), since_ns, self._now_ns(), ended=ended)
-        self._tell(notice, lambda s: s.log is log)
+        self._tell(notice, self._of(log))
 
     def agent(self, event: str, body: str, attributes: dict[str, Value]) -> None:
         """Tell everyone about the agent."""
         attributes = {"service.version": __version__, **attributes}
-        self._tell(notices.agent(event, body, attributes, self._now_ns()), lambda _: True)
+        notice = notices.agent(event, body, attributes, self._now_ns())
+        self._tell(notice, self._one_of_each_exporter())
 
-    def _tell(
-        self, notice: Notice, concerns: Callable[[Subscription], bool], *, about: str = ""
-    ) -> None:
-        """Put *notice* into the outboxes that it *concerns*; *about*: the exporter it is about."""
-        for subscription in self._subscriptions:
-            wanted = subscription.wants == "all" or about in ("", subscription.exporter)
-            if wanted and concerns(subscription):
+    @staticmethod
+    def _tell(notice: Notice, concerned: Iterable[Subscription], *, about: str = "") -> None:
+        """Put *notice* into the outboxes of who is *concerned*; *about*: the exporter it is about.
+
+        Who wants only its own notices gets none about another exporter.
+        """
+        for subscription in concerned:
+            if subscription.wants == "all" or about in ("", subscription.exporter):
                 subscription.outbox.add(notice)
 
     def write_receipts(self) -> None:

@@ -92,11 +92,12 @@ class Outbox:
         if notice.event != _SEAL:
             return []
         chain = notice.attributes.get(_LINK + "id")
-        seals = [n for n in self._pending.values() if n.event == _SEAL]
         return [
-            seal
-            for seal in seals
-            if seal.attributes.get(_LINK + "id") == chain and seal.uid not in self._sending
+            one
+            for one in self._pending.values()
+            if one.event == _SEAL
+            and one.attributes.get(_LINK + "id") == chain
+            and one.uid not in self._sending
         ]
 
     def _to_merge_with(self, notice: Notice) -> Notice | None:

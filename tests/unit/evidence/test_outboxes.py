@@ -69,3 +69,22 @@ def test_an_exporter_gets_a_seal_once_beside_the_log_that_it_is_of(tmp_path: Pat
         name: [notice.attributes["k8s.audit.chain.id"] for notice in subscription.outbox.snapshot()]
         for name, subscription in subscriptions.items()
     } == {"siem a": ["one"], "siem b": ["two"], "lake b": ["one", "two"]}
+
+
+def test_what_is_said_of_the_agent_goes_to_each_exporter_once(tmp_path: Path) -> None:
+    """However many logs it has; of a refusal those are not told that want only their own."""
+    logs = [AuditLog("k8s_audit", tmp_path / name, NobodyListens()) for name in "abc"]
+    evidence = Evidence(lambda: 7)
+    siem = [Subscription(log, "siem", Ledger()) for log in logs]
+    lake = [Subscription(log, "lake", Ledger(), wants="own") for log in logs[1:]]
+    for subscription in (*siem, *lake):
+        evidence.add(subscription)
+
+    def pending(of: list[Subscription]) -> list[str]:
+        return sorted(notice.event for one in of for notice in one.outbox.snapshot())
+
+    evidence.agent("started", "started", {})
+    assert pending(siem) == pending(lake) == ["k8s.audit.agent.started"]
+    evidence.refused("siem", 2, "too old")
+    assert pending(siem) == ["k8s.audit.agent.started", "k8s.audit.refused"]
+    assert pending(lake) == ["k8s.audit.agent.started"]
