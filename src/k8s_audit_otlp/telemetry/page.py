@@ -17,7 +17,6 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.health import CONFIG_REFUSED_TEXT, next_step, readiness
-from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.running_agent import RunningAgent
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
@@ -35,7 +34,6 @@ _SHOWN: Final = (
 def status_of(
     agent: RunningAgent,
     view: HealthView,
-    history: History,
     at: float,
 ) -> dict[str, Any]:
     """Return what the page shows. *at*: seconds since the epoch."""
@@ -47,7 +45,7 @@ def status_of(
         "verdict": said,
         "kind": kind,
         "reasons": list(readiness(view).reasons),
-        "exporters": [_exporter(one, history, read=_read(view)) for one in view.exporters],
+        "exporters": [_exporter(one, read=_read(view)) for one in view.exporters],
         "sources": [asdict(source) for source in view.sources],
         "logs": _logs(agent, {log.path: log.trouble for log in view.logs}),
         "apiserver": view.apiserver and asdict(view.apiserver) | {"doubt": _doubt(view)},
@@ -171,7 +169,7 @@ def _lost(view: ExporterView) -> dict[str, int]:
     }
 
 
-def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]:
+def _exporter(view: ExporterView, read: str) -> dict[str, Any]:
     failing = view.failing
     if view.stalled:
         state, kind = f"stalled: {view.stalled}", "bad"
@@ -185,7 +183,7 @@ def _exporter(view: ExporterView, history: History, read: str) -> dict[str, Any]
         "kind": kind,
         "next": next_step(view),
         "lost": _lost(view),
-        "rates": history.rates(view.exporter),
+        "rates": view.rates,
         "recent": [one._asdict() for one in reversed(view.recent)],
     }
 

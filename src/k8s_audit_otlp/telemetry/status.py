@@ -149,7 +149,7 @@ class AgentStatus:
             self._metrics_of(agent).text,
             self._health,
             lambda: life(self._agent, self._beat_age_s(), replaced=self._between),
-            lambda: status_of(self._agent, self._health(), self._history, time.time()),
+            lambda: status_of(self._agent, self._health(), time.time()),
         )
         server = StatusServer(address, answers)
         self._address = server.start()
@@ -166,8 +166,16 @@ class AgentStatus:
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
         refused, answer = self.config_refused, self.reload
         logs = [*view.logs, *kept_out]
+        exporters = [replace(e, rates=self._history.rates(e.exporter)) for e in view.exporters]
         asked = self._apiserver.view() if self._apiserver else None
-        return replace(view, logs=logs, config_refused=refused, reload=answer, apiserver=asked)
+        return replace(
+            view,
+            logs=logs,
+            exporters=exporters,
+            config_refused=refused,
+            reload=answer,
+            apiserver=asked,
+        )
 
     def _beat_age_s(self) -> float:
         return time.monotonic() - self._beaten

@@ -61,15 +61,12 @@ class Reporter:
         self._health = health
         self._verdict = verdict
         self._clock = clock
-        self._monotonic = monotonic
         self._path = state_dir / FILE_NAME
         self._alerts = Alerts(monotonic)
-        self._delivered: dict[str, tuple[float, int]] = {}
 
     def write(self) -> None:
         view, now = self._health(), self._clock()
-        since = self._monotonic()  # a clock that is set back makes no rate
-        exporters = [self._with_rate(exporter, since) for exporter in view.exporters]
+        exporters = [replace(e, rates=e.rates[-1:], requests=None) for e in view.exporters]
         reasons = readiness(view).reasons
         report = StatusReport(
             os.getpid(),
@@ -88,12 +85,6 @@ class Reporter:
             replace_file(self._path, lambda file: file.write(data), durable=False)
         except OSError:
             self._write_over(data)
-
-    def _with_rate(self, view: ExporterView, now: float) -> ExporterView:
-        before_at, before = self._delivered.get(view.exporter, (now - 1.0, view.delivered))
-        self._delivered[view.exporter] = now, view.delivered
-        rate = (view.delivered - before) / max(0.1, now - before_at)
-        return replace(view, rate=rate, requests=None)
 
     def _write_over(self, data: bytes) -> None:
         """Write where a report is: what it takes on the disk is its own already."""

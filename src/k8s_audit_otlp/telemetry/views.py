@@ -70,7 +70,7 @@ class ExporterView:
     sending: int = 0  # requests that a sender works on
     error: str = ""  # the last trouble in the back end's own words
     error_at: float = 0.0
-    rate: float = 0.0  # records a second, where somebody measures it
+    rates: Sequence[float] = ()  # records a second over the last minutes, the newest last
     endpoint: str = ""  # host and port, '' where it is no network
 
     @property
@@ -85,6 +85,10 @@ class ExporterView:
         if self.failing:
             return "failing"
         return "sending" if self.sending else "idle"
+
+    @property
+    def rate(self) -> float:
+        return self.rates[-1] if self.rates else 0.0
 
     @property
     def delivered(self) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.page import verdict
 from k8s_audit_otlp.telemetry.status_file import (
     FILE_NAME,
@@ -14,9 +15,8 @@ from k8s_audit_otlp.telemetry.status_file import (
     agent_now,
     last_report,
 )
-from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView, ReceiverView
+from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 from k8s_audit_otlp.tools.text import ago
-from tests.conftest import ManualClock
 
 SENT = "Nothing is being lost. All is sent."
 
@@ -75,22 +75,18 @@ def test_a_report_of_the_predecessor_is_not_the_successors(tmp_path: Path) -> No
     lock.release()
 
 
-def test_a_clock_that_is_set_back_makes_no_rate(tmp_path: Path, clock: ManualClock) -> None:
-    """What is delivered in a second is divided by a second, whatever the day is."""
-    delivered, day = [100], [1000.0]
-
-    def look() -> HealthView:
-        sent = [ReceiverView("k8s_audit", delivered=delivered[0])]
-        return HealthView([LogView("audit.log")], [ExporterView("otlp_http", sent)])
-
-    told = Reporter(tmp_path, look, verdict, clock=lambda: day[0], monotonic=clock)
-    told.write()
-    clock.advance(2)
-    delivered[0], day[0] = 300, 400.0
-    told.write()
+def test_status_and_page_show_the_same_rate(tmp_path: Path) -> None:
+    """Records over seconds of a clock that nobody sets; of its course the file holds the end."""
+    history = History()
+    for at, delivered in ((0.0, 100), (2.0, 200), (5.0, 600), (15.0, 700)):
+        history.look(at, {"otlp_http": delivered})
+    rates = history.rates("otlp_http")
+    assert rates == [0.0, 100.0, 10.0]
+    view = HealthView([LogView("audit.log")], [ExporterView("otlp_http", rates=rates)])
+    Reporter(tmp_path, lambda: view, verdict).write()
     report = last_report(tmp_path)
     assert report is not None
-    assert [exporter.rate for exporter in report.exporters] == [100.0]
+    assert [(one.rate, len(one.rates)) for one in report.exporters] == [(10.0, 1)]
 
 
 @pytest.mark.parametrize(

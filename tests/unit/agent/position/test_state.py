@@ -21,7 +21,6 @@ from k8s_audit_otlp.state.lock import StateLockedError
 from k8s_audit_otlp.state.positions import read_positions
 from k8s_audit_otlp.telemetry.backlog import inspect
 from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
-from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.page import status_of
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.agent import Fixture
@@ -169,7 +168,7 @@ def test_a_full_state_disk_is_what_status_page_and_metrics_tell(
         assert {name: value for name, _, value in health_samples(status._health())}[
             "k8s_audit_otlp_ready"
         ] == 0
-        page = status_of(agent, status._health(), History(), 0.0)
+        page = status_of(agent, status._health(), 0.0)
         assert page["kind"] == "bad"
         assert "No space left" in page["reasons"][0]
     finally:
