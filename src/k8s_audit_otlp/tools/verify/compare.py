@@ -19,6 +19,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     is_event,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import (
+    MOST_NAMED,
     ToldGap,
     is_notice,
     offset_of,
@@ -28,8 +29,6 @@ from k8s_audit_otlp.tools.verify.exports.uids import (
 )
 from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
 from k8s_audit_otlp.tools.verify.unreceipted import log_of
-
-EXAMPLES = 5  # uids that are named for each segment
 
 
 class Comparison:
@@ -60,7 +59,7 @@ class Comparison:
                 arrived.append(place.place)
             elif item.own is not None and is_event(item.own):
                 self._report.strays += 1
-                if self._report.strays <= EXAMPLES:
+                if self._report.strays <= MOST_NAMED:
                     self._report.stray_uids.append(item.uid or "one without a uid")
             else:
                 self._take_other(item)
@@ -153,7 +152,7 @@ class Comparison:
             found.told += told
             if at > last and not told:
                 found.pending += 1
-            elif len(found.missing_uids) < EXAMPLES:
+            elif len(found.missing_uids) < MOST_NAMED:
                 found.missing_uids.append(uid_of(found.identity, place))
             at = seen.find(0, at + 1)
         found.missing -= found.pending
@@ -252,7 +251,7 @@ def _matched(segment: DiskSegment, arrived: "array[int]") -> tuple[SegmentReport
         if index < 0:
             found.foreign += 1
             lowest = min(lowest, place)
-            if found.foreign <= EXAMPLES:
+            if found.foreign <= MOST_NAMED:
                 found.foreign_uids.append(uid_of(segment.identity, place))
         else:
             found.repeated += seen[index]

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, Receipt, field_of
-from k8s_audit_otlp.tools.verify.exports.uids import read_gap, read_uid, uid_of
+from k8s_audit_otlp.tools.verify.exports.uids import MOST_NAMED, read_gap, read_uid, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import AGAIN, NO_BODY, FormReader, Records
 from k8s_audit_otlp.tools.verify.segment_contents import (
-    MOST_NAMED,
     ContentReport,
     SegmentContents,
     two_contents,

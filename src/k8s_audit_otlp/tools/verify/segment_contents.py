@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from k8s_audit_otlp.state.content_hash import PRIME
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
-from k8s_audit_otlp.tools.verify.exports.uids import offset_of, place_of, uid_of
+from k8s_audit_otlp.tools.verify.exports.uids import MOST_NAMED, offset_of, place_of, uid_of
 from k8s_audit_otlp.tools.verify.receipt_records import (
     AGAIN,
     NO_BODY,
@@ -18,7 +18,6 @@ from k8s_audit_otlp.tools.verify.receipt_records import (
     node_of,
 )
 
-MOST_NAMED = 5  # of a kind
 _NONE = {
     "refused_unnamed": "the back end refused some of its records and did not say which",
     "disordered": "its records came in another order than that of the log",

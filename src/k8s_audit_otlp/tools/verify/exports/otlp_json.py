@@ -63,11 +63,11 @@ class _Source(msgspec.Struct, gc=False):
     scopeLogs: list[_Scope] = []  # noqa: N815
 
 
-class _Request(msgspec.Struct, gc=False):
+class _LogsData(msgspec.Struct, gc=False):
     resourceLogs: list[_Source] = []  # noqa: N815
 
 
-_read_request = msgspec.json.Decoder(_Request).decode
+_read_request = msgspec.json.Decoder(_LogsData).decode
 _NOTHING: Final = _Value()
 
 

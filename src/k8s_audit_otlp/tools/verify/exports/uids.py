@@ -8,6 +8,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+MOST_NAMED = 5  # uids of what is wrong in one way; of more it is said how many
+
 _IDENTITY = r"([0-9a-f]{16}(?:\.[0-9]{1,6})?)"
 _UID = re.compile(_IDENTITY + r"-([0-9a-f]{1,10})(?:\.([0-9]{1,7}))?")  # up to a terabyte
 _GAP = re.compile(r"gap-.+-" + _IDENTITY + r"-([0-9a-f]{1,16})-([0-9a-f]{1,16})")
