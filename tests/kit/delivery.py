@@ -130,11 +130,11 @@ class Harness:
         sender: Any,
         clock: Any,
         options: Any = None,
-        letters: Any = None,
+        dead_letters: Any = None,
         split_record: Any = None,
     ) -> None:
         self.sender, self.clock = sender, clock
-        self.letters = letters or FakeDeadLetters()
+        self.dead_letters = dead_letters or FakeDeadLetters()
         self.recorder = Recorder()
         self.stop = Event()
         self.gate = Gate(lambda: None)
@@ -150,7 +150,7 @@ class Harness:
             sender,
             self.gate,
             self.limit,
-            self.letters,
+            self.dead_letters,
             self.recorder,
             options,
             stop=self.stop,
@@ -168,7 +168,7 @@ class Harness:
             self.stop.set()
         return self.stop.is_set()
 
-    def flight(self, records: Any) -> Any:
+    def in_flight(self, records: Any) -> Any:
         span = Span(1, self._at, self._at + len(records))
         self._at = span.end
         batch = Batch("k8s_audit", span, list(records), lines=len(records))
@@ -182,7 +182,7 @@ class Harness:
         return InFlight(batch, settle, size)
 
     def deliver(self, records: Any) -> Any:
-        in_flight = self.flight(records)
+        in_flight = self.in_flight(records)
         self.delivery.prepare(in_flight)
         self.delivery.deliver(in_flight)
         return in_flight

@@ -27,6 +27,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.ledger import Tally
+from tests.kit.agent import NobodyListens
 from tests.model.world import World
 
 CONSUMERS = ("one", "two")
@@ -43,16 +44,6 @@ def encode(block: Any) -> Any:
             records.append(line)
             ends.append(offset)
     return EncodedBlock(block.span, records, ends, lines=len(records))
-
-
-class Quiet:
-    """Nobody listens to the log."""
-
-    def discovered(self, log: Any, segment: Any) -> None:
-        pass
-
-    def trouble(self, log: Any, message: Any) -> None:
-        pass
 
 
 class Gaps:
@@ -146,7 +137,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         self.log = self.log_class(
             "k8s_audit",
             self.world.path,
-            Quiet(),
+            NobodyListens(),
             self.base.manifests.get(self.key),
             limits=self.limits,
             deleted=DeletedSegments(HoldLimits(), free=lambda _: 1 << 40),

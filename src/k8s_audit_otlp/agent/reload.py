@@ -13,7 +13,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.agent.config_changes import changes, effects
 from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.files import look as look_at_files
@@ -115,7 +115,7 @@ class Reload:
 
     def _is_broken(self, config: Config, appeared: Collection[Path]) -> bool:
         """Say whether a file that *config* names would let no agent start, and tell it."""
-        found = Findings()
+        found = ConfigFindings()
         look_at_files(config, found)
         for path in appeared if found.mistakes else ():
             text = f"{path} has come to match and is not read yet: {found.mistakes[0]}"

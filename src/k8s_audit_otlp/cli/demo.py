@@ -16,7 +16,7 @@ from rich.text import Text
 
 from k8s_audit_otlp.cli import FAILURE
 from k8s_audit_otlp.cli.options import Number
-from k8s_audit_otlp.tools.demo.backend import Record
+from k8s_audit_otlp.tools.demo.backend import DemoRecord
 from k8s_audit_otlp.tools.demo.show import Demo, Script
 from k8s_audit_otlp.tools.text import counted
 
@@ -96,7 +96,7 @@ def _view(demo: Demo) -> Group:
     return Group(_table(demo.newest(_ROWS)), Text(_headline(demo)))
 
 
-def _table(records: list[Record]) -> Table:
+def _table(records: list[DemoRecord]) -> Table:
     title = "LogRecords at the back end, the newest last"
     table = Table(title=title, title_justify="left", box=SIMPLE, pad_edge=False)
     for name in _COLUMNS:
@@ -116,7 +116,7 @@ def _table(records: list[Record]) -> Table:
     return table
 
 
-def _what(record: Record) -> str:
+def _what(record: DemoRecord) -> str:
     attributes = record.attributes
     names = (
         "namespace",
@@ -128,7 +128,7 @@ def _what(record: Record) -> str:
     return "/".join(parts) or str(attributes.get("url.path", ""))
 
 
-def _one(record: Record) -> Table:
+def _one(record: DemoRecord) -> Table:
     """Show everything of one record, so that a reader knows what to search for."""
     table = Table(title="The last one in full", title_justify="left", show_header=False)
     table.add_column("key", no_wrap=True, min_width=36)

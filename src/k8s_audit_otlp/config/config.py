@@ -64,7 +64,7 @@ def canonical(component_id: str) -> str:
 
 
 @dataclass(slots=True)
-class Findings:
+class ConfigFindings:
     """What was found on the way; `config` is there when there are no mistakes."""
 
     mistakes: list[Mistake] = field(default_factory=list)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, Remark
 from k8s_audit_otlp.config.reading.build import build
 from k8s_audit_otlp.config.reading.document import ConfigDocument, read_document
@@ -116,7 +116,7 @@ def _follows(place: str, unresolved: list[str]) -> bool:
     return any(one == place or one.startswith(block) for one in unresolved)
 
 
-def _settle_unread(expansion: Expansion, found: Findings) -> None:
+def _settle_unread(expansion: Expansion, found: ConfigFindings) -> None:
     """Let a Secret wait for a file that can be there later; any other value is needed now."""
     waiting = set(secrets_in(found.config)) if found.config is not None else set()
     broken = {_component(mistake.where) for mistake in found.mistakes}

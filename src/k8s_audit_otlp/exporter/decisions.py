@@ -36,7 +36,7 @@ class Next(Enum):
     GIVE_UP = auto()  # dead-letter everything that is left
 
 
-class Step(NamedTuple):
+class Decision(NamedTuple):
     """The decision about one answer; *wait*: back off first."""
 
     next: Next
@@ -56,37 +56,37 @@ class BatchProgress(NamedTuple):
     out_of_time: bool = False  # `max_elapsed_time` is over
 
 
-def after(outcome: Outcome, progress: BatchProgress) -> Step:
+def after(outcome: Outcome, progress: BatchProgress) -> Decision:
     """Return what to do next. A partial success that is to be searched comes as `Rejected`."""
     if isinstance(outcome, Delivered):
-        return Step(Next.REST)
+        return Decision(Next.REST)
     if progress.out_of_time:
-        return Step(Next.GIVE_UP)
+        return Decision(Next.GIVE_UP)
     if isinstance(outcome, Retry) and not outcome.reached:
-        return Step(Next.SAME, wait=True)
+        return Decision(Next.SAME, wait=True)
     may_pass = isinstance(outcome, Retry | Misconfigured)
     if may_pass and progress.failures < SUSPICIOUS_AFTER:
-        return Step(Next.SAME, wait=True)
+        return Decision(Next.SAME, wait=True)
     if may_pass and progress.failures == SUSPICIOUS_AFTER and progress.left > 1:
         part = Next.PROBE
     elif progress.sent == 1:
         return _after_single(outcome, progress)
     else:
         part = Next.FEWER if isinstance(outcome, TooLarge) else Next.HALF
-    return Step(part, _asked_to_wait(outcome))
+    return Decision(part, _asked_to_wait(outcome))
 
 
-def _after_single(outcome: Outcome, progress: BatchProgress) -> Step:
+def _after_single(outcome: Outcome, progress: BatchProgress) -> Decision:
     """Decide about a record that was refused alone."""
     if isinstance(outcome, TooLarge) and progress.can_shrink:
-        return Step(Next.SHRUNK)
+        return Decision(Next.SHRUNK)
     enough = progress.singles_refused + 1 >= min(progress.left, SYSTEMIC)
     at_fault = progress.others_accepted or enough or isinstance(outcome, TooLarge | Rejected)
     if not at_fault or progress.refused_in_a_row >= MAX_QUARANTINED:
-        return Step(Next.ANOTHER, wait=True)
+        return Decision(Next.ANOTHER, wait=True)
     # Beyond eight it goes on slowly: what comes next in the log may be what is accepted.
     wait = progress.refused_in_a_row + 1 >= SYSTEMIC or _asked_to_wait(outcome)
-    return Step(Next.SET_ASIDE, wait)
+    return Decision(Next.SET_ASIDE, wait)
 
 
 def _asked_to_wait(outcome: Outcome) -> bool:

@@ -17,8 +17,8 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
     SYSTEMIC,
+    Decision,
     Next,
-    Step,
     after,
 )
 from k8s_audit_otlp.exporter.in_flight import InFlight
@@ -140,7 +140,7 @@ class Delivery:
 
     def _decide(
         self, in_flight: InFlight, search: Bisect, outcome: Outcome, started: float
-    ) -> tuple[Step, bytes | None]:
+    ) -> tuple[Decision, bytes | None]:
         """Return what to do after *outcome*, and a record that is too large in a smaller form."""
         progress = search.answered(outcome)
         too_large = isinstance(outcome, TooLarge) and progress.sent == 1

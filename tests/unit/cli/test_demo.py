@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from k8s_audit_otlp.cli.demo import _one, _table
-from k8s_audit_otlp.tools.demo.backend import Record
+from k8s_audit_otlp.tools.demo.backend import DemoRecord
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
@@ -26,7 +26,7 @@ def test_time_verb_code_and_outcome_are_whole(width: int) -> None:
         "k8s.audit.outcome": "failure",
     }
     when = 1_700_000_000_123_000_000
-    record = Record("{}", attributes, {}, when, "ERROR")
+    record = DemoRecord("{}", attributes, {}, when, "ERROR")
     out = io.StringIO()
     Console(file=out, width=width, height=24).print(_table([record]))
     for text in ("22:13:20", "update", "403", "failure"):
@@ -37,7 +37,7 @@ def test_time_verb_code_and_outcome_are_whole(width: int) -> None:
 def test_the_record_in_full_is_in_full_in_a_narrow_terminal() -> None:
     """What is longer than the line goes on in the next one."""
     body = '{"kind":"Event",' + '"a":"b",' * 40 + '"end":"here"}'
-    record = Record(body, {"url.path": "/apis/x" * 20}, {}, 1, "INFO")
+    record = DemoRecord(body, {"url.path": "/apis/x" * 20}, {}, 1, "INFO")
     out = io.StringIO()
     Console(file=out, width=80, height=24).print(_one(record))
     lines = out.getvalue().splitlines()

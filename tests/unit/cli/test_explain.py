@@ -69,12 +69,12 @@ def test_a_log_that_may_not_be_read_is_told_with_the_way_out(
     with denied(audit_log):
         done = explain("--path", "audit.log")
         as_json = explain("--path", "audit.log", "--json")
-    way_out = "Permission denied; run as the log's owner or let the agent's user read it"
-    assert f"audit.log: {way_out}" in done.stderr
+    hint = "Permission denied; run as the log's owner or let the agent's user read it"
+    assert f"audit.log: {hint}" in done.stderr
     assert "counted" not in done.output
     assert (done.exit_code, done.stdout, as_json.exit_code) == (2, "", 2)
     assert json.loads(as_json.stdout)["events"] == 0
-    assert f"audit.log: {way_out}" in json.loads(as_json.stdout)["damage"]
+    assert f"audit.log: {hint}" in json.loads(as_json.stdout)["damage"]
 
 
 def explain(*arguments: str | Path, given: str = "") -> Result:

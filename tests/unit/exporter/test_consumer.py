@@ -55,13 +55,13 @@ class FailingDelivery:
         if self.unprepared >= 0:
             raise UnforeseenError(SECRET)
 
-    def deliver(self, flight: InFlight) -> None:
+    def deliver(self, in_flight: InFlight) -> None:
         with self._lock:
             self.failures -= 1
             if self.failures >= 0:
                 raise UnforeseenError(SECRET)
-            self.taken.update(flight.batch.records)
-        flight.decided(delivered=len(flight.batch.records))
+            self.taken.update(in_flight.batch.records)
+        in_flight.decided(delivered=len(in_flight.batch.records))
 
     def look_after_quarantined(self) -> None:
         """Set nothing aside."""
@@ -73,18 +73,18 @@ class SettingAside(FailingDelivery):
     def __init__(self) -> None:
         super().__init__(1)
 
-    def deliver(self, flight: InFlight) -> None:
+    def deliver(self, in_flight: InFlight) -> None:
         with self._lock:
             first = self.failures == 1
             self.failures -= first
         if not first:
-            self.taken.update(flight.batch.records)
-            flight.decided(delivered=len(flight.batch.records))
+            self.taken.update(in_flight.batch.records)
+            in_flight.decided(delivered=len(in_flight.batch.records))
             return
-        record = flight.batch.records[0]
-        flight.set_aside(record)
-        flight.decided(delivered=len(flight.batch.records) - 1)
-        self.quarantine.add(Quarantined(flight, record, "no", True, 0.0, 0.0))
+        record = in_flight.batch.records[0]
+        in_flight.set_aside(record)
+        in_flight.decided(delivered=len(in_flight.batch.records) - 1)
+        self.quarantine.add(Quarantined(in_flight, record, "no", True, 0.0, 0.0))
         raise UnforeseenError(SECRET)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from k8s_audit_otlp.config.config import Config, Findings, canonical
+from k8s_audit_otlp.config.config import Config, ConfigFindings, canonical
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.extensions import Extension
 from k8s_audit_otlp.config.mistakes import Kind, suggest
@@ -50,9 +50,9 @@ _SECTION_HINT = {
 }
 
 
-def build(tree: Any) -> Findings:
+def build(tree: Any) -> ConfigFindings:
     """Return the Config that *tree* describes, with everything that is worth saying about it."""
-    found = Findings()
+    found = ConfigFindings()
     if not isinstance(tree, Mapping):
         found.mistake((), "the file is not a block of keys", "write receivers: and exporters:")
         return found
@@ -114,7 +114,7 @@ def _file_receivers(
             yield from logs_of(name, one, state_dir)
 
 
-def _section(tree: Mapping[str, Any], name: str, found: Findings) -> Mapping[str, Any]:
+def _section(tree: Mapping[str, Any], name: str, found: ConfigFindings) -> Mapping[str, Any]:
     section = tree.get(name)
     if section is None:
         section = {}
@@ -130,7 +130,7 @@ def _components(
     tree: Mapping[str, Any],
     section: str,
     models: Mapping[str, type[_Model]],
-    found: Findings,
+    found: ConfigFindings,
     *,
     from_beginning: bool = True,
 ) -> dict[str, _Model]:
@@ -175,7 +175,7 @@ def _unknown(section: str, kind: str, models: Mapping[str, type[_Model]]) -> tup
 
 
 def validate(
-    model: type[_Model], kind: str, block: Any, path: Path, found: Findings
+    model: type[_Model], kind: str, block: Any, path: Path, found: ConfigFindings
 ) -> _Model | None:
     """Return *block* as *model*; None when it has mistakes."""
     before = len(found.mistakes)
@@ -190,7 +190,7 @@ def validate(
 
 
 def _sort_out(
-    model: type[BaseModel], kind: str, block: Mapping[str, Any], path: Path, found: Findings
+    model: type[BaseModel], kind: str, block: Mapping[str, Any], path: Path, found: ConfigFindings
 ) -> Any:
     """Leave in *block* what has a meaning here; say what becomes of the rest."""
     for rule in rules_met(kind, block):
@@ -212,14 +212,14 @@ def without(block: Mapping[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
     return {**block, head: without(block[head], tuple(rest))}
 
 
-def _service(section: Mapping[str, Any], found: Findings) -> Service | None:
+def _service(section: Mapping[str, Any], found: ConfigFindings) -> Service | None:
     pipelines = section.get("pipelines")
     if isinstance(pipelines, Mapping):
         section = {**section, "pipelines": _pipelines(pipelines, found)}
     return validate(Service, "service", section, ("service",), found)
 
 
-def _pipelines(pipelines: Mapping[str, Any], found: Findings) -> dict[str, Any]:
+def _pipelines(pipelines: Mapping[str, Any], found: ConfigFindings) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for name, pipeline in pipelines.items():
         path: Path = ("service", "pipelines", name)

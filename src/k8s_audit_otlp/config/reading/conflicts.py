@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from pathlib import Path
 
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.config.reading.document import Path as Place
 from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source, spools_of
@@ -15,7 +15,7 @@ _LOCAL = {"localhost": "127.0.0.1"}
 _EVERY_HOST = frozenset({"", "0.0.0.0", "[::]"})  # noqa: S104 - nothing is bound here
 
 
-def check_conflicts(config: Config, found: Findings) -> None:
+def check_conflicts(config: Config, found: ConfigFindings) -> None:
     """Tell of receivers that would take each other's address or events."""
     _check_addresses(config, found)
     for source_id, source in config.sources.items():
@@ -30,7 +30,7 @@ def check_conflicts(config: Config, found: Findings) -> None:
     _check_logs(config, found)
 
 
-def _check_addresses(config: Config, found: Findings) -> None:
+def _check_addresses(config: Config, found: ConfigFindings) -> None:
     taken: list[tuple[str, str]] = []
     for name, place, address in _addresses(config, found):
         for rival, its in taken:
@@ -41,7 +41,7 @@ def _check_addresses(config: Config, found: Findings) -> None:
         taken.append((name, address))
 
 
-def _addresses(config: Config, found: Findings) -> Iterator[tuple[str, Place, str]]:
+def _addresses(config: Config, found: ConfigFindings) -> Iterator[tuple[str, Place, str]]:
     """Yield who listens, the key that says so, and the address."""
     if address := config.service.telemetry.metrics.address:
         at = ("service", "telemetry", "metrics", "address")
@@ -62,7 +62,7 @@ def _overlap(*addresses: str) -> bool:
     return len(hosts) == 1 or (same_family and bool(hosts & _EVERY_HOST))
 
 
-def _check_names(source: AuditWebhook, path: Place, found: Findings) -> None:
+def _check_names(source: AuditWebhook, path: Place, found: ConfigFindings) -> None:
     owners: dict[str, str] = {}
     for cluster, block in source.clusters.items():
         for name in block.client_names:
@@ -101,7 +101,7 @@ def _matches(pattern: str, topic: str) -> bool:
         return False
 
 
-def _check_circles(config: Config, found: Findings) -> None:
+def _check_circles(config: Config, found: ConfigFindings) -> None:
     """Refuse to write events to where they are read from: they would go round for ever."""
     read = {log: config.sources[source] for source, _, log in config.spools()}
     for receiver, exporter_id in config.routes():
@@ -117,7 +117,7 @@ def _check_circles(config: Config, found: Findings) -> None:
             found.mistake(place, what, "write to another topic, or send it other receivers")
 
 
-def _check_includes(config: Config, found: Findings) -> None:
+def _check_includes(config: Config, found: ConfigFindings) -> None:
     """Refuse to read a spool a second time."""
     spools = spools_of(config.service.state_dir)
     written = {log for _, _, log in config.spools()}
@@ -131,7 +131,7 @@ def _check_includes(config: Config, found: Findings) -> None:
                 found.mistake(place, what, "remove it: its events would come twice")
 
 
-def _check_logs(config: Config, found: Findings) -> None:
+def _check_logs(config: Config, found: ConfigFindings) -> None:
     """Refuse to send an exporter one log as those of two receivers."""
     for exporter in config.exporters:
         of = [r for r in config.receivers_of(exporter) if r in config.receivers]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from k8s_audit_otlp.config.blocks import Auth
-from k8s_audit_otlp.config.config import Config, Findings, canonical
+from k8s_audit_otlp.config.config import Config, ConfigFindings, canonical
 from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.config.mistakes import Kind, suggest
 from k8s_audit_otlp.config.reading.collector_keys import FOREIGN_PROCESSORS, IDLE_PROCESSORS
@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.reading.document import Path
 from k8s_audit_otlp.config.sources import AuditWebhook
 
 
-def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -> None:
+def check_references(config: Config, tree: Mapping[str, Any], found: ConfigFindings) -> None:
     """Check that every id that is mentioned is defined; one with mistakes of its own counts."""
     ids = {
         section: {canonical(str(one)) for one in _mapping(tree.get(section))}
@@ -48,7 +48,7 @@ def check_references(config: Config, tree: Mapping[str, Any], found: Findings) -
             found.remark(found.path_of("exporters", exporter_id), Kind.NO_EFFECT, why)
 
 
-def _check_sources(config: Config, extensions: set[str], found: Findings) -> None:
+def _check_sources(config: Config, extensions: set[str], found: ConfigFindings) -> None:
     for source_id, source in config.sources.items():
         if isinstance(source, AuditWebhook) and source.auth is not None:
             place = (*found.path_of("receivers", source_id), "auth", "authenticator")
@@ -63,13 +63,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _check_id(one: str, known: set[str], path: Path, found: Findings) -> None:
+def _check_id(one: str, known: set[str], path: Path, found: ConfigFindings) -> None:
     if one not in known:
         hint = suggest(one, known) if known else "define it first"
         found.mistake(path, f"{one} is not defined", hint)
 
 
-def check_processors(section: Mapping[str, Any], service: Any, found: Findings) -> None:
+def check_processors(section: Mapping[str, Any], service: Any, found: ConfigFindings) -> None:
     """Check the `processors` section and what the logs pipelines of *service* say of it."""
     pipelines = service.get("pipelines") if isinstance(service, Mapping) else None
     used = dict(_used(pipelines) if isinstance(pipelines, Mapping) else ())
@@ -97,7 +97,7 @@ def _kind(name: str) -> str:
     return str(name).partition("/")[0]
 
 
-def _judge(path: Path, name: str, found: Findings) -> None:
+def _judge(path: Path, name: str, found: ConfigFindings) -> None:
     kind = _kind(name)
     if kind in IDLE_PROCESSORS:
         found.remark(path, Kind.NO_EFFECT, "exporters batch, and memory is bounded, by themselves")

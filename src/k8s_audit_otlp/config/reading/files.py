@@ -12,7 +12,7 @@ from typing import Any
 from k8s_audit_otlp.config.audit import Audit
 from k8s_audit_otlp.config.audit_files import read_policy, read_rules
 from k8s_audit_otlp.config.blocks import Tls, values_in
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.exporters import OtlpFile, Sdk
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.reading.document import Path as KeyPath
@@ -31,7 +31,7 @@ _SDK_EXPORTERS = "opentelemetry_logs_exporter"
 _FILE_KEYS = frozenset({"filename"})
 
 
-def look(config: Config, found: Findings) -> None:
+def look(config: Config, found: ConfigFindings) -> None:
     """Add what the disk says: a directory for a file is a mistake, a missing file a remark."""
     logs = _look_at_receivers(config, found)
     _look_at_service(config.service, found)
@@ -72,14 +72,14 @@ def _in_use(config: Config, values: Iterable[tuple[KeyPath, Any]]) -> Iterator[t
         yield name, "is read for this configuration"
 
 
-def _look_at_sdk(exporter: Sdk, path: KeyPath, found: Findings) -> None:
+def _look_at_sdk(exporter: Sdk, path: KeyPath, found: ConfigFindings) -> None:
     there = entry_points(group=_SDK_EXPORTERS).names
     if exporter.exporter not in there:
         why = f"none of that name is installed here, but {', '.join(sorted(there))}"
         found.remark(path, Kind.MISSING, why)
 
 
-def _look_at_receivers(config: Config, found: Findings) -> set[str]:
+def _look_at_receivers(config: Config, found: ConfigFindings) -> set[str]:
     """Return the paths and patterns of the logs that are read, without symbolic links."""
     spools, logs = {log for _, _, log in config.spools()}, set[str]()
     for receiver_id, receiver in config.receivers.items():
@@ -92,7 +92,7 @@ def _look_at_receivers(config: Config, found: Findings) -> set[str]:
     return logs
 
 
-def _look_at_service(service: Service, found: Findings) -> None:
+def _look_at_service(service: Service, found: ConfigFindings) -> None:
     evidence = service.evidence
     _look_at_directory(Path(service.state_dir), ("service", "state_dir"), found)
     where = ("service", "evidence", "key_file")
@@ -105,7 +105,11 @@ def _look_at_service(service: Service, found: Findings) -> None:
 
 
 def _look_at_output(
-    name: str, path: KeyPath, taken: dict[str, str], found: Findings, example: str = "audit.jsonl"
+    name: str,
+    path: KeyPath,
+    taken: dict[str, str],
+    found: ConfigFindings,
+    example: str = "audit.jsonl",
 ) -> None:
     """Refuse a place that is something else already, by its path or pattern in *taken*."""
     file = Path(name)
@@ -122,14 +126,14 @@ def _look_at_output(
     _look_at_directory(file.parent, path, found)
 
 
-def _look_at_directory(directory: Path, path: KeyPath, found: Findings) -> None:
+def _look_at_directory(directory: Path, path: KeyPath, found: ConfigFindings) -> None:
     """Refuse a directory that cannot be made, as a part of its path is a file or leads nowhere."""
     there = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
     if os.path.lexists(there) and not S_ISDIR(_mode(there)):
         found.mistake(path, f"{there} is not a directory", "name a directory")
 
 
-def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
+def _look_at_audit(audit: Audit, path: KeyPath, found: ConfigFindings) -> None:
     """Read what `run` reads at its start, and refuses to start without."""
     for read in (lambda: audit.policy and read_policy(audit.policy), lambda: read_rules(audit)):
         try:
@@ -139,10 +143,12 @@ def _look_at_audit(audit: Audit, path: KeyPath, found: Findings) -> None:
 
 
 def secrets_in(config: Config) -> Iterator[Secret]:
-    yield from (value for _, value in _values(config, Findings()) if isinstance(value, Secret))
+    yield from (
+        value for _, value in _values(config, ConfigFindings()) if isinstance(value, Secret)
+    )
 
 
-def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
+def _look_at_log(pattern: str, path: KeyPath, found: ConfigFindings) -> None:
     if GLOB & set(pattern):
         return
     log = Path(pattern)
@@ -159,7 +165,7 @@ def _look_at_log(pattern: str, path: KeyPath, found: Findings) -> None:
         )
 
 
-def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: Findings) -> None:
+def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: ConfigFindings) -> None:
     """Load them where they are; a file that this user cannot read may be another's to read."""
     own = isinstance(tls, Tls) and (tls.has_own_ca or tls.cert_pem)
     if not (own or tls.files):
@@ -176,14 +182,14 @@ def _look_at_certificates(tls: Tls | ServerTls, path: KeyPath, found: Findings) 
         found.mistake((*path, error.key), f"{getattr(tls, error.key)}: {error.why}", hint)
 
 
-def _refuse_home(name: str, path: KeyPath, found: Findings) -> bool:
+def _refuse_home(name: str, path: KeyPath, found: ConfigFindings) -> bool:
     """Refuse what only a shell would make the home directory of."""
     if is_home := name.startswith("~"):
         found.mistake(path, f"{name}: ~ is the shell's", "write the whole path")
     return is_home
 
 
-def _look_at_file(name: str, path: KeyPath, found: Findings) -> None:
+def _look_at_file(name: str, path: KeyPath, found: ConfigFindings) -> None:
     file = Path(name)
     if _refuse_home(name, path, found):
         return
@@ -230,7 +236,7 @@ def _files_of(path: KeyPath, value: Any) -> tuple[str, ...]:
     return ()
 
 
-def _values(config: Config, found: Findings) -> Iterator[tuple[KeyPath, Any]]:
+def _values(config: Config, found: ConfigFindings) -> Iterator[tuple[KeyPath, Any]]:
     sections = (
         ("receivers", config.receivers),
         ("receivers", config.sources),

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from k8s_audit_otlp.config.blocks import Tls
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.exporters import KafkaExporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.extensions import OAuth2Client
 from k8s_audit_otlp.config.kafka import KafkaBlock
@@ -23,7 +23,7 @@ _PACKAGES = {  # by extra: the module, and the package that brings it
 _OF_TLS = frozenset(Tls.model_fields) - {"insecure"}
 
 
-def check_packages(config: Config, found: Findings) -> None:
+def check_packages(config: Config, found: ConfigFindings) -> None:
     """Refuse what needs a package that comes with an extra and is not installed."""
     for path, extra in _extras(config, found):
         module, package = _PACKAGES[extra]
@@ -32,7 +32,7 @@ def check_packages(config: Config, found: Findings) -> None:
             found.mistake(path, f"{package} is not installed", hint)
 
 
-def _extras(config: Config, found: Findings) -> Iterator[tuple[Path, str]]:
+def _extras(config: Config, found: ConfigFindings) -> Iterator[tuple[Path, str]]:
     for exporter_id, exporter in config.exporters.items():
         if isinstance(exporter, KafkaExporter):
             yield found.path_of("exporters", exporter_id), "kafka"
@@ -42,7 +42,7 @@ def _extras(config: Config, found: Findings) -> Iterator[tuple[Path, str]]:
             yield found.path_of("receivers", source_id), extra
 
 
-def check_tls(values: Iterable[tuple[Path, Any]], found: Findings) -> None:
+def check_tls(values: Iterable[tuple[Path, Any]], found: ConfigFindings) -> None:
     """Tell of settings of TLS on a connection that is in the clear."""
     for path, block in values:
         if not _is_clear(block):

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel
 
-from k8s_audit_otlp.config.config import Config, Findings
+from k8s_audit_otlp.config.config import Config, ConfigFindings
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.mistakes import Kind
 from k8s_audit_otlp.config.reading.document import Path
@@ -55,7 +55,7 @@ def forget_unwritten(made: BaseModel, block: Mapping[str, Any]) -> None:
             forget_unwritten(inner, written if isinstance(written, Mapping) else {})
 
 
-def check_vendor(exporter: Exporter, path: Path, found: Findings) -> None:
+def check_vendor(exporter: Exporter, path: Path, found: ConfigFindings) -> None:
     """Say what the vendor of *exporter* will not understand."""
     if isinstance(exporter, OtlpHttp | OtlpGrpc):
         _check_port(exporter, path, found)
@@ -93,7 +93,7 @@ def _endpoint_key(exporter: OtlpHttp | OtlpGrpc) -> str:
     return "logs_endpoint" if full else "endpoint"
 
 
-def _suggest_preset(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
+def _suggest_preset(exporter: OtlpHttp | OtlpGrpc, path: Path, found: ConfigFindings) -> None:
     """Name the preset of a host that is one vendor's alone, or is called like one."""
     if vendor := vendor_at(exporter):
         preset = f"audit: {{vendor: {vendor.name}}}"
@@ -108,7 +108,7 @@ def vendor_at(exporter: OtlpHttp | OtlpGrpc) -> Vendor | None:
     return next(fitting, None)
 
 
-def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> None:
+def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: ConfigFindings) -> None:
     """Say where the port is that of the other protocol (IANA: 4317 is gRPC, 4318 HTTP)."""
     spoken, other = (
         ("otlp_http", "otlp_grpc") if isinstance(exporter, OtlpHttp) else ("otlp_grpc", "otlp_http")
@@ -119,7 +119,7 @@ def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: Findings) -> N
         found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
 
 
-def _check_path(exporter: OtlpHttp, vendor: Vendor, path: Path, found: Findings) -> None:
+def _check_path(exporter: OtlpHttp, vendor: Vendor, path: Path, found: ConfigFindings) -> None:
     """Compare the path of the URL; logs_endpoint is used as it is written."""
     url = known_value(exporter.url)
     if not vendor.path or exporter.logs_endpoint is not None or url is None:
@@ -139,7 +139,7 @@ def _missing_headers(exporter: OtlpHttp | OtlpGrpc, vendor: Vendor) -> Iterator[
             yield header.name
 
 
-def check_resources(config: Config, found: Findings) -> None:
+def check_resources(config: Config, found: ConfigFindings) -> None:
     """Say which resource attributes would hide a record's of the same name."""
     for receiver_id, exporter_id in config.routes():
         vendor = VENDORS.get(config.exporters[exporter_id].audit.vendor or "")

@@ -23,7 +23,7 @@ _ALIKE = 3
 _CATCHING_UP_S = 1.0
 
 
-class _Request(NamedTuple):
+class _WebhookRequest(NamedTuple):
     at_s: float
     events: int
     age_s: float | None  # of its newest event
@@ -33,8 +33,8 @@ class BufferRisk:
     """Watches the requests of one cluster; not thread-safe."""
 
     def __init__(self) -> None:
-        self._recent: deque[_Request] = deque()
-        self._last: deque[_Request] = deque(maxlen=_KEPT)
+        self._recent: deque[_WebhookRequest] = deque()
+        self._last: deque[_WebhookRequest] = deque(maxlen=_KEPT)
 
     def note(self, events: int, newest_age_s: float | None, now_s: float) -> str:
         """Take note of a request; return what is to be warned of, '' as a rule.
@@ -43,7 +43,7 @@ class BufferRisk:
         """
         usual = self._usual_s()
         late = 0.0 if newest_age_s is None else newest_age_s - usual
-        self._last.append(_Request(now_s, events, newest_age_s))
+        self._last.append(_WebhookRequest(now_s, events, newest_age_s))
         if late > _NO_BUFFER_S:
             return ""
         self._recent.append(self._last[-1])

@@ -24,7 +24,7 @@ class UnreadableRequestError(ValueError):
     """It is no request of OTLP, or the body of a record in it is no text."""
 
 
-class Request(NamedTuple):
+class OtlpRequest(NamedTuple):
     """What a request holds: the bodies of its records, what its gaps say, whose events they are."""
 
     bodies: list[bytes]
@@ -45,14 +45,14 @@ def is_request(message: bytes) -> bool:
     return b"".join(found) == message and all(one.startswith(wire.RESOURCE_LOGS) for one in found)
 
 
-def read_request(message: bytes) -> Request | None:
+def read_request(message: bytes) -> OtlpRequest | None:
     """Read an export request, binary or JSON; None where *message* is none.
 
     Raise UnreadableRequestError: nothing of it may be passed over.
     """
     if not is_request(message):
         return None
-    found = Request([], [], set())
+    found = OtlpRequest([], [], set())
     try:
         if _JSON.match(message):
             request = msgspec.json.decode(message)

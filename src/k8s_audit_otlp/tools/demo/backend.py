@@ -16,7 +16,7 @@ from k8s_audit_otlp.otlp.record import plain_value
 _EVENT: Final = "k8s.audit.event"  # other names are those of the agent's notices
 
 
-class Record(NamedTuple):
+class DemoRecord(NamedTuple):
     """One LogRecord with the resource it came under."""
 
     body: Any
@@ -30,7 +30,7 @@ class DemoBackend:
     """Takes what is posted to `/v1/logs`; keeps the records of events, and counts them."""
 
     def __init__(self) -> None:
-        self.records: list[Record] = []  # in order of arrival, repeats included
+        self.records: list[DemoRecord] = []  # in order of arrival, repeats included
         self.audit_ids: Counter[str] = Counter()  # of different records
         self._uids: set[str] = set()
         self._lock = Lock()  # guards all above
@@ -70,12 +70,12 @@ class DemoBackend:
         self._server.server_close()
 
 
-def _records(request: ExportLogsServiceRequest) -> Iterable[Record]:
+def _records(request: ExportLogsServiceRequest) -> Iterable[DemoRecord]:
     for resource_logs in request.resource_logs:
         resource = _mapping(resource_logs.resource.attributes)
         for record in (r for scope in resource_logs.scope_logs for r in scope.log_records):
             if record.event_name == _EVENT:
-                yield Record(
+                yield DemoRecord(
                     plain_value(record.body),
                     _mapping(record.attributes),
                     resource,

@@ -21,7 +21,7 @@ _NAMESPACES: Final = ("shop", "billing", "web-prod")
 _WORKLOADS: Final = ("cart", "checkout", "ledger", "frontend")
 
 
-class _Request(NamedTuple):
+class _RequestKind(NamedTuple):
     """One kind of request; `{ns}` and `{name}` are filled in."""
 
     weight: int  # how many of a hundred are of this kind
@@ -41,19 +41,19 @@ _EXEC: Final = "/api/v1/namespaces/{ns}/pods/{name}/exec?command=sh&command=-c&c
 _CORE: Final = "/api/v1/namespaces/{ns}/"
 
 _REQUESTS: Final = (
-    _Request(24, _KUBELET, "update", "leases", _LEASES),
-    _Request(2, _KUBELET, "update", "leases", _LEASES, 409),
-    _Request(7, _KUBELET, "patch", "nodes/status", "/api/v1/nodes/node-a/status"),
-    _Request(20, _CONTROLLER, "list", "endpoints", _CORE + "endpoints?limit=500"),
-    _Request(10, "alice@example.com", "get", "pods", _CORE + "pods/{name}"),
-    _Request(4, "alice@example.com", "get", "configmaps", _CORE + "configmaps/{name}", 404),
-    _Request(6, "kubernetes-admin", "create", "secrets", _CORE + "secrets", 201, "Request"),
-    _Request(5, "bob@example.com", "patch", "deployments", _ROLLOUT),
-    _Request(4, "bob@example.com", "delete", "pods", _CORE + "pods/{name}"),
-    _Request(4, "alice@example.com", "create", "pods/exec", _EXEC, 101),
-    _Request(4, "mallory@example.com", "list", "secrets", _CORE + "secrets?limit=500", 403),
-    _Request(3, "", "list", "pods", _CORE + "pods?limit=500", 401),
-    _Request(7, "system:anonymous", "get", "", "/readyz"),
+    _RequestKind(24, _KUBELET, "update", "leases", _LEASES),
+    _RequestKind(2, _KUBELET, "update", "leases", _LEASES, 409),
+    _RequestKind(7, _KUBELET, "patch", "nodes/status", "/api/v1/nodes/node-a/status"),
+    _RequestKind(20, _CONTROLLER, "list", "endpoints", _CORE + "endpoints?limit=500"),
+    _RequestKind(10, "alice@example.com", "get", "pods", _CORE + "pods/{name}"),
+    _RequestKind(4, "alice@example.com", "get", "configmaps", _CORE + "configmaps/{name}", 404),
+    _RequestKind(6, "kubernetes-admin", "create", "secrets", _CORE + "secrets", 201, "Request"),
+    _RequestKind(5, "bob@example.com", "patch", "deployments", _ROLLOUT),
+    _RequestKind(4, "bob@example.com", "delete", "pods", _CORE + "pods/{name}"),
+    _RequestKind(4, "alice@example.com", "create", "pods/exec", _EXEC, 101),
+    _RequestKind(4, "mallory@example.com", "list", "secrets", _CORE + "secrets?limit=500", 403),
+    _RequestKind(3, "", "list", "pods", _CORE + "pods?limit=500", 401),
+    _RequestKind(7, "system:anonymous", "get", "", "/readyz"),
 )
 _WEIGHTS: Final = [request.weight for request in _REQUESTS]
 

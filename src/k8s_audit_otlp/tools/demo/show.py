@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
-from k8s_audit_otlp.tools.demo.backend import DemoBackend, Record
+from k8s_audit_otlp.tools.demo.backend import DemoBackend, DemoRecord
 from k8s_audit_otlp.tools.demo.cluster import DemoCluster, RotatingLog
 
 _SILENT_S = 60.0  # a busy machine takes long to start the agent again, or to end it
@@ -134,7 +134,7 @@ service:
         with (self._folder / "agent.log").open("ab") as log:
             return subprocess.Popen(command, stdout=log, stderr=log, env=clean)  # noqa: S603 - ours
 
-    def newest(self, count: int) -> list[Record]:
+    def newest(self, count: int) -> list[DemoRecord]:
         return self.backend.records[-count:]
 
 

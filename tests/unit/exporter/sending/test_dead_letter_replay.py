@@ -20,17 +20,17 @@ from tests.kit.senders import http_sender
 
 
 @pytest.fixture
-def letters(tmp_path: Path, harness: Callable[..., Any], record: Callable[..., Any]) -> Any:
+def dead_letters(tmp_path: Path, harness: Callable[..., Any], record: Callable[..., Any]) -> Any:
     """Make a dead letter with records of these uids."""
     file = DeadLetterFile(tmp_path / "dead-letter", "otlp_http", uid_of=uid_of)
-    flight = harness(lambda _: None).flight([b"x"])
+    in_flight = harness(lambda _: None).in_flight([b"x"])
 
     def made(*uids: Any, **rest: Any) -> Any:
-        file.dead_letter(flight, [record(uid, **rest) for uid in uids], "HTTP 400")
+        file.dead_letter(in_flight, [record(uid, **rest) for uid in uids], "HTTP 400")
         return file.path
 
     dead_letter: Any = made
-    dead_letter.file, dead_letter.flight = file, flight
+    dead_letter.file, dead_letter.in_flight = file, in_flight
     return dead_letter
 
 
@@ -58,9 +58,9 @@ def left(path: Path) -> list[Any]:
     return [letter.uid for letter in read_entries(path)]
 
 
-def test_accepted_records_leave_the_file(replay: Any, letters: Any, backend: Backend) -> None:
+def test_accepted_records_leave_the_file(replay: Any, dead_letters: Any, backend: Backend) -> None:
     """All of them, in requests within the limits."""
-    path = letters(*(f"u{i}" for i in range(25)))
+    path = dead_letters(*(f"u{i}" for i in range(25)))
     result = replay(path, max_records=10).run()
     assert (result.accepted, result.refused, result.stopped) == (25, 0, "")
     assert set(backend.received.uids) == {f"u{i}" for i in range(25)}
@@ -68,40 +68,44 @@ def test_accepted_records_leave_the_file(replay: Any, letters: Any, backend: Bac
     assert left(path) == []
 
 
-def test_what_is_refused_again_stays(replay: Any, letters: Any, backend: Backend) -> None:
+def test_what_is_refused_again_stays(replay: Any, dead_letters: Any, backend: Backend) -> None:
     """The others go, whatever they share a request with."""
     backend.plan = [Poison(b"poison-pill")]
-    path = letters("a", "b")
-    letters("bad", body="poison-pill")
-    letters("c", "d")
+    path = dead_letters("a", "b")
+    dead_letters("bad", body="poison-pill")
+    dead_letters("c", "d")
     result = replay(path).run()
     assert (result.accepted, result.refused) == (4, 1)
     assert "HTTP 400" in result.why
     assert left(path) == ["bad"]
 
 
-def test_a_limit_of_the_back_end_is_kept_to(replay: Any, letters: Any, backend: Backend) -> None:
+def test_a_limit_of_the_back_end_is_kept_to(
+    replay: Any, dead_letters: Any, backend: Backend
+) -> None:
     """413 splits."""
     backend.plan = [Limit(3000)]
-    path = letters(*(f"u{i}" for i in range(20)), size=1000)
+    path = dead_letters(*(f"u{i}" for i in range(20)), size=1000)
     assert replay(path).run().accepted == 20
 
 
-def test_a_partial_success_is_no_acceptance(replay: Any, letters: Any, backend: Backend) -> None:
+def test_a_partial_success_is_no_acceptance(
+    replay: Any, dead_letters: Any, backend: Backend
+) -> None:
     """What may have been refused is kept until it is known."""
     backend.plan = [PartialSuccess(1, "no"), Accept(), PartialSuccess(1, "no")]
-    path = letters("a", "b")
+    path = dead_letters("a", "b")
     result = replay(path).run()
     assert (result.accepted, result.refused) == (1, 1)
     assert left(path) == ["b"]
 
 
 def test_a_back_end_that_refuses_everything_ends_it(
-    replay: Any, letters: Any, backend: Backend
+    replay: Any, dead_letters: Any, backend: Backend
 ) -> None:
     """Eight in a row, and the file is as it was."""
     backend.plan = [Refuse(400)]
-    path = letters(*(f"u{i}" for i in range(300)))
+    path = dead_letters(*(f"u{i}" for i in range(300)))
     before = path.read_bytes()
     result = replay(path).run()
     assert result.stopped.startswith("every record is refused")
@@ -109,19 +113,21 @@ def test_a_back_end_that_refuses_everything_ends_it(
     assert backend.requests_total < 30
 
 
-def test_a_wrong_key_ends_it_at_once(replay: Any, letters: Any, backend: Backend) -> None:
+def test_a_wrong_key_ends_it_at_once(replay: Any, dead_letters: Any, backend: Backend) -> None:
     """There is nothing to wait for."""
     backend.plan = [Refuse(401)]
-    path = letters("a")
+    path = dead_letters("a")
     assert ": HTTP 401" in replay(path).run().stopped
     assert backend.requests_total == 1
     assert left(path) == ["a"]
 
 
-def test_throttling_is_waited_out_for_a_while(replay: Any, letters: Any, backend: Backend) -> None:
+def test_throttling_is_waited_out_for_a_while(
+    replay: Any, dead_letters: Any, backend: Backend
+) -> None:
     """Then the command ends; what was accepted is removed."""
     backend.plan = [Accept(), Throttle(429, 7), Accept(), Throttle(503)]
-    path = letters("a", "b", "c")
+    path = dead_letters("a", "b", "c")
     result = replay(path, max_records=1).run()
     assert result.accepted == 2
     assert "HTTP 503" in result.stopped
@@ -130,12 +136,12 @@ def test_throttling_is_waited_out_for_a_while(replay: Any, letters: Any, backend
 
 
 def test_letters_without_a_record_or_a_receiver_stay(
-    replay: Any, letters: Any, backend: Backend
+    replay: Any, dead_letters: Any, backend: Backend
 ) -> None:
     """They cannot be sent, and are counted."""
-    path = letters("a")
-    file, flight = letters.file, letters.flight
-    file.note_refused(flight, [b"\x12\x00", b"\x12\x00"], 1, "partial")
+    path = dead_letters("a")
+    file, in_flight = dead_letters.file, dead_letters.in_flight
+    file.note_refused(in_flight, [b"\x12\x00", b"\x12\x00"], 1, "partial")
     result = replay(path, receivers=()).run()
     assert (result.accepted, result.without_record, result.without_receiver) == (0, 1, 1)
     assert len(list(read_entries(path))) == 2
@@ -143,13 +149,13 @@ def test_letters_without_a_record_or_a_receiver_stay(
 
 
 def test_what_the_agent_appends_meanwhile_stays(
-    replay: Any, letters: Any, backend: Backend
+    replay: Any, dead_letters: Any, backend: Backend
 ) -> None:
     """The file changes only by what was sent."""
-    path = letters("a", "b")
+    path = dead_letters("a", "b")
 
     def appending(_request: Any) -> Any:
-        letters("late")
+        dead_letters("late")
         return Accept()
 
     backend.plan = appending
@@ -157,9 +163,9 @@ def test_what_the_agent_appends_meanwhile_stays(
     assert left(path) == ["late"]
 
 
-def test_two_replays_at_a_time_are_refused(replay: Any, letters: Any) -> None:
+def test_two_replays_at_a_time_are_refused(replay: Any, dead_letters: Any) -> None:
     """Each record would be sent twice."""
-    path = letters("a")
+    path = dead_letters("a")
     fd = os.open(path.with_suffix(".replay"), os.O_RDWR | os.O_CREAT)
     fcntl.flock(fd, fcntl.LOCK_EX)
     with pytest.raises(ReplayRunningError, match="under way"):

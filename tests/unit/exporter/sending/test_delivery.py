@@ -19,7 +19,7 @@ def test_the_poison_record_alone_ends_in_the_dead_letter(
     b.deliver(sent)
     b.deliver(records(10, 500))
     b.look_after()
-    assert b.letters.dead_lettered == [(sent[place], "HTTP 400")]
+    assert b.dead_letters.dead_lettered == [(sent[place], "HTTP 400")]
     assert len(b.sender.accepted) == len(set(b.sender.accepted)) == 509
     assert len(b.sender.asked) - 1 <= 20  # the second batch is one request
     assert b.offset == 510
@@ -57,7 +57,7 @@ def test_two_poison_records_end_in_the_dead_letter_and_nothing_else(
     b = harness(poison_answers(bad))
     b.deliver(sent)
     b.look_after()
-    assert {r for r, _ in b.letters.dead_lettered} == bad
+    assert {r for r, _ in b.dead_letters.dead_lettered} == bad
     assert len(b.sender.accepted) == 498
     assert b.offset == 500
 
@@ -80,7 +80,7 @@ def test_a_back_end_that_refuses_everything_costs_no_record(
     b.when_waiting = lambda: b.clock.now > start + 86_400 and b.stop.set()
     b.deliver(records(500))
     assert b.stop.is_set()
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     assert b.offset == 0
     assert len(b.waits) > 1000  # it backed off, and did not hammer
     assert len(b.sender.asked) < len(b.waits) + 100
@@ -95,7 +95,7 @@ def test_everything_is_delivered_once_the_back_end_takes_it_again(
     b.when_waiting = lambda: len(b.waits) == 200 and now_ok.append(1)  # type: ignore[func-returns-value] # a step of the lambda
     b.deliver(records(500))
     b.look_after(3, every_s=60)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     assert sorted(b.sender.accepted) == records(500)
     assert b.offset == 500
 
@@ -108,7 +108,7 @@ def test_refusal_that_begins_in_the_middle_costs_no_record(harness: Callable[...
     b.deliver(records(500, 500))
     b.stop.clear()
     b.look_after(50, every_s=60)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
 
 
 def test_an_acceptance_that_began_before_the_refusal_proves_nothing(
@@ -121,7 +121,7 @@ def test_an_acceptance_that_began_before_the_refusal_proves_nothing(
     b.deliver(records(1))
     b.delivery.quarantine.accepted(number)
     b.look_after(10, every_s=60)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_a_record_that_trips_the_back_end_whatever_the_code_is_set_aside(
     while b.clock.now < started + 850:
         b.deliver(records(1, int(b.clock.now)))
         b.look_after(1, every_s=10)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     for _ in range(10):
         b.deliver(records(1, int(b.clock.now)))
         b.look_after(1, every_s=10)
-    assert [r for r, _ in b.letters.dead_lettered] == [bad]
+    assert [r for r, _ in b.dead_letters.dead_lettered] == [bad]
     assert b.tally.balance == 0
 
 
@@ -184,7 +184,7 @@ def test_an_outage_of_hours_sets_little_aside_and_buries_nothing(
     b.look_after(3, every_s=60)
     assert sorted(b.sender.accepted) == records(500)
     assert b.recorder.apart == 0, "who was told that one waits is told that it has arrived"
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     assert b.limit.bytes == 900_000  # an outage says nothing about sizes
 
 
@@ -199,7 +199,7 @@ def test_poison_in_low_traffic_does_not_block_the_stream(
     for i in range(200):
         b.deliver(records(1, i))
         b.look_after(1, every_s=10)
-    assert [r for r, _ in b.letters.dead_lettered] == [b"bad"]
+    assert [r for r, _ in b.dead_letters.dead_lettered] == [b"bad"]
     assert len(b.sender.accepted) == 200
 
 
@@ -212,11 +212,11 @@ def test_many_poison_batches_in_a_row_do_not_block_the_stream(
     b = harness(poison_answers(bad, refusal))
     for one in sorted(bad):
         b.deliver([one])
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     for i in range(300):
         b.deliver(records(1, i))
         b.look_after(1, every_s=10)
-    assert {r for r, _ in b.letters.dead_lettered} == bad
+    assert {r for r, _ in b.dead_letters.dead_lettered} == bad
 
 
 def test_a_batch_of_two_poison_records_does_not_block_the_stream(
@@ -226,7 +226,7 @@ def test_a_batch_of_two_poison_records_does_not_block_the_stream(
     b = harness(poison_answers({b"bad 1", b"bad 2"}, Misconfigured("HTTP 403")))
     b.deliver([b"bad 1", b"bad 2"])
     assert len(b.delivery.quarantine) == 2
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
 
 
 def test_the_ninth_refusal_in_a_row_waits(harness: Callable[..., Any]) -> None:
@@ -246,9 +246,9 @@ def test_poison_at_the_very_end_of_the_log_is_buried_after_it_was_asked_about_ag
     sent = records(10)
     b = harness(poison_answers({sent[9]}))
     b.deliver(sent)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     b.look_after(30, every_s=1)
-    assert [r for r, _ in b.letters.dead_lettered] == [sent[9]]
+    assert [r for r, _ in b.dead_letters.dead_lettered] == [sent[9]]
     assert b.offset == 10
 
 
@@ -260,4 +260,4 @@ def test_more_poison_than_fits_aside_does_not_stop_the_trail(harness: Callable[.
         b.look_after(1, every_s=1)
     assert len(b.delivery.quarantine) <= 64
     assert len(b.sender.accepted) == 240
-    assert len(b.letters.dead_lettered) >= 16
+    assert len(b.dead_letters.dead_lettered) >= 16

@@ -60,7 +60,7 @@ def test_a_single_record_over_the_limit_is_made_smaller_before_it_is_given_up(
     assert len(b.sender.accepted) == 3
     assert 2500 in [len(asked[0]) for asked in b.sender.asked]
     b.look_after()
-    assert [len(r) for r, _ in b.letters.dead_lettered] == [10_000]
+    assert [len(r) for r, _ in b.dead_letters.dead_lettered] == [10_000]
 
 
 def test_a_record_made_smaller_is_delivered_as_one(harness: Callable[..., Any]) -> None:
@@ -68,7 +68,7 @@ def test_a_record_made_smaller_is_delivered_as_one(harness: Callable[..., Any]) 
     b = harness(limited(6000), split_record=lambda r: r[: len(r) // 2])
     b.deliver([*records(3), bytes(10_000), *records(3, 3)])
     assert max(map(len, b.sender.accepted)) == 5000
-    assert (b.tally.delivered, b.tally.balance, b.letters.dead_lettered) == (7, 0, [])
+    assert (b.tally.delivered, b.tally.balance, b.dead_letters.dead_lettered) == (7, 0, [])
 
 
 def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(
@@ -84,10 +84,10 @@ def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(
         b.look_after(1, every_s=1)
     alone = [asked for asked in b.sender.asked[before:] if asked == (sent[7],)]
     assert 3 <= len(alone) <= 12
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     b.deliver(records(1, 5000))
     b.look_after(2, every_s=1)
-    assert [r for r, _ in b.letters.dead_lettered] == [sent[7]]
+    assert [r for r, _ in b.dead_letters.dead_lettered] == [sent[7]]
 
 
 def test_one_record_that_is_too_large_teaches_nothing_about_requests(

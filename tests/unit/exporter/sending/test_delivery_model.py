@@ -92,7 +92,7 @@ def test_every_record_ends_in_exactly_one_place(harness_of: Any, scenario: Any) 
     assert not b.stop.is_set()
     assert set(accepted.values()) <= {1}
     assert set(accepted) == set(names) - set(poison)
-    assert Counter(r for r, _ in b.letters.dead_lettered) == Counter(list(poison))
+    assert Counter(r for r, _ in b.dead_letters.dead_lettered) == Counter(list(poison))
     assert len(b.delivery.quarantine) == 0
     assert b.offset == len(names) + 200
     assert b.tally.balance == 0
@@ -118,22 +118,22 @@ def test_four_senders_at_once_lose_nothing(
         return honest
 
     backend.plan = plan
-    flights = []
+    requests = []
     for n in range(40):
         records = [record(f"{n}-{i}", size=300) for i in range(50)]
         if n % 5 == 0:
             records[n % 50] = record(f"bad-{n}", body="poison-pill")
-        flights.append(b.flight(records))
-    todo = iter(flights)
+        requests.append(b.in_flight(records))
+    todo = iter(requests)
     lock = threading.Lock()
 
     def work() -> None:
         while True:
             with lock:
-                flight = next(todo, None)
-            if flight is None:
+                in_flight = next(todo, None)
+            if in_flight is None:
                 return
-            b.delivery.deliver(flight)
+            b.delivery.deliver(in_flight)
             b.delivery.look_after_quarantined()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -142,7 +142,9 @@ def test_four_senders_at_once_lose_nothing(
     for thread in threads:
         thread.join()
     b.look_after(20)
-    assert {uid_of(r) for r, _ in b.letters.dead_lettered} == {f"bad-{n}" for n in range(0, 40, 5)}
+    assert {uid_of(r) for r, _ in b.dead_letters.dead_lettered} == {
+        f"bad-{n}" for n in range(0, 40, 5)
+    }
     assert len(backend.received.uids) == 40 * 50 - 8
     assert b.tally.balance == 0
     assert b.offset == 40 * 50

@@ -57,8 +57,8 @@ def test_max_elapsed_time_means_dead_letter_and_never_the_floor(
     options = DeliveryOptions(Backoff(randomization=0.0), max_elapsed_s=60)
     b = harness(lambda _: DOWN, options=options)
     b.deliver(records(3))
-    assert [r for r, _ in b.letters.dead_lettered] == records(3)
-    assert b.letters.dead_lettered[0][1].startswith("max_elapsed_time: HTTP 503")
+    assert [r for r, _ in b.dead_letters.dead_lettered] == records(3)
+    assert b.dead_letters.dead_lettered[0][1].startswith("max_elapsed_time: HTTP 503")
     assert b.offset == 3
 
 
@@ -69,7 +69,7 @@ def test_a_partial_success_is_settled_and_what_was_refused_is_written_down(
     b = harness(lambda _: Delivered(2, "too old"))
     b.deliver(records(10))
     assert len(b.sender.asked) == 1
-    assert b.letters.refused == [(2, 10, "too old")]
+    assert b.dead_letters.refused == [(2, 10, "too old")]
     assert (b.tally.delivered, b.tally.refused, b.tally.balance) == (8, 2, 0)
 
 
@@ -89,7 +89,7 @@ def test_bisecting_a_partial_success_finds_the_record(harness: Callable[..., Any
     b = harness(lambda asked: Delivered(1, "bad") if sent[9] in asked else OK, options=options)
     b.deliver(sent)
     b.look_after()
-    assert [r for r, _ in b.letters.dead_lettered] == [sent[9]]
+    assert [r for r, _ in b.dead_letters.dead_lettered] == [sent[9]]
     assert (b.tally.delivered, b.tally.dead_lettered, b.tally.balance) == (63, 1, 0)
 
 
@@ -98,12 +98,12 @@ def test_a_full_dead_letter_stalls_the_exporter_until_there_is_room(
 ) -> None:
     """Nothing settles that is not written down."""
     b = harness(lambda _: Delivered(1, "no"))
-    b.letters.room = False
+    b.dead_letters.room = False
     seen = []
 
     def later() -> None:
         seen.append((b.gate.open, b.gate.stalled, b.offset))
-        b.letters.room = len(seen) >= 3
+        b.dead_letters.room = len(seen) >= 3
 
     b.when_waiting = later
     b.deliver(records(4))
@@ -127,13 +127,13 @@ def test_a_batch_whose_last_record_waits_is_freed(harness: Callable[..., Any]) -
     """A record may wait for minutes: its neighbours do not hold memory meanwhile."""
     sent = records(100)
     b = harness(poison_answers({sent[50]}))
-    flight = b.flight(sent)
+    in_flight = b.in_flight(sent)
     freed: list[int] = []
-    flight.on_freed = freed.append
-    size = flight.size
-    b.delivery.deliver(flight)
-    assert flight.batch.records == ()
-    assert flight.size == len(sent[50]) == size - freed[0]
+    in_flight.on_freed = freed.append
+    size = in_flight.size
+    b.delivery.deliver(in_flight)
+    assert in_flight.batch.records == ()
+    assert in_flight.size == len(sent[50]) == size - freed[0]
 
 
 def test_a_wrong_setting_is_waited_for_long_from_the_first_time(
@@ -161,9 +161,9 @@ def test_a_connection_that_fails_says_nothing_of_the_record_that_was_set_aside(
     for number in range(60):
         b.deliver(records(1, 100 + number))
         b.look_after(1, every_s=60)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     answers[0] = Retry("HTTP 500")
     for number in range(60):
         b.deliver(records(1, 200 + number))
         b.look_after(1, every_s=60)
-    assert [record for record, _ in b.letters.dead_lettered] == [sent[3]]
+    assert [record for record, _ in b.dead_letters.dead_lettered] == [sent[3]]

@@ -68,7 +68,7 @@ def test_a_poison_record_costs_at_most_20_requests(wire: Wire, record: Make, pla
     b = wire([Poison(b"poison-pill")])
     b.deliver(make(record, 500, {place}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.dead_lettered) == {f"u{place}"}
+    assert uids(r for r, _ in b.dead_letters.dead_lettered) == {f"u{place}"}
     assert len(b.backend.received.uids) == 499
     assert b.backend.received.duplicates == 0
     assert b.backend.requests_total <= 20
@@ -79,7 +79,7 @@ def test_two_poison_records_are_both_found(wire: Wire, record: Make) -> None:
     b = wire([Poison(b"poison-pill")])
     b.deliver(make(record, 500, {7, 431}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.dead_lettered) == {"u7", "u431"}
+    assert uids(r for r, _ in b.dead_letters.dead_lettered) == {"u7", "u431"}
     assert len(b.backend.received.uids) == 498
 
 
@@ -96,7 +96,7 @@ def test_a_record_that_makes_the_back_end_fail_is_set_aside(
     for i in range(3):
         b.deliver([record(f"later{i}")])
         b.look_after(2)
-    assert uids(r for r, _ in b.letters.dead_lettered) == {"u42"}
+    assert uids(r for r, _ in b.dead_letters.dead_lettered) == {"u42"}
 
 
 def test_a_record_that_cuts_the_connection_is_set_aside(wire: Wire, record: Make) -> None:
@@ -114,7 +114,7 @@ def test_a_limit_is_learned(wire: Wire, record: Make) -> None:
     assert len(b.backend.received.uids) == 200
     assert b.backend.received.duplicates == 0
     assert b.limit.bytes <= 60_000
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
 
 
 def test_throttling_is_waited_out(wire: Wire, record: Make) -> None:
@@ -131,7 +131,7 @@ def test_a_partial_success_is_settled_with_what_was_refused(wire: Wire, record: 
     b.deliver(make(record, 10))
     assert b.backend.requests_total == 1
     assert (b.tally.delivered, b.tally.refused) == (8, 2)
-    assert b.letters.refused == [(2, 10, "too old")]
+    assert b.dead_letters.refused == [(2, 10, "too old")]
 
 
 def test_a_back_end_that_refuses_everything_keeps_everything(wire: Wire, record: Make) -> None:
@@ -145,7 +145,7 @@ def test_a_back_end_that_refuses_everything_keeps_everything(wire: Wire, record:
     b.when_waiting = mend
     b.deliver(make(record, 100))
     b.look_after(3, every_s=60)
-    assert b.letters.dead_lettered == []
+    assert b.dead_letters.dead_lettered == []
     assert len(b.backend.received.uids) == 100
     assert b.offset == 100
 
@@ -163,5 +163,5 @@ def test_an_outage_in_the_middle_loses_nothing(wire: Wire, record: Make) -> None
     b = wire(answer)
     b.deliver(make(record, 200, {150}))
     b.look_after(30)
-    assert uids(r for r, _ in b.letters.dead_lettered) == {"u150"}
+    assert uids(r for r, _ in b.dead_letters.dead_lettered) == {"u150"}
     assert len(b.backend.received.uids) == 199

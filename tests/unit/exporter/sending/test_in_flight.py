@@ -10,55 +10,55 @@ from k8s_audit_otlp.model import Batch, Span
 def test_a_batch_in_flight_settles_once_all_its_records_are_decided(harness: Any) -> None:
     """Delivered, refused, dead-lettered: in any order, once."""
     b = harness(lambda _: None)
-    flight = b.flight([b"%d" % i for i in range(6)])
-    flight.decided(delivered=3)
-    flight.decided(dead_lettered=1)
+    in_flight = b.in_flight([b"%d" % i for i in range(6)])
+    in_flight.decided(delivered=3)
+    in_flight.decided(dead_lettered=1)
     assert b.offset == 0
-    flight.decided(refused=2)
+    in_flight.decided(refused=2)
     assert b.offset == 6
-    assert b.settled == [flight]
+    assert b.settled == [in_flight]
     assert b.tally.balance == 0
 
 
 def test_a_batch_in_flight_without_records_settles_at_once(harness: Any) -> None:
     """The policy left nothing of it."""
     b = harness(lambda _: None)
-    assert b.flight([]).settle_if_empty()
-    assert not b.flight([b"x"]).settle_if_empty()
+    assert b.in_flight([]).settle_if_empty()
+    assert not b.in_flight([b"x"]).settle_if_empty()
 
 
 def test_a_batch_in_flight_gives_its_budget_back_to_the_last_byte(harness: Any) -> None:
     """What is freed early and what is left add up."""
     b = harness(lambda _: None)
-    flight = b.flight([b"12345", b"678"])
+    in_flight = b.in_flight([b"12345", b"678"])
     freed: list[int] = []
-    flight.on_freed = freed.append
-    flight.set_aside(b"678")
+    in_flight.on_freed = freed.append
+    in_flight.set_aside(b"678")
     assert freed == []
-    flight.decided(delivered=1)
+    in_flight.decided(delivered=1)
     assert freed == [5]  # what is set aside is held on
-    assert flight.size == 3
-    flight.decided(dead_lettered=1)
-    assert b.settled == [flight]
+    assert in_flight.size == 3
+    in_flight.decided(dead_lettered=1)
+    assert b.settled == [in_flight]
 
 
 def test_a_batch_in_flight_whose_budget_nobody_takes_back_keeps_its_size(harness: Any) -> None:
     """Then all of it is given back at the end."""
     b = harness(lambda _: None)
-    flight = b.flight([b"12345", b"678"])
-    flight.set_aside(b"678")
-    flight.decided(delivered=1)
-    assert flight.size == 8
+    in_flight = b.in_flight([b"12345", b"678"])
+    in_flight.set_aside(b"678")
+    in_flight.decided(delivered=1)
+    assert in_flight.size == 8
 
 
 def test_a_batch_that_was_given_up_frees_nothing_more(harness: Any) -> None:
     """The exporter began again while the rest of it was still being sent."""
-    flight = harness(lambda _: None).flight([b"12345", b"678"])
+    in_flight = harness(lambda _: None).in_flight([b"12345", b"678"])
     freed: list[int] = []
-    flight.on_freed = freed.append
-    flight.set_aside(b"678")
-    assert flight.abandon() == 8
-    flight.decided(delivered=1)
+    in_flight.on_freed = freed.append
+    in_flight.set_aside(b"678")
+    assert in_flight.abandon() == 8
+    in_flight.decided(delivered=1)
     assert freed == []
 
 
@@ -77,10 +77,10 @@ def test_a_batch_of_which_some_are_refused_has_no_hashes() -> None:
 def test_a_batch_that_is_decided_has_nothing_to_give_back(harness: Any) -> None:
     """Its settling has given its bytes back: twice would let others use more than there is."""
     b = harness(lambda _: None)
-    flight = b.flight([b"12345", b"678"])
-    flight.decided(delivered=2)
-    assert flight.abandon() == 0
-    left = b.flight([b"12345"])
+    in_flight = b.in_flight([b"12345", b"678"])
+    in_flight.decided(delivered=2)
+    assert in_flight.abandon() == 0
+    left = b.in_flight([b"12345"])
     assert [left.abandon(), left.abandon()] == [5, 0]
 
 
@@ -89,16 +89,16 @@ class _Interrupted:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.flight: InFlight | None = None
+        self.in_flight: InFlight | None = None
 
     def __enter__(self) -> None:
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
-        if self.flight is not None:
-            flight, self.flight = self.flight, None
-            assert flight.abandon() == 0
+        if self.in_flight is not None:
+            in_flight, self.in_flight = self.in_flight, None
+            assert in_flight.abandon() == 0
 
 
 def test_a_batch_given_up_as_it_settles_gives_its_bytes_back() -> None:
@@ -106,7 +106,7 @@ def test_a_batch_given_up_as_it_settles_gives_its_bytes_back() -> None:
     lock: Any = _Interrupted()
     settled = []
     batch = Batch("r", Span(1, 0, 3), [b"a", b"b", b"c"])
-    flight = InFlight(batch, lambda one, _tally: settled.append(one), 3, _lock=lock)
-    lock.flight = flight
-    flight.decided(delivered=3)
-    assert settled == [flight]
+    in_flight = InFlight(batch, lambda one, _tally: settled.append(one), 3, _lock=lock)
+    lock.in_flight = in_flight
+    in_flight.decided(delivered=3)
+    assert settled == [in_flight]

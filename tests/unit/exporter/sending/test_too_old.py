@@ -63,7 +63,7 @@ def windowed(harness: Callable[..., Any]) -> Harness:
     """Put a window before a delivery to a back end that takes everything."""
     b: Harness = harness(lambda _: Delivered())
     b.delivery = Delivery(
-        b.sender, b.gate, b.limit, b.letters, b.recorder, DeliveryOptions(Backoff()),
+        b.sender, b.gate, b.limit, b.dead_letters, b.recorder, DeliveryOptions(Backoff()),
         stop=b.stop, wait=b._wait, window=AgeWindow(LIMITS, now_ns=lambda: NOW),
     )  # fmt: skip
     return b
@@ -73,7 +73,7 @@ def test_the_old_are_dead_lettered_and_the_young_delivered(windowed: Harness) ->
     """The position passes both, and each is counted for what became of it."""
     windowed.deliver([at(20), at(1), at(19), at(2)])
     assert windowed.sender.accepted == [at(1), at(2)]
-    assert windowed.letters.dead_lettered == [
+    assert windowed.dead_letters.dead_lettered == [
         (record, "older than the 64800 s that the back end takes") for record in (at(20), at(19))
     ]
     assert (windowed.tally.delivered, windowed.tally.dead_lettered) == (2, 2)
@@ -89,7 +89,7 @@ def test_a_batch_of_old_records_settles_without_a_request(windowed: Harness) -> 
 
 def test_nothing_settles_before_the_dead_letter_is_written(windowed: Harness) -> None:
     """A full dead letter stalls; when the agent stops meanwhile, the position stays."""
-    windowed.letters.room = False
+    windowed.dead_letters.room = False
     windowed.when_waiting = windowed.stop.set
     windowed.deliver([at(20), at(1)])
     assert windowed.offset == 0

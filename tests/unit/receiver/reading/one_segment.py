@@ -3,24 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.ledger import Ledger
-from k8s_audit_otlp.state.manifest import SegmentState
-
-
-class Quiet:
-    def discovered(self, log: LogKey, segment: SegmentState) -> None:
-        pass
-
-    def trouble(self, log: Any, message: Any) -> None:
-        pass
+from tests.kit.agent import NobodyListens
 
 
 def opened(path: Path, **limits: Any) -> AuditLog:
-    log = AuditLog("audit", path, Quiet(), limits=LogLimits(**limits), clock_ns=lambda: 10**18)
+    log = AuditLog(
+        "audit", path, NobodyListens(), limits=LogLimits(**limits), clock_ns=lambda: 10**18
+    )
     log.register(Ledger())
     log.scan()
     return log

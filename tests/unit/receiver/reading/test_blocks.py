@@ -104,7 +104,7 @@ def test_a_long_line_goes_alone(log_dir: Path) -> None:
     log.close()
 
 
-def test_a_line_over_the_limit_becomes_its_envelope(log_dir: Path) -> None:
+def test_a_line_over_the_limit_is_a_record_without_bodies(log_dir: Path) -> None:
     """Who, what and when stay; the bodies go; the lines beside it are whole."""
     before, after = b'{"a":1}\n', b'{"b":2}\n'
     head = b'{"kind":"Event","auditID":"big","verb":"create"'
