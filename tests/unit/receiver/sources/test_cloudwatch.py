@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.spool.spool import Spool
+from tests.kit.backends.between import Between
 from tests.kit.log.spools import until
-from tests.unit.receiver.sources.between import Between
 from tests.unit.receiver.sources.moto_service import GROUP, ROOMY, ids, options_of, put, url
 
 boto3 = pytest.importorskip("boto3")
