@@ -77,7 +77,7 @@ class Agent:
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._tap = Tap(self._file.directory)
         self._stop, self._wake = Event(), Event()
-        self._shutdown = Shutdown(
+        self.shutdown = Shutdown(
             self._new_drain_target,
             write_receipts=self._evidence.write_receipts,
             catch_up_first=config.service.until == "caught_up",
@@ -114,7 +114,7 @@ class Agent:
             for s in self.subscriptions()
         ]
         if once := self._options.once:
-            self._shutdown.set_target()
+            self.shutdown.set_target()
         announce(
             self._evidence,
             self._base,
@@ -195,7 +195,7 @@ class Agent:
     def run(self) -> bool:
         """Work until `stop`, or with `once` until all is delivered; say whether all was."""
         delivered = self._until_done()
-        if not self._shutdown.handed_over:  # else the next one seals as it begins
+        if not self.shutdown.handed_over:  # else the next one seals as it begins
             last = partial(self._sealing.last, self.commit, list(self.subscriptions()))
             self._failures.guard("seal", last)
         self._drain()
@@ -206,12 +206,12 @@ class Agent:
 
         With `until: caught_up` the first call only asks for what is there now to be delivered.
         """
-        self._shutdown.request(can_catch_up=self.started)
+        self.shutdown.request(can_catch_up=self.started)
         self._wake.set()
 
     def hand_over(self) -> None:
         """Begin to end for another agent of this process: at once, whatever `until` says."""
-        self._shutdown.at_once = self._shutdown.handed_over = True
+        self.shutdown.at_once = self.shutdown.handed_over = True
         self._wake.set()
 
     def _new_drain_target(self) -> DrainTarget:
@@ -222,8 +222,8 @@ class Agent:
     def _until_done(self) -> bool:
         if self._committer is not None:  # else the start has failed
             self._loop(self._committer)
-        self._shutdown.note_left_behind()
-        return not self.undelivered()
+        self.shutdown.note_left_behind()
+        return not self.shutdown.undelivered()
 
     def _loop(self, committer: Committer) -> None:
         receivers = self.config.receivers
@@ -232,7 +232,7 @@ class Agent:
         loop = CommitLoop(
             committer,
             self.sources,
-            self._shutdown,
+            self.shutdown,
             self._wake,
             self._failures.guard,
             self._monotonic,
@@ -244,14 +244,6 @@ class Agent:
             ("sources", partial(self.sources.report_losses, self._evidence, self.exporters)),
         ]
         loop.run(self._listeners, each_second)
-
-    def left_behind(self) -> list[str]:
-        """Say what of the logs nobody could deliver, once `run` is over."""
-        return self._shutdown.left_behind
-
-    def undelivered(self) -> list[tuple[str, str, int]]:
-        """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
-        return self._shutdown.undelivered()
 
     @property
     def commit_error(self) -> str:
@@ -266,8 +258,8 @@ class Agent:
         """Let requests in flight finish up to the timeout, then give up those in back-off."""
         requests = sum(r.consumer.in_flight for r in self.exporters)
         timeout_s = self.config.service.shutdown_timeout_s
-        self._shutdown.log_begin(requests, timeout_s)
-        end = self._monotonic() + (0.0 if self._shutdown.stalled else timeout_s)
+        self.shutdown.log_begin(requests, timeout_s)
+        end = self._monotonic() + (0.0 if self.shutdown.stalled else timeout_s)
         for runtime in self.exporters:
             runtime.consumer.drain()
         self._failures.guard("sources", partial(self.sources.stop, timeout_s))
@@ -290,5 +282,5 @@ class Agent:
         self._tap.close()
         for log in self.logs:
             log.close()
-        if not self._shutdown.handed_over:  # else no other process comes in between
+        if not self.shutdown.handed_over:  # else no other process comes in between
             self.lock.release()

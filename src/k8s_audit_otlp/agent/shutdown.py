@@ -232,4 +232,5 @@ class Shutdown:
         self.left_behind = self._target.left_behind() if self._target else []
 
     def undelivered(self) -> list[tuple[str, str, int]]:
+        """Return (exporter, segment, bytes) that must be delivered before the end and is not."""
         return self._target.undelivered() if self._target else []

@@ -82,7 +82,7 @@ def test_every_place_counts_five_packed_backups_alike(
     [stored] = json.loads(done.stdout)["exporters"]
     assert (stored["backlog_bytes"], stored["backlog_estimated"]) == (size, True)
     assert time.time() - stored["oldest_unsent_ns"] / 1e9 == pytest.approx(AGE_S, abs=120)
-    assert sum(left for _, _, left in agent.undelivered()) in (0, size)
+    assert sum(left for _, _, left in agent.shutdown.undelivered()) in (0, size)
 
 
 def _holds(resumed: Resumed, size: int) -> None:

@@ -98,7 +98,7 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]
     tally = Tally()
     for subscription in agent.subscriptions():
         tally.add(subscription.tally())
-    left_out = agent.left_behind()
+    left_out = agent.shutdown.left_behind
     for reason in left_out:
         echo(f"left out: {reason}", err=True)
     if agent.commit_error:

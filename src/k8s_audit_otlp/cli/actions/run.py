@@ -70,9 +70,9 @@ def command(
     if once:
         for line in closing_lines(agent, before):
             logger.info("delivered", line)
-    left_behind = agent.left_behind() if once else []
+    left_behind = agent.shutdown.left_behind if once else []
     if not delivered or left_behind:
-        for exporter, segment, left in agent.undelivered():
+        for exporter, segment, left in agent.shutdown.undelivered():
             text = f"undelivered: {exporter}: {segment}: {size(left)} left"
             logger.error("undelivered", text, exporter=exporter, segment=segment, bytes=left)
         for reason in left_behind:

@@ -79,7 +79,7 @@ def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
     for runtime in agent.exporters:
         name = runtime.name
         one, other = now[name], before[name]
-        left = sum(count for exporter, _, count in agent.undelivered() if exporter == name)
+        left = sum(count for exporter, _, count in agent.shutdown.undelivered() if exporter == name)
         dropped, lines = map(sub, left_out(one.dropped), left_out(other.dropped))
         no_events = f"no audit events {lines:,}, " if lines else ""
         line = (

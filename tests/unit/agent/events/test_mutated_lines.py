@@ -49,6 +49,6 @@ def test_no_line_ends_or_holds_up_an_agent(
                 fixture.rotate(f"audit-2026-01-02T03-04-0{number // 200}.000.log")
         sound |= set(fixture.write(1))
         wait_for(lambda: sound <= set(fixture.backend.received.audit_ids))
-        wait_for(lambda: not agent.undelivered())
+        wait_for(lambda: not agent.shutdown.undelivered())
     lines = sum(path.read_bytes().count(b"\n") for path in fixture.log.parent.iterdir())
     assert len({one.uid for one in events_of(fixture.backend)}) >= lines

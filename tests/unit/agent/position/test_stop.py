@@ -66,7 +66,7 @@ def test_what_cannot_catch_up_ends_after_the_deadline_and_says_so(
     agent.stop()
     thread.join(60)
     assert ended == [False]
-    assert agent.undelivered()[0][:2] == ("otlp_http", "audit.log")
+    assert agent.shutdown.undelivered()[0][:2] == ("otlp_http", "audit.log")
 
 
 def test_a_second_request_to_stop_does_not_wait_for_it(
