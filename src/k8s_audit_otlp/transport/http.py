@@ -1,7 +1,8 @@
 """Posts requests to an OTLP/HTTP back end and says what its answers mean.
 
 The connection is kept alive. A redirect is not followed, an answer is read up to a bound and within
-the request's deadline, and no message that leaves here contains a URL's path, query or a header.
+the request's deadline, and no message that leaves here contains a URL's path, query or a header; of
+a redirect its server is named.
 """
 
 import re
@@ -101,12 +102,12 @@ class HttpSender:
         return outcome._replace(why=f"{connections.where}: {outcome.why}")
 
     def _outcome(self, answer: Answer) -> Outcome:
-        status, headers, body = answer.status, answer.headers, answer.body
+        status, headers = answer.status, answer.headers
         content_type = headers.get("content-type", "").lower()
-        packed = body and headers.get("content-encoding", "")
-        if packed:
-            body = _unpack(body, packed)
+        body = _unpacked(answer)
         message = read_status(body, content_type) if status >= 300 and body else ""
+        if 300 <= status < 400:
+            message = _leads_to(headers.get("location", "")) or message
         retried = self._exporter.audit.retry_status_codes
         outcome = read_http(status, headers, message, now=self._now(), retry_also=retried)
         if not isinstance(outcome, Delivered):
@@ -114,9 +115,9 @@ class HttpSender:
         if not answer.whole:
             return Retry(f"HTTP {status}, but the answer broke off or has no end")
         of_grpc = "grpc" in content_type  # whose status may say no where HTTP's says yes
-        if self._exporter.accept_any_answer or not (answer.body or of_grpc):
+        if self._exporter.accept_any_answer or (body == b"" and not of_grpc):
             return outcome
-        return _acknowledgement(status, body, content_type)
+        return _acknowledgement(status, body or b"", content_type)
 
     def _headers(self, url: Url) -> dict[str, str]:
         """Return the headers of a request; a configured one replaces ours whatever its case."""
@@ -180,14 +181,28 @@ def _acknowledgement(status: int, body: bytes, content_type: str) -> Outcome:
     )
 
 
-def _unpack(body: bytes, encoding: str) -> bytes:
-    """Undo a compression that nobody asked for, up to a bound; nothing where that fails."""
-    if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
-        return b""
+def _leads_to(location: str) -> str:
+    """Say of a redirect to which server it leads; '' where that is the same one."""
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _MAX_UNPACKED)
+        url = Url.parse(location)
+    except UnusableError:
+        return ""
+    return f"to {url.scheme}://{url.authority}"
+
+
+def _unpacked(answer: Answer) -> bytes | None:
+    """Return the body; None where it is packed in a way that is not known, torn or too large."""
+    packed = answer.headers.get("content-encoding", "").strip().lower()
+    if not packed or not answer.body:
+        return answer.body
+    if packed not in {"gzip", "x-gzip", "deflate"}:  # which nobody asked for either
+        return None
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        body = unpacker.decompress(answer.body, _MAX_UNPACKED)
     except zlib.error:
-        return b""
+        return None
+    return body if unpacker.eof else None
 
 
 def _without_secrets(outcome: Outcome, headers: Mapping[str, str], url: Url) -> Outcome:

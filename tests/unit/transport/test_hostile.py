@@ -136,21 +136,6 @@ def test_no_broken_answer_is_taken_for_delivered(servers: Any, attack: Any, answ
     assert isinstance(outcome, Retry | Misconfigured)
 
 
-@pytest.mark.parametrize("encoding", ["br", "gzip"])
-def test_a_success_packed_as_nobody_asked_is_no_acknowledgement(
-    servers: Any, attack: Any, encoding: str
-) -> None:
-    """What cannot be unpacked may be the login page of a proxy."""
-
-    def play(connection: Any, _number: Any) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: 4\r\n\r\n"
-        connection.sendall(head.encode() + b"\xff\xff\xff\xff")
-
-    with servers.RawServer(play) as server:
-        outcome, _, _ = attack(server.url)
-    assert isinstance(outcome, Misconfigured)
-
-
 def test_an_outcome_holds_no_text_without_bound(servers: Any, attack: Any) -> None:
     """What a server writes reaches our log as one short line."""
 

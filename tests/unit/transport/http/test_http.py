@@ -96,8 +96,11 @@ def test_a_redirect_is_not_followed(
     sender: Callable[..., Any], backend: Backend, record: Callable[..., Any]
 ) -> None:
     """A second request to wherever it points would carry the key there."""
-    backend.plan = [Redirect(f"{backend.url}/v1/logs"), Accept()]
-    assert isinstance(post(sender(), record), Misconfigured)
+    backend.plan = [Redirect(f"{backend.url}/v1/logs?key=sesame"), Accept()]
+    outcome = post(sender(), record)
+    assert isinstance(outcome, Misconfigured)
+    assert f"HTTP 307: to {backend.url} (" in outcome.why
+    assert "sesame" not in outcome.why
     assert backend.requests_total == 1
 
 

@@ -1,5 +1,6 @@
 """The reader of HTTP answers, against the standard library's and against cut and endless ones."""
 
+import gzip
 import http.client
 import io
 from collections.abc import Callable
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.model import Delivered, Misconfigured
 from k8s_audit_otlp.transport.http_answer import (
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
@@ -16,6 +18,9 @@ from k8s_audit_otlp.transport.http_answer import (
     NoAnswerError,
     read_answer,
 )
+from tests.unit.transport.http.http_sender import post, sender
+
+__all__ = ["sender"]
 
 
 def feed(*chunks: Any) -> Callable[..., Any]:
@@ -204,3 +209,35 @@ def test_a_folded_line_is_no_header_of_its_own() -> None:
     head = b"HTTP/1.1 200 OK\r\nX-A: a\r\n Content-Length: 99\r\nContent-Length: 2\r\n\r\n"
     answer = read_answer(feed(head + b"ok"))
     assert (answer.body, answer.whole) == (b"ok", True)
+
+
+_PARTIAL = gzip.compress(b"\x0a\x06\x08\x01\x12\x02no", mtime=0)  # one record, "no"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "expected"),
+    [
+        ("br", b"\xff\xff\xff\xff", None),
+        ("gzip", _PARTIAL, Delivered(1, "no")),
+        *(("gzip", _PARTIAL[:n], None) for n in range(1, len(_PARTIAL) - 8)),
+        ("gzip", gzip.compress(b"0" * (1 << 20), mtime=0), None),
+        ("gzip", gzip.compress(b"", mtime=0), Delivered()),
+    ],
+)
+def test_a_success_that_is_packed_counts_where_it_can_be_unpacked(
+    servers: Any,
+    sender: Callable[..., Any],
+    record: Callable[..., Any],
+    encoding: str,
+    body: bytes,
+    expected: Delivered | None,
+) -> None:
+    """Nobody asked for it; what is torn, or packed otherwise, may be the login page of a proxy."""
+
+    def play(connection: Any, _number: Any) -> None:
+        form = f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}"
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{form}\r\n\r\n".encode() + body)
+
+    with servers.RawServer(play) as server:
+        outcome = post(sender(server.url), record)
+    assert outcome == expected if expected else isinstance(outcome, Misconfigured)
