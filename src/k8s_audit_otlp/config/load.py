@@ -19,7 +19,7 @@ _JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is 
 _WRITE = "write receivers: and exporters: in YAML"
 _OTHERS = (  # what another file holds, what it is, and what to do
     (r'\A\s*\{"kind":"Event"', "an audit log", "give it with --path, where there is one"),
-    (r"\A\s*<", "a page of HTML or XML", _WRITE),
+    (r"\A\s*<", "HTML, XML or of fluentd", _WRITE),
     (r"\A-----BEGIN ", "a file of certificates or keys", _WRITE),
     (r"^\s*\[\[?[\w. -]+\]\]?\s*$", "TOML or INI, as Vector and Fluent Bit read", _WRITE),
 )

@@ -11,7 +11,8 @@ from typing import Self
 from k8s_audit_otlp.config.secret import FileText, Secret
 
 _REFERENCE = re.compile(r"\$\$|\$\{([^{}]*)\}")
-_SHELL = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+# of a shell, of Kubernetes in `args`, of Windows
+_OTHERS = re.compile(r"\$([A-Za-z_]\w*)|\$\(([A-Za-z_]\w*)\)|^%([A-Za-z_]\w*)%$", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -39,7 +40,7 @@ class UnresolvedError(ValueError):
 
 
 def has_reference(text: str) -> bool:
-    return "$" in text
+    return "$" in text or text.startswith("%")
 
 
 def parse_template(text: str, env: Mapping[str, str]) -> Secret:
@@ -70,9 +71,10 @@ def _parts(text: str, env: Mapping[str, str]) -> Iterator[str | FileText]:
 
 def _plain(text: str) -> str:
     """Return text without a reference; one in the shell's way would go out as it stands."""
-    if found := _SHELL.search(text):
-        hint = f"write ${{env:{found[1]}}}, or $$ for a dollar sign"
-        raise UnresolvedError("a variable is written in the shell's way", hint)
+    if found := _OTHERS.search(text):
+        plainly = ", or $$ for a dollar sign" if found[0][0] == "$" else ""
+        hint = f"write ${{env:{found[found.lastindex or 0]}}}{plainly}"
+        raise UnresolvedError(f"{found[0]} is how others write a variable", hint)
     return text
 
 

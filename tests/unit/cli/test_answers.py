@@ -134,7 +134,7 @@ WRONG = {
     "validate --config event.json": (2, "this is an audit event, no configuration"),
     "validate --config vector.toml": (2, "this is TOML or INI, as Vector and Fluent Bit read"),
     "validate --config fluent-bit.conf": (2, "this is TOML or INI"),
-    "validate --config login.html": (2, "this is a page of HTML or XML, no configuration"),
+    "validate --config login.html": (2, "this is HTML, XML or of fluentd, no configuration"),
     "validate --config ca.pem": (2, "this is a file of certificates or keys"),
     "validate --config loop": (2, "symbolic links); check the path given with --config"),
     "validate --config utf16.yaml": (2, "is not UTF-8 text; save it as UTF-8"),

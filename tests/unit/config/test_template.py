@@ -88,7 +88,14 @@ def test_any_text_is_a_template_or_unresolved(text: str) -> None:
     assert _understood_or_way_out(text)
 
 
-def test_a_variable_in_the_shells_way_is_refused() -> None:
+@pytest.mark.parametrize("text", ["Bearer $API_KEY", "Bearer $(API_KEY)", "%API_KEY%"])
+def test_a_variable_as_others_write_it_is_refused(text: str) -> None:
     """It would go out as it stands: as an API key, say."""
     with pytest.raises(UnresolvedError, match=r"\$\{env:API_KEY\}"):
-        parse_template("Bearer $API_KEY", {"API_KEY": "x"})
+        parse_template(text, {"API_KEY": "x"})
+
+
+def test_signs_that_are_no_variable_stay() -> None:
+    """Ends of patterns, prices, and what is encoded for a URL."""
+    for text in ("a$", "$5", "$(", "100%", "%20a%20b", "50%A%"):
+        assert parse_template(text, {}).resolve() == text

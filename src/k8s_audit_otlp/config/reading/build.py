@@ -33,6 +33,7 @@ from k8s_audit_otlp.config.vendors.apply import (
     forget_unwritten,
     preset,
 )
+from k8s_audit_otlp.config.vendors.preset import VENDORS
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -171,6 +172,9 @@ def _unknown(section: str, kind: str, models: Mapping[str, type[_Model]]) -> tup
         return f"{kind} is an exporter of the Collector", FOREIGN_EXPORTERS[kind]
     if section == "receivers" and kind in FOREIGN_RECEIVERS:
         return f"{kind} is a receiver of the Collector", FOREIGN_RECEIVERS[kind]
+    if section == "exporters" and kind in VENDORS:
+        hint = f"write otlp_http with audit: {{vendor: {kind}}}; see vendors show {kind}"
+        return f"{kind} is a preset, no type of an exporter", hint
     return f"unknown type {kind}", suggest(kind, models)
 
 
