@@ -166,3 +166,30 @@ def test_whatever_its_size_an_event_arrives_or_is_said_not_to(agent: Agent, targ
     assert len(missing) == len(agent.dead_letters()), sorted(missing)
     if isinstance(target, DataKit):
         assert not target.cut
+
+
+@pytest.mark.interop
+def test_what_victorialogs_drops_for_its_time_is_in_the_dead_letter(
+    agent: Agent, tmp_path: Path
+) -> None:
+    """It answers 200 to events before its retention and days ahead, and has none of them."""
+    binary = binary_of("victoria-logs")
+    if not binary.exists():
+        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+    now, source, lines = datetime.now(UTC), EventSource(3), []
+    for days in (-30, -8, -6, -1, 0, 1, 3, 300):
+        text = (now + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        times = {"requestReceivedTimestamp": text, "stageTimestamp": text}
+        lines.append(json.dumps({**json.loads(source.line()), **times}).encode() + b"\n")
+    agent.write(lines)
+    store = VictoriaLogs(binary, tmp_path)
+    audit = {"vendor": store.vendor, "start_at": "beginning"}
+    agent.configure(store.kind, {"endpoint": store.endpoint, "audit": audit})
+    assert agent.once().returncode == OK
+    end = time.monotonic() + 60
+    while len(store.offsets()) < 4 and time.monotonic() < end:
+        time.sleep(0.5)
+    places = [sum(map(len, lines[:n])) for n in range(len(lines))]
+    assert store.offsets() == set(places[2:6])
+    assert len(agent.dead_letters()) == 4
+    store.stop()

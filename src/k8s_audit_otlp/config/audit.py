@@ -46,6 +46,9 @@ class LimitsBlock(ConfigBlock):
         "0s", "Longest time between the events of one request; 0 is no limit."
     )
     max_age_s: Seconds = key("0s", "Age of the oldest event that is taken; 0 is no limit.")
+    max_ahead_s: Seconds = key(
+        "0s", "How far ahead of now an event may be that is taken; 0 is no limit."
+    )
     max_attributes: int | None = key(
         None, "Attributes of a record; annotations are left out first.", ge=LEAST_ATTRIBUTES
     )
@@ -83,6 +86,7 @@ class LimitsBlock(ConfigBlock):
             self.max_request_records or 0,
             self.max_time_span_s,
             self.max_age_s,
+            self.max_ahead_s,
         )
 
 
@@ -136,7 +140,7 @@ class Audit(ConfigBlock):
         (), "HTTP codes to repeat beside 408, 429 and 5xx, whatever they mean here."
     )
     on_too_old: Literal["send", "dead_letter"] = key(
-        "send", "What to do with events older than the back end takes."
+        "send", "What to do with events older, or further ahead, than the back end takes."
     )
     limits: LimitsBlock = key({}, "What the back end takes at most.")
     dead_letter: DeadLetterBlock = key({}, "Where records go that the back end will never take.")

@@ -1,4 +1,4 @@
-"""What a back end takes: how large a request, as its answers tell, and how old a record."""
+"""What a back end takes: how large a request, as its answers tell, and records of which time."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -57,25 +57,29 @@ _DISORDER_NS = 600 * 10**9
 
 
 class AgeWindow:
-    """The oldest time that a back end accepts, as of now."""
+    """The times that a back end accepts, as of now."""
 
     def __init__(self, limits: Limits, *, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._limits = limits
         self._now_ns = now_ns
+        ahead = f" or more than {limits.max_ahead_s:g} s ahead"
         self.why = f"older than the {limits.max_age_s:g} s that the back end takes"
+        self.why += ahead if limits.max_ahead_s else ""
 
     def split(self, batch: Batch) -> tuple[Batch, Sequence[bytes]]:
-        """Return the batch without its too old records, and those; one without a time stays."""
-        oldest = self._limits.oldest_ns(self._now_ns())
-        if batch.first_ns > oldest + _DISORDER_NS:
+        """Return the batch without records of other times, and those; one without a time stays."""
+        now_ns = self._now_ns()
+        oldest, newest = self._limits.oldest_ns(now_ns), self._limits.newest_ns(now_ns)
+        if batch.first_ns > oldest + _DISORDER_NS and batch.last_ns < newest - _DISORDER_NS:
             return batch, ()
-        old = [record for record in batch.records if 0 < time_of(record) < oldest]
-        if not old:
+        others = [r for r in batch.records if (ns := time_of(r)) and not oldest <= ns <= newest]
+        if not others:
             return batch, ()
-        recent = [r for r in batch.records if not 0 < time_of(r) < oldest]
-        return replace(batch, records=recent), old
+        known = set(map(id, others))
+        return replace(batch, records=[r for r in batch.records if id(r) not in known]), others
 
 
 def window_of(limits: Limits, on_too_old: Literal["send", "dead_letter"]) -> AgeWindow | None:
     """Return the age window of an exporter; None where everything is sent."""
-    return AgeWindow(limits) if limits.max_age_s and on_too_old == "dead_letter" else None
+    bounded = limits.max_age_s or limits.max_ahead_s
+    return AgeWindow(limits) if bounded and on_too_old == "dead_letter" else None

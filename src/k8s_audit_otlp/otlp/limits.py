@@ -7,6 +7,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 from k8s_audit_otlp.otlp import wire
 
@@ -40,10 +41,15 @@ class Limits:
     request_records: int = 0
     time_span_s: float = 0.0  # between the first and the last event of a request
     max_age_s: float = 0.0
+    max_ahead_s: float = 0.0
 
     def oldest_ns(self, now_ns: int) -> int:
         """Return the first time that is still taken at *now_ns*; 0 where there is no limit."""
         return max(0, now_ns - round(self.max_age_s * 1e9)) if self.max_age_s else 0
+
+    def newest_ns(self, now_ns: int) -> float:
+        """Return the last time that is taken at *now_ns*; infinity where there is no limit."""
+        return now_ns + self.max_ahead_s * 1e9 if self.max_ahead_s else inf
 
     def request_size(self, wanted: int) -> int:
         """Return the bytes of a request: what is wanted, as far as the back end takes it."""

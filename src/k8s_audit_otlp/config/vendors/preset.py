@@ -50,6 +50,7 @@ class Vendor:
     max_record_bytes: str = ""
     retry_codes: tuple[int, ...] = ()
     max_age: str = ""
+    on_too_old: str = ""  # where it answers success and drops what is out of its time
     limits: Tree = field(default_factory=dict)  # keys of audit::limits, beside max_age
     receiver: Tree = field(default_factory=dict)  # keys of k8s_audit that belong to the preset
     hour_attribute: str = ""  # of the resource: makes a stream of each hour of events
@@ -63,6 +64,7 @@ class Vendor:
             "max_record_bytes": self.max_record_bytes,
             "retry_status_codes": list(self.retry_codes) if kind == "otlp_http" else [],
             "start_at": self.max_age,
+            "on_too_old": self.on_too_old,
             "hour_attribute": self.hour_attribute,
             "limits": {**self.limits, "max_age": self.max_age},
         }

@@ -22,8 +22,8 @@ def at(age_h: float, number: int = 0) -> bytes:
     return encode_record(NOW - int(age_h * HOUR), NOW, 9, "", f"{number}", {})
 
 
-def batch_of(records: list[bytes], first_ns: int = 0) -> Batch:
-    return Batch("r", Span(1, 0, 100), records, first_ns=first_ns)
+def batch_of(records: list[bytes], first_ns: int = 0, last_ns: int = 0) -> Batch:
+    return Batch("r", Span(1, 0, 100), records, first_ns=first_ns, last_ns=last_ns)
 
 
 def test_only_what_is_too_old_is_taken_out() -> None:
@@ -47,6 +47,18 @@ def test_a_batch_is_looked_through_where_its_first_event_is_little_younger() -> 
     """Events are only about in the order of their times."""
     batch = batch_of([at(17.9), at(18.01)], NOW - int(17.9 * HOUR))
     assert AgeWindow(LIMITS, now_ns=lambda: NOW).split(batch)[1] == [at(18.01)]
+
+
+def test_what_is_too_far_ahead_is_taken_out_as_well() -> None:
+    """As by an apiserver whose clock is wrong; the last event of the batch tells."""
+    limits = Limits(max_age_s=18 * 3600, max_ahead_s=48 * 3600)
+    records = [at(1), at(-47), at(-49), at(-9000)]
+    young = batch_of(records[:2], NOW - HOUR, NOW + 47 * HOUR)
+    assert AgeWindow(limits, now_ns=lambda: NOW).split(young) == (young, ())
+    batch = batch_of(records, NOW - HOUR, NOW + 9000 * HOUR)
+    left, ahead = AgeWindow(limits, now_ns=lambda: NOW).split(batch)
+    assert (left.records, ahead) == (records[:2], records[2:])
+    assert AgeWindow(LIMITS, now_ns=lambda: NOW).split(batch) == (batch, ())
 
 
 @pytest.mark.parametrize(
