@@ -82,11 +82,15 @@ def _look_at_sdk(exporter: Sdk, path: KeyPath, found: ConfigFindings) -> None:
 def _look_at_receivers(config: Config, found: ConfigFindings) -> set[str]:
     """Return the paths and patterns of the logs that are read, without symbolic links."""
     spools, logs = {log for _, _, log in config.spools()}, set[str]()
+    state_dir = os.path.realpath(config.service.state_dir)  # `run` makes it
     for receiver_id, receiver in config.receivers.items():
         where = found.path_of("receivers", receiver_id)
         for pattern in () if receiver_id in spools else receiver.include:
-            _look_at_log(pattern, (*where, "include"), found)
-            logs.add(os.path.realpath(pattern))
+            if (real := os.path.realpath(pattern)) == state_dir:
+                found.mistake((*where, "include"), f"{pattern} is the state_dir", "name the log")
+            else:
+                _look_at_log(pattern, (*where, "include"), found)
+            logs.add(real)
         if receiver.rescue_dir:
             _look_at_directory(Path(receiver.rescue_dir), (*where, "rescue_dir"), found)
     return logs
