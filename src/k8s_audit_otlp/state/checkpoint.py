@@ -145,9 +145,10 @@ class CheckpointFile:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise StateError(
-                    f"{path}: cannot be read: {error.strerror}; run as the agent's user"
-                ) from None
+                denied = isinstance(error, PermissionError)
+                hint = "run as the agent's user" if denied else "move it away"
+                why = f"{error.strerror}".removesuffix("; move it away")
+                raise StateError(f"{path}: cannot be read: {why}; {hint}") from None
             try:
                 checkpoint = self._parse(path, data)
             except msgspec.MsgspecError as error:

@@ -133,9 +133,15 @@ def test_a_fifo_in_the_place_of_a_file_is_an_error_and_waits_for_nobody(tmp_path
 
 
 @pytest.mark.parametrize("name", ["checkpoint.json", "checkpoint.prev.json"])
-def test_a_checkpoint_that_is_a_fifo_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_that_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+    """No other user can read it either: it is in the way."""
     os.mkfifo(tmp_path / name)
-    with pytest.raises(StateError, match=f"{name}: cannot be read: is no regular file"):
+    refused = f"{name}: cannot be read: is no regular file; move it away$"
+    with pytest.raises(StateError, match=refused):
+        CheckpointFile(tmp_path).load()
+    (tmp_path / name).unlink()
+    (tmp_path / name).mkdir()
+    with pytest.raises(StateError, match=f"{name}: cannot be read: Is a directory; move it away$"):
         CheckpointFile(tmp_path).load()
 
 
