@@ -117,7 +117,8 @@ class Fields:
 
     def _note_absent(self, record: _Waiting, derived: Derived) -> None:
         """Note what the body says and the export does not."""
-        there, count = record.beside.attributes, len(record.beside.attributes)
+        there = record.beside.attributes
+        count = sum(value not in (None, "") for value in there.values())
         self._found.most = max(self._found.most, count)
         for name, values in derived.attributes.items():
             if there.get(name) in (None, "") and is_sent(name, record.beside):

@@ -34,7 +34,6 @@ _OFFSET: Final = words("log.file.record_offset")
 _SEVERITY: Final = {SEVERITY_TEXT[number]: number for number in (INFO, WARN, ERROR)}
 _NAMES_OF_SEVERITY: Final = {ERROR2: "error2"}  # in OTLP; versions before 0.2 sent it as a text
 _PLAIN: Final = frozenset(words(row.key) for row in TABLE if row.profile == P)
-_PLAIN_SIGN: Final = "auditid"
 NOT_OF_THE_BODY: Final = frozenset({_UID, "log.file.name", "log.file.path"})
 # What was done to the event before it was sent.
 _MARKS: Final = ("redacted", "truncated", "truncation")
@@ -199,7 +198,7 @@ def is_sent(name: str, beside: Beside) -> bool:
     """
     names, there = _names(beside.prefix), beside.attributes
     if name in _PLAIN:
-        return _PLAIN_SIGN in there and not there.keys() & {beside.prefix + n for n in _ALWAYS}
+        return len(_PLAIN & there.keys()) > 1
     return name in names.rows and any(beside.prefix + each in there for each in _ALWAYS)
 
 

@@ -1,5 +1,6 @@
 """Seals reach what has no receipt yet: a file that is still written, however long."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.kit.agent import RETRY, Fixture, exported
 from tests.kit.backends.backend import Backend
-from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
+from tests.kit.judged import UID, Rows, evidence, is_event, is_receipt, judged, segment, with_key
 
 SEAL = "k8s.audit.seal.open"
 
@@ -111,3 +112,16 @@ def test_a_log_that_was_never_rotated_is_compared_with_seals(new: tuple[Fixture,
     first = next(r[UID] for r in live(rows) if str(r["log.file.path"]).endswith("other/audit.log"))
     result = judged(fixture.folder, without(rows, {first}), "--key", str(key))
     assert result.exit_code == 7, result.output
+
+
+def test_a_table_with_nulls_is_no_alarm(night: tuple[Fixture, Path]) -> None:
+    """DataKit gives every row every column: a link has none of what is null."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    names = sorted({name for row in rows for name in row if name != "body"})
+    values = [[*map(row.get, names), row["body"]] for row in rows]
+    series = [{"columns": [*names, "message"], "values": values}]
+    file = fixture.folder / "answer.json"
+    file.write_text(json.dumps({"code": 200, "content": [{"series": series}]}))
+    result = evidence("verify", "--against", str(file), "--key", str(key))
+    assert result.exit_code == 0, result.output

@@ -1,5 +1,6 @@
 """What stands beside a body is missed where it was taken out, put in or cut."""
 
+import json
 from collections.abc import Callable
 from functools import partial
 
@@ -35,6 +36,25 @@ def test_an_attribute_that_was_taken_out_put_in_or_cut_is_named() -> None:
     assert "field k8s.audit.user.groups" in line
     (line,) = mutated(make(), 2, lambda a: a.update({"user.name": "us"})).changed
     assert "says us; its body says user-2" in line
+
+
+@pytest.mark.parametrize("name", ["auditID", "verb", "stage", "k8s.audit.id", "k8s.audit.outcome"])
+@pytest.mark.parametrize("form", ["flat", "loki", "clickhouse", "table"])
+def test_an_attribute_of_either_set_of_names_is_missed_in_any_form(form: str, name: str) -> None:
+    """A table has a column for it, and nothing in it."""
+    rows = encoded(MAPPINGS["default"], PLAIN)
+    del rows[2]["attributes"][name]
+    (line,) = judged(table(rows) if form == "table" else FORMS[form](rows)).changed
+    assert "is not there" in line
+
+
+def table(rows: list[Row]) -> bytes:
+    """Return an answer of DataKit, whose rows have every column: with nulls."""
+    names = sorted({name for row in rows for name in row["attributes"]})
+    values = [[*(row["attributes"].get(name) for name in names), row["body"]] for row in rows]
+    return json.dumps(
+        {"content": [{"series": [{"columns": [*names, "message"], "values": values}]}]}
+    ).encode()
 
 
 @pytest.mark.parametrize("at", [0, -1])

@@ -151,6 +151,8 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
     known: dict[str, Any] = {}
     lists: dict[str, Any] = {}
     for path, value in fields:
+        if value is None:  # what a table has where there is none
+            continue
         name = words(path)
         if isinstance(value, tuple):
             lists[name] = value
