@@ -30,9 +30,9 @@ _PROVES = (
         "altered breaks this chain."
     ),
     (
-        "A seal signs how far the chain had come at a time. Up to there nobody who lacks the "
-        "private key can have rewritten it; who held the node could rewrite what came after "
-        "the newest seal."
+        "A seal signs how far the chain had come at a time, and what was delivered of segments "
+        "that had no receipt yet. Up to there nobody who lacks the private key can have rewritten "
+        "it; what came after the newest seal anybody could rewrite who held the node or the export."
     ),
     (
         "Without a trusted public key the chain shows accident and loss. It does not show an "

@@ -34,6 +34,7 @@ class ContentReport:
     judged: int = 0  # segments
     records: int = 0  # in them
     open: int = 0  # records that a seal speaks of, in segments without a receipt
+    lacking: int = 0  # and that are not there
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
@@ -121,6 +122,8 @@ class SegmentContents:
         if self.is_open:  # of exporters some are farther than others
             least = min(receipt.bytes for receipt in receipts)
             every = [r for r in every if r in proven or offset_of(r.place) < least]
+            delivered = max(receipt.delivered for receipt in receipts)
+            self.report.lacking += max(0, delivered - len({r.place for r in every}))
         places = {record.place: record.form for record in every}
         whys = [self._judge_unfit(*each, proven, places) for each in unfit]
         named = {r for _, found in unfit for r in found.other}

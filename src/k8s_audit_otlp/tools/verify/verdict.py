@@ -189,11 +189,15 @@ class Verdict:
         holes = [f"{hole} is not there" for hole in self.complete.missing_receipts]
         return [*remarks, *holes, *self.contents.missing]
 
+    @property
+    def missing(self) -> int:
+        return self.complete.total("missing") + self.contents.lacking
+
     def counts(self) -> dict[str, int]:
         report = self.complete
         return {
             "records under receipts": report.total("arrived"),
-            "missing": report.total("missing"),
+            "missing": self.missing,
             "repeated": report.total("repeated"),
             "foreign": report.foreign,
             "gaps": report.total("gaps"),

@@ -36,7 +36,7 @@ def json_of(verdict: Verdict) -> dict[str, object]:
         "sound": verdict.is_sound,
         "proven": verdict.is_proven,
         "unproven": verdict.unproven,
-        "missing": complete.total("missing"),
+        "missing": verdict.missing,
         "repeated": complete.total("repeated"),
         "foreign": complete.foreign,
         "gaps": complete.total("gaps"),
@@ -195,7 +195,7 @@ def _counts(verdict: Verdict) -> Iterator[tuple[str, int]]:
     report = verdict.complete
     yield "segments", len(report.segments)
     yield "records", report.total("arrived")
-    yield "missing_records", report.total("missing")
+    yield "missing_records", verdict.missing
     yield "gaps", report.total("gaps")
     yield "faults", len(verdict.faults)
 

@@ -76,6 +76,7 @@ def test_events_of_the_live_file_that_are_gone_are_missing(
     result = judged(fixture.folder, without(rows, gone), "--key", str(key))
     assert result.exit_code == 5, result.output
     said = " ".join(result.output.split())
+    assert f" {count} missing, " in said
     assert all(f"{uid} is missing" in said for uid in gone) or f"{count} of its records" in said
 
 
