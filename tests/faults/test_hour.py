@@ -14,7 +14,7 @@ from tests.faults.hour_files import deleted, deleted_with_a_backlog, full_disk, 
 from tests.faults.scenario import small_disk
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.servers import free_port
-from tests.kit.backends.steps import Accept, Exchange, Poison, Refuse
+from tests.kit.backends.steps import Accept, Exchange, Hang, Poison, Refuse
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900, func_only=True)]
 POISON = "poison-in-the-well"
@@ -47,8 +47,8 @@ def test_the_hour(hour: Hour) -> None:
     assert hour.page()["verdict"] == "Nothing is being lost. All is sent."
     assert alerts(hour, before) == set()
     assert {line["exporter"] for line in hour.said("caught_up")} == {ILL, WELL}
-    for act in (calm, back_end_down, storm, wrong_key, bad_reload, poison, full_disk, deleted,
-                deleted_with_a_backlog, truncated, killed):  # fmt: skip
+    for act in (calm, back_end_down, silent, storm, wrong_key, bad_reload, poison, full_disk,
+                deleted, deleted_with_a_backlog, truncated, killed):  # fmt: skip
         hour.received()
         hour.act = act.__name__
         act(hour)
@@ -96,6 +96,27 @@ def back_end_down(hour: Hour) -> None:
     hour.ill.start()
     all_is_well(hour)
     assert hour.said("recovered")[0]["exporter"] == ILL
+
+
+def silent(hour: Hour) -> None:
+    """Nobody says that events are delivered to a back end that takes requests and is silent."""
+    before = hour.metrics()
+    hour.ill.plan = [Hang()]
+    with tapped(hour, WELL) as seen:
+        hour.write(40)
+    assert seen[0]["exporter"] == WELL, "the other one goes on"
+    hour.until(lambda: f"{ILL}: no answer yet" in hour.status())
+    card = hour.card()
+    assert card["kind"] == "warn"
+    assert f"{SAFE} See that 127.0.0.1:{hour.ill.port} answers" in card["next"]
+    hour.until(lambda: hour.card()["trouble"] == "retryable")
+    assert "no answer within 5 s" in hour.status()
+    assert hour.said("retrying")[0]["reason"] == "retryable"
+    assert hour.ready() == [], "the other exporter delivers"
+    assert alerts(hour, before) == {"AuditExporterUnhealthy"}
+    answers_agree(hour)
+    hour.ill.plan = [Accept()]
+    all_is_well(hour)
 
 
 def storm(hour: Hour) -> None:

@@ -161,7 +161,8 @@ class Delivery:
         self, in_flight: InFlight, request: ExportRequest, records: Sequence[bytes]
     ) -> Outcome:
         number, begin = self.quarantine.begin(), self.monotonic()
-        outcome = self._outcome(request)
+        with self.gate.asking():
+            outcome = self._outcome(request)
         self.events.answered(outcome, records, request.size, self.monotonic() - begin)
         if isinstance(outcome, Delivered):
             self._accepted(in_flight, records, request.size, outcome)

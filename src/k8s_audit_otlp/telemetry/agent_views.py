@@ -91,7 +91,7 @@ def _exporter(runtime: ExporterRuntime, runways: Runways | None) -> ExporterView
         counts.last_retry,
         counts.last_retry_at,
         gate.retry_at,
-        runtime.consumer.sending,
+        gate.unanswered_s,
         gate.stalled or gate.last_error,
         gate.last_error_at,
         endpoint=runtime.journal.endpoint,

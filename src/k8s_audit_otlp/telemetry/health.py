@@ -102,7 +102,9 @@ def readiness(view: HealthView) -> Health:
                 {"path": log.path, "trouble": log.trouble, "watched": log.watched}
                 for log in view.logs
             ],
-            "exporters": [_exporter(exporter) for exporter in view.exporters],
+            "exporters": [
+                exporter.as_json() | {"works": _works(exporter)} for exporter in view.exporters
+            ],
             "sources": [asdict(source) for source in view.sources],
             "commit_error": view.commit_error,
         },
@@ -147,26 +149,13 @@ def _works(exporter: ExporterView) -> bool:
     return exporter.acknowledged_at > 0 and not late
 
 
-def _exporter(view: ExporterView) -> dict[str, Any]:
-    return {
-        "exporter": view.exporter,
-        "state": view.stalled or view.state,
-        "works": _works(view),
-        "acknowledged_at": view.acknowledged_at or None,
-        "backlog_bytes": view.backlog_bytes,
-        "backlog_estimated": view.backlog_estimated,
-        "backlog_s": round(view.backlog_s, 1),
-        "runway_s": None if view.runway_s is None else round(view.runway_s, 1),
-        "in_flight": view.in_flight,
-    }
-
-
 def next_step(view: ExporterView) -> str:
     """Say whether its trouble loses anything, and what to do; '' where it has none."""
-    if not (view.failing or view.stalled):
+    if view.well:
         return ""
-    said = "" if view.stalled else _NEXT.get(view.trouble, "").format(view.endpoint)
-    if view.trouble == "connection" and not view.endpoint:
+    why = "connection" if view.state == "no answer yet" else view.trouble
+    said = "" if view.stalled else _NEXT.get(why, "").format(view.endpoint)
+    if why == "connection" and not view.endpoint:
         said = _FILE
     if view.only_here_bytes:
         return _HELD + said

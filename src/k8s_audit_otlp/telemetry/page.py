@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -23,12 +23,6 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 _NAMED = 2  # exporters in a sentence; of more it is said how many
 _SHOWN_SEGMENTS = 12  # of each log, the newest
 _BEHIND_S = 60.0  # who is so late may wait for a back end, and counts what comes when it reads it
-
-_SHOWN: Final = (
-    "exporter", "endpoint", "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes",
-    "only_here_bytes", "runway_s", "lag_s", "acknowledged_at", "delivered", "trouble",
-    "trouble_at", "retry_at",
-)  # fmt: skip
 
 
 def status_of(
@@ -170,17 +164,13 @@ def _lost(view: ExporterView) -> dict[str, int]:
 
 
 def _exporter(view: ExporterView, read: str) -> dict[str, Any]:
-    failing = view.failing
-    if view.stalled:
-        state, kind = f"stalled: {view.stalled}", "bad"
-    elif failing:
-        state, kind = "failing, tried again", "warn"
-    else:
-        state, kind = "sending" if view.backlog_bytes else f"{read.lower()} sent", "good"
+    state = f"stalled: {view.stalled}" if view.stalled else str(view.state)
+    if view.well and not view.backlog_bytes:
+        state = f"{read.lower()} sent"
     return {
-        **{name: getattr(view, name) for name in _SHOWN},
+        **view.as_json(),
         "state": state,
-        "kind": kind,
+        "kind": "bad" if view.stalled else "good" if view.well else "warn",
         "next": next_step(view),
         "lost": _lost(view),
         "rates": view.rates,

@@ -7,11 +7,18 @@ may read it, and no listener says it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 
 SHORT_S = 3600.0  # of runway: an hour is what somebody needs to come and look
+SLOW_S = 3.0  # a request takes milliseconds as a rule
+_SHOWN = (
+    "exporter", "endpoint", "state", "stalled", "in_flight", "in_flight_records", "delivered",
+    "backlog_bytes", "backlog_estimated", "backlog_s", "gone_bytes", "only_here_bytes", "runway_s",
+    "lag_s", "acknowledged_at", "trouble", "trouble_at", "retry_at",
+)  # fmt: skip
+ExporterState = Literal["stalled", "in back-off", "failing", "no answer yet", "sending", "idle"]
 HappeningKind = Literal["gap", "refused", "dead letter", "quarantine"]
 
 
@@ -67,7 +74,7 @@ class ExporterView:
     trouble: str = ""  # reason of the last failed request, '' where none failed
     trouble_at: float = 0.0
     retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits
-    sending: int = 0  # requests that a sender works on
+    unanswered_s: float | None = None  # of what is under way; None where nothing is
     error: str = ""  # the last trouble in the back end's own words
     error_at: float = 0.0
     rates: Sequence[float] = ()  # records a second over the last minutes, the newest last
@@ -79,12 +86,23 @@ class ExporterView:
         return self.waiting > 0 or self.trouble_at > self.acknowledged_at
 
     @property
-    def state(self) -> Literal["stalled", "in back-off", "failing", "sending", "idle"]:
+    def state(self) -> ExporterState:
         if self.stalled or self.waiting:
             return "stalled" if self.stalled else "in back-off"
         if self.failing:
             return "failing"
-        return "sending" if self.sending else "idle"
+        if self.unanswered_s is None:
+            return "idle"
+        return "sending" if self.unanswered_s < SLOW_S else "no answer yet"
+
+    @property
+    def well(self) -> bool:
+        """Say whether its state is one that nobody has to look at."""
+        return self.state in ("sending", "idle")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what everybody may know: no answer of a back end."""
+        return {name: getattr(self, name) for name in _SHOWN}
 
     @property
     def rate(self) -> float:

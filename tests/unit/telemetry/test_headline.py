@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from k8s_audit_otlp.telemetry.health import next_step
 from k8s_audit_otlp.telemetry.page import headline, verdict
 from k8s_audit_otlp.telemetry.views import (
     ApiserverView,
@@ -115,6 +116,15 @@ def test_what_will_be_lost_is_said_before_it_is(receiver: dict[str, Any], said: 
 
 def test_one_that_hangs_is_not_said_to_deliver() -> None:
     """Nor idle: `status` and the page say the same of a request that failed and is sent again."""
-    hangs = dataclasses.replace(SENT, trouble_at=2.0, in_flight=1, sending=1)
+    hangs = dataclasses.replace(SENT, trouble_at=2.0, in_flight=1, unanswered_s=1.0)
     assert hangs.state == "failing"
     assert dataclasses.replace(hangs, acknowledged_at=3.0).state == "sending"
+
+
+def test_a_request_without_an_answer_is_not_said_to_be_delivered() -> None:
+    """Before it is given up as well, which takes half a minute: and what to look at is said."""
+    silent = dataclasses.replace(behind("a"), in_flight=1, unanswered_s=6.0, endpoint="siem:4318")
+    assert silent.state == "no answer yet"
+    assert not silent.well
+    assert next_step(silent).startswith("Nothing is lost while the log is kept. See that siem:4318")
+    assert dataclasses.replace(silent, unanswered_s=None).state == "idle"

@@ -66,27 +66,16 @@ def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
         "config_refused": report is not None and report.config_refused,
         "sources": [asdict(source) for source in report.sources] if report else [],
         "exporters": [
-            {**asdict(stored), "now": _plain(live.get(stored.exporter))}
+            {**asdict(stored), "now": _now(live.get(stored.exporter))}
             for stored in inspect(checkpoint)
         ],
     }
 
 
-def _plain(now: ExporterView | None) -> dict[str, Any] | None:
-    if now is None:
+def _now(view: ExporterView | None) -> dict[str, Any] | None:
+    if view is None:
         return None
-    return {
-        "exporter": now.exporter,
-        "state": now.state,
-        "in_flight": now.in_flight,
-        "in_flight_records": now.in_flight_records,
-        "last_error": now.error,
-        "last_error_at": now.error_at,
-        "retry_at": now.retry_at,
-        "last_acknowledged_at": now.acknowledged_at,
-        "rate": now.rate,
-        "runway_s": now.runway_s,
-    }
+    return view.as_json() | {"error": view.error, "error_at": view.error_at, "rate": view.rate}
 
 
 def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:

@@ -21,7 +21,6 @@ from k8s_audit_otlp.tools.text import about, duration
 _TITLES = ("exporter and log", "state", "rate/s", "backlog", "runway")
 _AROUND = 2  # lines above the table, and the empty one of the cursor: "^C" must fit on it
 _EVERY_S = 1.0
-_GOOD = ("sending", "idle")
 
 Look = Callable[[], tuple[Checkpoint, AgentNow]]
 
@@ -90,7 +89,7 @@ def _row(
         f"{live.rate:,.0f}" if live else "",
         backlog,
         duration(live.runway_s) if live and live.runway_s is not None else "",
-        style="" if live and live.state in _GOOD else "yellow",
+        style="" if live and live.well else "yellow",
     )
 
 
@@ -100,7 +99,7 @@ def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
     yield from (_trouble(f"alert: {alert}") for alert in report.alerts)
     yield from map(_trouble, report.troubles)
     for one in report.exporters:
-        if not one.error or one.state in _GOOD:
+        if not one.error or one.well:
             continue
         again = f"; next try in {duration(max(0, one.retry_at - now))}" if one.retry_at else ""
         yield _trouble(f"{one.exporter}: {one.error}{again}")

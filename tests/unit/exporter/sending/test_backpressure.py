@@ -80,3 +80,17 @@ def test_what_is_given_back_can_be_taken_again() -> None:
     assert budget.admit("a", 40)
     budget.release("a", 40)
     assert budget.admit("a", 40)
+
+
+def test_a_request_without_an_answer_is_timed_from_the_last_answer() -> None:
+    """A back end that answers others is there; one that answers nobody may hang."""
+    now = 100.0
+    gate = Gate(lambda: None, clock=lambda: now)
+    assert gate.unanswered_s is None
+    with gate.asking():
+        now = 107.0
+        assert gate.unanswered_s == 7.0
+        gate.acknowledged()
+        now = 109.0
+        assert gate.unanswered_s == 2.0
+    assert gate.unanswered_s is None
