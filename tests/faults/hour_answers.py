@@ -43,7 +43,8 @@ def firing(
         first, last = before.get(name, 0.0), now.get(name, 0.0)
         then = f"{first} {last}x40"
         if "timestamp_seconds" in name.partition("{")[0]:  # promtool's clock begins at 0
-            then = f"{last - time.time()}+60x40"
+            still = "last_acknowledgement" in name and first == last  # events come all the time
+            then = f"{last - time.time()}+{0 if still else 60}x40"
         if name.startswith("k8s_audit_otlp_source_behind_seconds") and last:
             then = f"{last}+60x40"
         label = name if "{" in name else name + "{}"
