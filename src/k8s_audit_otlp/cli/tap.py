@@ -23,7 +23,7 @@ from k8s_audit_otlp.cli.options import (
     duration,
     on_state,
 )
-from k8s_audit_otlp.cli.terminal import console
+from k8s_audit_otlp.cli.terminal import LiveView, console
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.tap import MAX_READERS, connect, frames, left_out
@@ -98,11 +98,12 @@ def top(records: Iterator[Watched | None]) -> None:
     volume, screen, shown = Volume(), console(), 0.0
     try:
         with Live(console=screen, auto_refresh=False, transient=True) as live:
+            picture = LiveView(live)
             for record in records:
                 if record is not None:
                     volume.add(record)
                 if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
-                    live.update(_view(volume, max(3, screen.height - _AROUND)), refresh=True)
+                    picture.show(_view(volume, max(3, screen.height - _AROUND)))
                     shown = time.monotonic()
     finally:  # Ctrl-C is how a person ends it, who wants to read on
         screen.print(_view(volume, max(3, screen.height - _AROUND)))

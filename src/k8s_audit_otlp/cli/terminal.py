@@ -15,22 +15,37 @@ import click
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.live import Live
 
 _LABEL: Final = re.compile(r" *(?:\S+ {2,})?(?:\S+(?= {2,}) +)?")
 _PIPE_WIDTH = 120  # columns where nobody watches: a file or a pipe has no width
 
 
 def console(*, err: bool = False) -> "Console":
-    """Return a console of the terminal's own width; `COLUMNS` overrides it."""
+    """Return a console as wide as the terminal is at any moment; `COLUMNS` overrides it."""
     from rich.console import Console  # noqa: PLC0415 - not for --json, and slow to import
 
     stream = sys.stderr if err else sys.stdout
     asked = os.environ.get("COLUMNS", "").isdecimal()
-    width, height = shutil.get_terminal_size()
-    if not (asked or stream.isatty()):
-        width = _PIPE_WIDTH
-    return Console(stderr=err, highlight=False, width=width, height=height)
+    width = None if asked or stream.isatty() else _PIPE_WIDTH
+    return Console(stderr=err, highlight=False, width=width)
+
+
+class LiveView:
+    """Shows one picture after the other in the same place of a terminal."""
+
+    def __init__(self, live: "Live") -> None:
+        self._live = live
+        self._size = live.console.size
+
+    def show(self, picture: "RenderableType") -> None:
+        """Show *picture* now; a terminal of another size has folded what is there, so it goes."""
+        screen = self._live.console
+        if screen.size != self._size:
+            self._size = screen.size
+            screen.clear()
+        self._live.update(picture, refresh=True)
 
 
 def echo(text: str, *, head: str = "", err: bool = False, **style: Any) -> None:

@@ -63,6 +63,9 @@ class Terminal:
         self.process.wait(60)
         return time.monotonic() - begin
 
+    def resize(self, columns: int, rows: int = 24) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
     def close(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)

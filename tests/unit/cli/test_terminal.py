@@ -141,6 +141,25 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
         terminal.close()
 
 
+def test_watching_follows_the_size_of_the_terminal(folder: Path) -> None:
+    """What the old width has folded goes; the next picture is as wide as the terminal is now."""
+    terminal = Terminal(["status", "--watch", "--state-dir", str(folder / "state")], 120)
+    try:
+        terminal.read(60, "Connection refused")
+        assert max(map(len, terminal.lines)) > 80
+        for columns in (60, 140):
+            terminal.resize(columns)
+            seen, end = terminal.text.count("agent "), time.monotonic() + 60
+            while terminal.text.count("agent ") < seen + 3 and time.monotonic() < end:
+                terminal.read(0.2)
+            *_, last, _ = terminal.text.split("agent ")
+            widest = max(map(len, last.splitlines()))
+            assert widest <= columns
+            assert (widest > 80) == (columns > 80)
+    finally:
+        terminal.close()
+
+
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_the_demo_fits_and_ends_at_once(columns: int) -> None:
     """Its table keeps every column; interrupted, it leaves nothing running."""

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from k8s_audit_otlp.cli.terminal import LiveView
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
@@ -28,9 +29,10 @@ Look = Callable[[], tuple[Checkpoint, AgentNow]]
 def watch(look: Look, screen: Console) -> None:
     """Show what *look* finds, anew every second, until interrupted; what is too long scrolls."""
     with Live(console=screen, auto_refresh=False, vertical_overflow="visible") as live:
+        shown = LiveView(live)
         while True:
             checkpoint, agent = look()
-            live.update(view(checkpoint, agent, time.time(), screen), refresh=True)
+            shown.show(view(checkpoint, agent, time.time(), screen))
             time.sleep(_EVERY_S)
 
 
