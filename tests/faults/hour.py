@@ -110,13 +110,13 @@ class Hour:
                 log.write(line + b"\n")
                 self.written.add(audit_id)
 
-    def rotate(self) -> Path:
-        stamp = (
-            time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime())
-            + f".{time.time_ns() % 10**9 // 10**6:03}"
-        )
-        time.sleep(0.002)
-        return self.log.rename(self.log.with_name(f"audit-{stamp}.log"))
+    def rotate(self) -> None:
+        """Rename the log as lumberjack does: when an event comes, which begins the new one."""
+        time.sleep(0.002)  # no two of one name
+        seconds, ms = divmod(time.time_ns() // 10**6, 1000)
+        stamp = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(seconds)) + f".{ms:03}"
+        self.log.rename(self.log.with_name(f"audit-{stamp}.log"))
+        self.write(1)
 
     # -- what one can ask ----------------------------------------------------------------------
 
