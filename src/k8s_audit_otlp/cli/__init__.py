@@ -137,6 +137,7 @@ class LazyGroup(click.Group):
         if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
             for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(harmless, signal.SIG_IGN)
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # click writes a line
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

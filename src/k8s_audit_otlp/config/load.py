@@ -1,7 +1,7 @@
 """Loads a configuration file: a Config with remarks, or an error with every mistake."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from k8s_audit_otlp.config.reading.files import look, secrets_in
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.state.files import WrongFileError
 
-_JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in what is no YAML
+_JSON_LOGS = re.compile(r"""\bencoding["']?\s*:\s*["']?json\b""")  # in no YAML, or said twice
 _WRITE = "write receivers: and exporters: in YAML"
 _OTHERS = (  # what another file holds, what it is, and what to do
     (r'\A\s*\{"kind":"Event"', "an audit log", "give it with --path, where there is one"),
@@ -48,13 +48,22 @@ def load_text(
 ) -> Loaded:
     """Read a configuration that is already text; *source* is its name in messages."""
     document = read_document(text)
-    if not document.lines:  # no block of keys
-        for pattern, what, hint in _OTHERS:
-            if re.search(pattern, text, re.MULTILINE):
-                raise ConfigError(source, [Mistake("", f"this is {what}, no configuration", hint)])
-        if document.mistakes:
-            raise ConfigError(source, document.mistakes, json_logs=bool(_JSON_LOGS.search(text)))
-    return _load(document, source, env, state_dir)
+    try:
+        if not document.lines:  # no block of keys
+            _refuse(text, document.mistakes, source)
+        return _load(document, source, env, state_dir)
+    except ConfigError as error:
+        error.json_logs |= bool(document.mistakes and _JSON_LOGS.search(text))
+        raise
+
+
+def _refuse(text: str, mistakes: Sequence[Mistake], source: str) -> None:
+    """Refuse another kind of file by its name, and else what is no YAML."""
+    for pattern, what, hint in _OTHERS:
+        if re.search(pattern, text, re.MULTILINE):
+            raise ConfigError(source, [Mistake("", f"this is {what}, no configuration", hint)])
+    if mistakes:
+        raise ConfigError(source, mistakes)
 
 
 def load_tree(tree: Any, source: str, env: Mapping[str, str]) -> Loaded:

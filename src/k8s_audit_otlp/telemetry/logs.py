@@ -144,9 +144,6 @@ class _HoldBack(logging.Handler):
         self._timer: Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self._target.handle(record)
-            return
         # What has other fields is about something else: a second gap of the same file.
         more = getattr(record, "fields", {})
         text = _TOOK.sub("", f"{record.levelno} {record.getMessage()} {more}")
@@ -162,12 +159,17 @@ class _HoldBack(logging.Handler):
         self._write(record, said.held if said is not None else 0)
         self._said[text] = _Said(now)
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Write what is held back: nobody will be there when the minute is over."""
         with self._guard():
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
             self._write_held()
             self._said.clear()  # the timer may wait for its turn already, and finds nothing
+
+    def close(self) -> None:
+        self.flush()
         super().close()
 
     def _wait(self, seconds: float) -> None:
@@ -212,7 +214,7 @@ def set_up_logs(
     root = logging.getLogger()
     for earlier in root.handlers:
         if isinstance(earlier, _HoldBack):
-            earlier.close()  # what it holds back is written now, in the form it was said in
+            earlier.flush()  # what it holds back is written now, in the form it was said in
     root.handlers[:] = [_HoldBack(handler, monotonic, repeat_s)]
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)

@@ -66,6 +66,20 @@ def test_an_equal_line_is_written_once_a_minute(written: io.StringIO, clock: Man
     assert second["message"] == "the disk is full (4 more times)"
 
 
+def test_a_traceback_is_written_once_a_minute_too(written: io.StringIO, clock: ManualClock) -> None:
+    """A thread that dies again and again must not fill the disk either."""
+    for _ in range(3):
+        try:
+            raise ValueError("odd")  # noqa: TRY301 - as code deep inside does
+        except ValueError:
+            logger.exception("it failed")
+    clock.advance(61)
+    logger.error("it failed")
+    first, second = lines(written)
+    assert "ValueError: odd" in str(first["exception"])
+    assert second["repeated"] == 2
+
+
 def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
     """The log that is away for the second time and stays so; with its own time, in order."""
     root = logging.getLogger()
