@@ -1,7 +1,7 @@
 """What a watcher of the stream asks of it: which records, as what line, and whose they are."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,14 @@ from k8s_audit_otlp.tools.text import printable
 FIELDS: Final = (
     "user", "verb", "resource", "namespace", "name", "code", "level", "stage", "ip", "exporter"
 )  # fmt: skip
+_KNOWN: Final[Mapping[str, tuple[Sequence[str], str]]] = {  # what a field can be, and an example
+    "code": ([str(code) for code in range(100, 600)], "403 or 4xx"),
+    "level": (("Metadata", "Request", "RequestResponse"), "Metadata or Request*"),
+    "stage": (
+        ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"),
+        "ResponseComplete or Response*",
+    ),
+}
 _MOST_SHOWN: Final = 120  # signs of a field
 
 
@@ -107,7 +115,7 @@ class Match:
     def __init__(self, wishes: Iterable[str]) -> None:
         """Read `field=pattern` of each wish.
 
-        Raise ValueError where there is no such field, or no pattern.
+        Raise ValueError where there is no such field, or nothing can be like the pattern.
         """
         self._wanted: dict[str, list[str]] = {}
         for wish in wishes:
@@ -118,6 +126,10 @@ class Match:
                 raise ValueError(f"{wish!r} has no pattern; write {field}=PATTERN")
             if field == "code":
                 pattern = pattern.lower().replace("x", "?")
+            values, example = _KNOWN.get(field, ((), ""))
+            if values and not any(fnmatchcase(value, pattern) for value in values):
+                hint = f"write {example}; given twice, {field} takes either"
+                raise ValueError(f"no {field} is like {pattern!r}; {hint}")
             self._wanted.setdefault(field, []).append(pattern)
 
     def __call__(self, record: Watched) -> bool:

@@ -78,7 +78,18 @@ def test_a_name_is_found_as_it_is_and_as_it_is_shown(name: str) -> None:
     assert not Match([f"user={name}x"])(found)
 
 
-@pytest.mark.parametrize(("wish", "hint"), [("usr=x", "user"), ("user", "user=PATTERN")])
+@pytest.mark.parametrize(
+    ("wish", "hint"),
+    [
+        ("usr=x", "user"),
+        ("user", "user=PATTERN"),
+        ("code=4xx,5xx", "takes either"),
+        ("code=>400", "403 or 4xx"),
+        ("code=9xx", "403 or 4xx"),
+        ("level=metadata", "Metadata"),
+        ("stage=complete", "ResponseComplete"),
+    ],
+)
 def test_a_wish_that_means_nothing_is_refused(wish: str, hint: str) -> None:
     """With what was probably meant."""
     with pytest.raises(ValueError, match=hint):
