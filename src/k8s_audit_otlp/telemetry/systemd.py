@@ -30,6 +30,7 @@ class ServiceManager:
         self._said = ""
 
     def ready(self, status: str) -> None:
+        self._said, self._looked = status, float("-inf")
         self._tell(f"READY=1\nSTATUS={status}{self._watchdog()}")
 
     def reloading(self, drain_s: float = 0.0) -> None:

@@ -92,6 +92,16 @@ def test_how_it_is_is_told_when_it_changes(listener: tuple[socket.socket, str]) 
     ServiceManager({}).status(lambda: pytest.fail("nobody is there to read it"))
 
 
+def test_after_a_reload_it_is_told_again_how_it_is(listener: tuple[socket.socket, str]) -> None:
+    """It is as it was, but systemd shows what was said last: how many exporters there are."""
+    manager = ServiceManager({"NOTIFY_SOCKET": listener[1]})
+    for _ in range(2):
+        manager.ready("1 exporter on 1 log")
+        manager.status(lambda: "Nothing is being lost.")
+        assert received(listener[0])["STATUS"] == "1 exporter on 1 log"
+        assert received(listener[0])["STATUS"] == "Nothing is being lost."
+
+
 @pytest.mark.parametrize(
     "env",
     [
