@@ -61,6 +61,12 @@ def settings_now(read: Settings) -> tuple[Mapping[str, Any], object]:
     return settings, (settings, stamp(filter(None, map(settings.get, _FILES))))
 
 
+def client_log(settings: Mapping[str, Any]) -> "logging.LoggerAdapter[logging.Logger]":
+    """Return what the client that is made with *settings* writes its own lines to."""
+    fields = {"event": "kafka_client", "endpoint": settings.get("bootstrap.servers", "")}
+    return logging.LoggerAdapter(logger, {"fields": fields})
+
+
 class KafkaSender:
     """The Kafka transport of one exporter. Threads share it."""
 
@@ -164,7 +170,8 @@ class _Link:
         self.broken = False
         self._topic = topic
         self._said: KafkaError | None = None  # what the client could not do since it last could
-        self._producer = Producer({**settings, "error_cb": self._on_error}, logger=logger)
+        settings = {**settings, "error_cb": self._on_error}
+        self._producer = Producer(settings, logger=client_log(settings))
         self._retired = Event()
         self._thread = Thread(target=self._poll, name=f"kafka {topic}", daemon=True)
         self._thread.start()

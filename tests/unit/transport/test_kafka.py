@@ -142,6 +142,19 @@ def test_brokers_that_are_away_are_waited_for_and_named() -> None:
     sender.close()
 
 
+def test_what_the_client_says_names_its_brokers(caplog: pytest.LogCaptureFixture) -> None:
+    """Its lines are of the log's one stream, so that they carry an event as all others do."""
+    sender = sender_of(lambda: {"bootstrap.servers": "127.0.0.1:9"}, timeout_s=1.0)
+    try:
+        sender.send(sender.prepare("k8s_audit", [record(1)]))
+        said = [each for each in caplog.records if "Connection refused" in each.getMessage()]
+        fields = {"event": "kafka_client", "endpoint": "127.0.0.1:9"}
+        assert said
+        assert all(getattr(each, "fields", None) == fields for each in said)
+    finally:
+        sender.close()
+
+
 def test_settings_that_no_client_takes_are_told(make: Make) -> None:
     """They are kept as a wrong key is: the records wait."""
     sender = make(**{"ssl.ca.location": "/nope", "security.protocol": "SSL"})

@@ -22,7 +22,7 @@ from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, TopicIds, Wait
 from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.spool.spool import Spool
-from k8s_audit_otlp.transport.kafka import Settings, settings_now
+from k8s_audit_otlp.transport.kafka import Settings, client_log, settings_now
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -95,7 +95,7 @@ class KafkaSource(FetchingSource[Consumer]):
         settings, self._made_for = settings_now(self._read_settings)
         self._from_the_end = settings.get("auto.offset.reset") == "latest"
         settings = {**settings, **_PROMISED, "error_cb": self._on_error}
-        consumer = Consumer(settings, logger=logger)
+        consumer = Consumer(settings, logger=client_log(settings))
         try:
             consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked)
             yield consumer
