@@ -14,7 +14,8 @@ from typing import Any, Final, Generic, TypeVar
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 CONFIG_REFUSED_TEXT = (
-    "changed configuration is refused and the one before runs on: `validate` and the log say why"
+    "changed configuration is refused and the one before runs on: `reload_refused` in its log, or "
+    "`validate`, says why"
 )
 KEPT_OUT_TEXT = (
     "is not read yet: a file that the configuration names is wrong by now, `validate` says which"
@@ -98,10 +99,7 @@ def readiness(view: HealthView) -> Health:
     return Health(
         tuple(_obstacles(view)),
         {
-            "logs": [
-                {"path": log.path, "trouble": log.trouble, "watched": log.watched}
-                for log in view.logs
-            ],
+            "logs": [asdict(log) for log in view.logs],
             "exporters": [
                 exporter.as_json() | {"works": _works(exporter)} for exporter in view.exporters
             ],
