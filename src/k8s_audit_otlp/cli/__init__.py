@@ -155,6 +155,8 @@ class LazyGroup(click.Group):
     ) -> Any:
         """Run the command line; every error is a line under one prefix, and has its exit code."""
         _open_closed_streams()
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            extra["color"] = False  # no-color.org
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except Exception as error:

@@ -57,6 +57,7 @@ def echo(text: str, *, head: str = "", err: bool = False, **style: Any) -> None:
     """
     width = shutil.get_terminal_size().columns
     stream = sys.stderr if err else sys.stdout
+    write = click.secho if style else click.echo  # without a style it writes a reset all the same
     for line in map(visible, text.split("\n")):
         folded = [head + line]
         if stream.isatty() and len(folded[0]) > width:
@@ -64,10 +65,10 @@ def echo(text: str, *, head: str = "", err: bool = False, **style: Any) -> None:
             indent = " " * min(len(head) or (label.end() if label else 0), width // 2)
             folded = wrap(head + line, width, subsequent_indent=indent, break_on_hyphens=False)
         if head:
-            click.secho(head, nl=False, err=err, **style)
+            write(head, nl=False, err=err, **style)
             click.echo("\n".join([folded[0][len(head) :], *folded[1:]]), err=err)
         else:
-            click.secho("\n".join(folded), err=err, **style)
+            write("\n".join(folded), err=err, **style)
 
 
 def echo_json(value: object, indent: int | None = 2) -> None:

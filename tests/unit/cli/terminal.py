@@ -11,7 +11,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9])")
 
@@ -19,14 +20,21 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9]
 class Terminal:
     """Runs `k8s-audit-otlp ARGUMENTS` with a pseudo-terminal as its three streams."""
 
-    def __init__(self, arguments: Sequence[str], columns: int, rows: int = 24) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        columns: int,
+        rows: int = 24,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """*more*: variables of its environment."""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
         command = [sys.executable, "-m", "k8s_audit_otlp", *arguments]
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-            env={**env, "TERM": "xterm-256color"},
+            env={**env, "TERM": "xterm-256color", **more},
         )  # fmt: skip
         os.close(slave)
         self._written = b""
@@ -49,7 +57,15 @@ class Terminal:
     @property
     def text(self) -> str:
         """What was written, without colours and movements of the cursor."""
-        return _ESCAPES.sub("", self._written.decode(errors="replace")).replace("\r\n", "\n")
+        return _ESCAPES.sub("", self.raw).replace("\r\n", "\n")
+
+    @property
+    def raw(self) -> str:
+        return self._written.decode(errors="replace")
+
+    @property
+    def is_coloured(self) -> bool:
+        return re.search(r"\x1b\[[0-9;]*3[0-7]", self.raw) is not None
 
     @property
     def lines(self) -> list[str]:

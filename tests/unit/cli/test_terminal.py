@@ -184,6 +184,23 @@ def answer(*arguments: str, given: str = "", **env: str) -> Result:
     return CliRunner(env=env).invoke(main, arguments, input=given)
 
 
+@pytest.mark.parametrize(
+    ("more", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colours_are_for_who_wants_them(
+    folder: Path, more: dict[str, str], *, coloured: bool
+) -> None:
+    """no-color.org; a pipe never gets any."""
+    for command in ("validate", "status"):
+        terminal = Terminal([command, "-c", str(folder / "agent.yaml")], 80, more=more)
+        try:
+            assert terminal.read()
+            assert terminal.is_coloured == (coloured and command == "validate")
+            assert coloured or "\x1b" not in terminal.raw
+        finally:
+            terminal.close()
+
+
 def test_a_configuration_comes_from_where_it_is_said(folder: Path) -> None:
     """An option, standard input, the environment; all the same to every command."""
     text = (folder / "agent.yaml").read_text()

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.kit.agent import CONFIG
-from tests.kit.backend import Backend
+from tests.kit.backends.backend import Backend
 
 
 def test_an_end_before_the_start_writes_no_line_of_another_form(tmp_path: Path) -> None:
