@@ -187,7 +187,10 @@ def agent(facts: ExporterFacts) -> CheckResult | None:
     running = facts.running
     if running is None:
         return None
-    if running.stalled or running.failing:
+    if running.state == "no answer yet":
+        waits = duration(running.unanswered_s or 0.0)
+        return warn(f"the running agent has had no answer for {waits}", "see exporter.tcp")
+    if not running.well:
         passing = running.trouble == "retryable" and not running.stalled
         hint = "k8s-audit-otlp status says since when, and whether anything is lost"
         return (warn if passing else fail)(f"the running agent is told: {running.error}", hint)

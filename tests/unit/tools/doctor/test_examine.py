@@ -100,10 +100,16 @@ def test_a_running_agent_says_how_its_exporters_are(
     told = ExporterView("otlp_http", trouble="misconfigured", trouble_at=9, error="HTTP 401: no")
     lock = StateLock(tmp_path / "state")
     lock.acquire()
-    Reporter(tmp_path / "state", lambda: HealthView([], [told]), lambda _: ("", "")).write()
-    found = of(node(), "exporter.agent")
-    assert found.state is State.FAIL
-    assert "HTTP 401: no" in found.why
+    for view, state, why in (
+        (told, State.FAIL, "HTTP 401: no"),
+        (ExporterView("otlp_http", unanswered_s=9.0), State.WARN, "no answer for 9 s"),
+    ):
+        health = HealthView([], [view])
+        report = Reporter(tmp_path / "state", lambda: health, lambda _: ("", ""), lambda _: 0.0)  # noqa: B023
+        report.write()
+        found = of(node(), "exporter.agent")
+        assert found.state is state
+        assert why in found.why
     lock.release()
     assert not [one for one in node() if one.check == "exporter.agent"]
 
