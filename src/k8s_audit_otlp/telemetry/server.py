@@ -45,10 +45,7 @@ class StatusServer(HttpServer):
     selector = PacedSelector
 
     def __init__(self, address: str, answers: Answers) -> None:
-        """Listen at `host:port` once started. Raise ValueError where it is no address."""
-        _, colon, port = address.rpartition(":")
-        if not colon or not port.isdecimal():
-            raise ValueError(f"{address!r} is no address; write host:port such as 127.0.0.1:9464")
+        """Listen at `host:port` once started."""
         options = ServerOptions(
             endpoint=address,
             header_timeout_s=_HEADER_S,

@@ -83,8 +83,7 @@ class AgentStatus:
 
         Return the address, None where it says nowhere. What is listened at already goes on.
 
-        Raise OSError where the address is taken or not of this host; ValueError where it is no
-        address.
+        Raise OSError where the address is taken or not of this host.
         """
         agent, wanted = self._next, _address_of(self._next)
         if wanted != self._served:

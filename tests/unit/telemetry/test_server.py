@@ -176,13 +176,6 @@ def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-@pytest.mark.parametrize("address", ["9464", "localhost", "localhost:http", ""])
-def test_what_is_no_address_is_refused_with_an_example(address: str) -> None:
-    """The message says what to write."""
-    with pytest.raises(ValueError, match=r"127\.0\.0\.1:9464"):
-        StatusServer(address, Answers(str, lambda: WELL, lambda: WELL, dict))
-
-
 def test_the_framework_is_not_imported_before_it_is_needed() -> None:
     """An agent without a listener does not pay for one."""
     slow = "{'starlette', 'uvicorn', 'opentelemetry.sdk.metrics'}"

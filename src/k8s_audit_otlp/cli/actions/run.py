@@ -185,9 +185,6 @@ def _start(
         why, code = str(error), STATE
     except ConfigError as error:
         why, code = str(error), USAGE
-    except ValueError as error:
-        where = "service::telemetry::metrics::address: " if agent.started else ""
-        why, code = f"{where}{error}", USAGE
     except OSError as error:
         where = error.filename or (
             "service::telemetry::metrics::address"
