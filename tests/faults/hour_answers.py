@@ -91,6 +91,13 @@ def answers_agree(hour: Hour) -> None:
         return all(each in text for each in [*page["reasons"], page["verdict"]])
 
     hour.until(shown)
+    pictures(hour)
+
+
+def pictures(hour: Hour) -> None:
+    """Take the page on a telephone and on a screen, by day and by night."""
+    if BROWSER is None:
+        return
     for width, dark in ((380, False), (380, True), (1440, False), (1440, True)):
         picture = hour.pictures / f"{hour.act}-{width}{'-dark' if dark else ''}.png"
         more = ["--blink-settings=preferredColorScheme=0"] if dark else []

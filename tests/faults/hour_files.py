@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.hour import HELD, ILL, WELL, Hour
-from tests.faults.hour_answers import alerts, all_is_well, answers_agree, tapped
+from tests.faults.hour_answers import alerts, all_is_well, answers_agree, pictures, tapped
 
 
 def full_disk(hour: Hour) -> None:
@@ -36,6 +36,7 @@ def full_disk(hour: Hour) -> None:
         )
 
     hour.until(everyone_says_so)
+    pictures(hour)
     hour.until(lambda: not hour.missing(hour.well) and not hour.missing(hour.ill))
     hour.until(lambda: crowd(ballast) and "AuditNotReady" in alerts(hour, before))
     ballast.unlink()
