@@ -92,15 +92,11 @@ def _refuse_contradictions(*, once: bool, watch_config: bool) -> None:
         raise click.UsageError("--watch-config is for an agent that goes on; leave out --once")
 
 
-def _say_remarks(loaded: Loaded, before: Loaded | None = None) -> None:
-    """Set the log up as the configuration says, and tell what of it is not as it seems.
-
-    Where it is as it was *before*, what is held back of the last minute stays so.
-    """
+def _say_remarks(loaded: Loaded) -> None:
+    """Set the log up as the configuration says, and tell what of it is not as it seems."""
     logs = loaded.config.service.telemetry.logs
     level = logs.level if "level" in logs.model_fields_set else None
-    if before is None or logs != before.config.service.telemetry.logs:
-        set_up_logs(level_of(level, os.environ), logs.encoding)
+    set_up_logs(level_of(level, os.environ), logs.encoding)
     if level is None and (named := unknown_level(os.environ)):
         why = "is no level, info counts; write debug, info, warn or error"
         logger.warning("note", f"OTEL_LOG_LEVEL: {named!r} {why}")
@@ -121,8 +117,8 @@ def _run(
         started = _start(agent, loaded, working, status)
         if isinstance(started, str):
             assert working is not None  # noqa: S101 - else the process has ended
-            refused, loaded, working = loaded, working, None
-            _say_remarks(loaded, refused)
+            loaded, working = working, None
+            _say_remarks(loaded)
             options = replace(options, changes=(), lock=agent.lock)
             reload.fell_back(started)
             continue
@@ -150,7 +146,7 @@ def _run(
         loaded = reload.next
         new = frozenset(agent.watched.appeared)
         options = replace(options, changes=reload.said, lock=agent.lock, appeared=new)
-        _say_remarks(loaded, working)
+        _say_remarks(loaded)
 
 
 def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceManager) -> None:
