@@ -13,8 +13,15 @@ from isal.igzip_lib import IsalError
 
 # The library's stub calls this class an instance.
 DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
-_MAGIC = b"\x1f\x8b"  # what a member begins with
-_GZIP = 31  # window bits: a gzip header, and its checksum verified
+_FORMS = {  # by what a file begins with; of those that are packed only gzip is read
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"BZh": "bzip2",
+    b"\x04\x22\x4d\x18": "lz4",
+    b"PK\x03\x04": "zip",
+}
+_WINDOW = 31  # window bits: a gzip header, and its checksum verified
 _DEFLATE = -15  # window bits: the data alone
 _TRAILER = struct.Struct("<II")  # checksum and length of a member
 _HEADER_BYTES = 64 * 1024  # more than a header with a name has
@@ -40,7 +47,7 @@ class InflateStream:
         self._read = 0  # compressed bytes taken
         self.start = 0  # offset of buffer[0]
         self._buffer = bytearray()
-        self._inflate = isal_zlib.decompressobj(_GZIP)
+        self._inflate = isal_zlib.decompressobj(_WINDOW)
         self._inside = False  # a member has begun and not ended
         self._members = 0
         self._member = 0  # compressed offset of the one that began last
@@ -79,7 +86,7 @@ class InflateStream:
             chunk = self._inflate.unconsumed_tail
             if self._inflate.eof:
                 chunk = self._inflate.unused_data
-                self._inflate = isal_zlib.decompressobj(_GZIP)
+                self._inflate = isal_zlib.decompressobj(_WINDOW)
                 self._members += 1
                 self._inside = False
 
@@ -141,15 +148,16 @@ class InflateStream:
 
 def _is_no_member(data: bytes) -> bool:
     """Tell padding and text behind a member from what may be another one, damaged or not."""
-    return not data.strip(b"\0") or is_text(data)
+    return not data.strip(b"\0") or _is_text(data)
 
 
-def is_gzip(head: bytes) -> bool:
-    """Say whether a file that begins with *head* is packed."""
-    return head.startswith(_MAGIC)
+def form_of(head: bytes) -> str:
+    """Say what a file that begins with *head* is: text, or how it is packed; '' for neither."""
+    packed = (form for magic, form in _FORMS.items() if head.startswith(magic))
+    return "text" if head and _is_text(head) else next(packed, "")
 
 
-def is_text(data: bytes) -> bool:
+def _is_text(data: bytes) -> bool:
     return not data.translate(None, _TEXT)
 
 

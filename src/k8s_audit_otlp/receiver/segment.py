@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint, verified
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError, is_gzip
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError, form_of
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
@@ -80,7 +80,7 @@ class Segment:
         unpacked again to see that.
         """
         if source.compressed:
-            return not self.live or is_gzip(source.raw(0, 2))
+            return not self.live or form_of(source.raw(0, 2)) == "gzip"
         return self.is_in(source) if self.live else self.begins_in(source)
 
     def begins_in(self, source: Source) -> bool:

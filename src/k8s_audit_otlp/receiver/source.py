@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream, is_gzip, is_text
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError, InflateStream, form_of
 
 OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the agent
 _MAX_STREAMS = 3  # decompressors kept for consumers at different places of one file
@@ -186,7 +186,7 @@ def descriptors_for(limit: int) -> int:
 
 
 def open_source(path: Path, *, compressed: bool) -> Source:
-    """Open a file of the log. Raise OSError where it is gone or may not be read.
+    """Open a file of the log. Raise OSError where it is gone or cannot be read.
 
     Its first bytes say whether it is packed: who renames, copies or unpacks a backup may leave it
     the wrong name. *compressed*, what its name says, counts where they are neither gzip nor text.
@@ -195,5 +195,8 @@ def open_source(path: Path, *, compressed: bool) -> Source:
     head = b""
     with suppress(OSError):  # whoever reads it is told why it cannot be
         head = os.pread(fd, _HEAD, 0)
-    packed = is_gzip(head) or (compressed and not (head and is_text(head)))
-    return GzipSource(fd) if packed else Source(fd)
+    form = form_of(head)
+    if form not in ("", "text", "gzip"):
+        os.close(fd)
+        raise OSError(errno.EMEDIUMTYPE, f"is packed with {form}, which is not read", str(path))
+    return GzipSource(fd) if form == "gzip" or (compressed and not form) else Source(fd)

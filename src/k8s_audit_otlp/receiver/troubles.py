@@ -24,6 +24,8 @@ def explain(error: OSError) -> str:
     code = error.errno or 0
     if code == errno.ENOENT:
         return f"is not there yet{WAITING}"
+    if code == errno.EMEDIUMTYPE:
+        return f"{error.strerror}; unpack it, or pack it with gzip"
     return f"{os.strerror(code)}; {_HINTS.get(code, 'waiting for it')}"
 
 

@@ -1,6 +1,8 @@
 """A file is packed if its bytes say so: whoever copies a backup may leave it the wrong name."""
 
+import bz2
 import gzip
+import lzma
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from tests.conftest import ManualClock
 from tests.kit.log.log_files import FIRST, append
 from tests.kit.log.lumberjack import backup_name
+
+UNPACK = "unpack it, or pack it with gzip"
 
 
 @pytest.mark.parametrize(("packed", "suffix"), [(True, ""), (False, ".gz")])
@@ -65,3 +69,52 @@ def test_a_packed_live_file_is_read_and_what_it_becomes(
     assert receiver.drain() == [event(2)] * 20
     clock.advance(61)  # who wrote it anew may have added something before
     assert (receiver.drain(), receiver.gaps) == ([], [("unseen", 0, 1)])
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("xz", lzma.compress),
+        ("bzip2", bz2.compress),
+        ("zstd", lambda data: b"\x28\xb5\x2f\xfd\x24" + data),
+        ("lz4", lambda data: b"\x04\x22\x4d\x18\x64" + data),
+    ],
+)
+def test_what_is_packed_otherwise_waits_until_somebody_unpacks_it(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    name: str,
+    pack: Callable[[bytes], bytes],
+    suffix: str,
+) -> None:
+    """It is no text of the log, and not given up: said once, with the way out."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    append(live, event(1))
+    plain = live.rename(backup_name(live, FIRST))
+    lines = plain.read_bytes()
+    plain.unlink()
+    backup = plain.with_name(plain.name + suffix)
+    backup.write_bytes(pack(lines))
+    append(live, event(2))
+    receiver = receive(receiver)
+    for _ in range(3):
+        assert receiver.drain() in ([event(2)], [])
+        clock.advance(100)
+    (said,) = [message for _, message in receiver.events.troubles]
+    assert said == f"{backup}: is packed with {name}, which is not read; {UNPACK}"
+    backup.unlink()
+    plain.write_bytes(lines)
+    assert (receiver.drain(), receiver.gaps) == ([event(1)], [])
+
+
+def test_a_line_that_begins_as_a_packed_file_does_is_text(
+    receive: Callable[..., Any], live: Path
+) -> None:
+    """Nothing that can be read waits for anybody."""
+    append(live, b"BZh is no archive\n")
+    assert receive().drain() == [b"BZh is no archive\n"]
