@@ -180,7 +180,8 @@ def merged(*several: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
 def verified(source: Source, marks: Marks) -> tuple[int, bool]:
     """Return the farthest place in *source* that is what it was, and whether all of them are.
 
-    Places after the end of the source say nothing about what is there.
+    Places after the end of the source say nothing about what is there; nor do NULs, which stand
+    where a disk lost what was read: nobody needs that again.
     """
     farthest = 0
     for offset, mark in sorted(marks):  # forward: a compressed file is read once
@@ -188,7 +189,7 @@ def verified(source: Source, marks: Marks) -> tuple[int, bool]:
         found = _read(source, offset - length, length)
         if mark_of(found) == mark:
             farthest = offset
-        elif len(found) == length:
+        elif len(found) == length and b"\0" not in found:
             return farthest, False  # what is behind it may be as it was: it is not read from there
     return farthest, True
 

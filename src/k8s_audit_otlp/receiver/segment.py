@@ -84,8 +84,13 @@ class Segment:
         return self.is_in(source) if self.live else self.begins_in(source)
 
     def begins_in(self, source: Source) -> bool:
+        """Say whether *source* begins as this segment does, or goes on so behind a hole."""
         state = self.state
-        return fingerprint(source.read_at(state.head_start, state.head_length)) == state.head
+        head = source.read_at(state.head_start, state.head_length)
+        if fingerprint(head) == state.head or b"\0" not in head:
+            return fingerprint(head) == state.head
+        farthest, intact = verified(source, state.marks)
+        return intact and farthest > 0
 
     def is_listed_as(self, entry: Entry) -> bool:
         """Say whether a listed file is this one: by its date, or as nobody wrote to it since.

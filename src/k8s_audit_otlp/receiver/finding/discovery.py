@@ -221,7 +221,7 @@ class Discovery:
         """
         live = entry is not None and entry.name.live
         begin, after = 0, 0
-        for segment in self._with_same_beginning(identity, entry):
+        for segment in self._with_same_beginning(identity, entry, source):
             marks = self._known.marks_of(segment)
             match self._compare(segment, source, marks, found, live=live):
                 case SegmentMatch.SAME:
@@ -245,10 +245,15 @@ class Discovery:
         segment = self._new(entry, identity, found, begin=begin, after=after)
         return self.continuity.hold(segment, source, entry, identity)
 
-    def _with_same_beginning(self, identity: Identity, entry: Entry | None) -> list[Segment]:
+    def _with_same_beginning(
+        self, identity: Identity, entry: Entry | None, source: Source
+    ) -> list[Segment]:
         alike = self._known.manifest.with_identity(identity.name)
         head = identity.head, identity.head_start
         found = [self._known[s.seq] for s in alike if (s.head, s.head_start) == head]
+        if entry is not None and identity.head_start and not found:  # behind a hole
+            own = (s for s in self._known if s.key == entry.key or s.is_listed_as(entry))
+            found = [s for s in own if s.begins_in(source)]
         # its own first: a younger one may be read only behind its end
         return sorted(found, key=lambda segment: entry is None or not segment.is_listed_as(entry))
 

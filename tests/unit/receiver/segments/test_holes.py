@@ -145,16 +145,55 @@ def test_a_few_nuls_in_a_line_are_part_of_it(receive: Any, live: Path, event: An
 def test_nuls_over_what_was_sent_and_what_was_not_lie_between_two_events(
     receive: Any, live: Path, event: Any
 ) -> None:
-    """The place from which the log is another one is in the midst of them."""
+    """What was sent is no loss: the place from which on it is one is in the midst of them."""
     append(live, *[event(n) for n in range(100)])
     receiver = receive()
     receiver.drain()
+    sent = live.stat().st_size
     append(live, *[event(n) for n in range(100, 120)])
     start = sum(len(event(n)) for n in range(70))
-    overwrite(live, start, bytes(live.stat().st_size - start))
+    end = live.stat().st_size
+    overwrite(live, start, bytes(end - start))
     append(live, event(200))
     receiver = receive(receiver)
-    assert receiver.drain()[-1] == event(200)
-    assert {reason for reason, *_ in receiver.gaps} == {"unseen", "zeroed"}
+    assert receiver.drain() == [event(200)]
+    assert receiver.gaps == [("zeroed", sent, end)]
     for since_ns, until_ns in receiver.between:
         assert 0 < since_ns < until_ns
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+@pytest.mark.parametrize("where", ["head", "middle", "end"])
+def test_a_hole_in_what_was_delivered_is_no_loss(
+    receive: Any, live: Path, event: Any, where: str, stopped: bool
+) -> None:
+    """A disk lost part of a backup that nobody needs any more: nothing is told or sent again."""
+    lines = [event(n) for n in range(200)]
+    append(live, *lines)
+    receiver = receive()
+    assert receiver.drain() == lines
+    backup = rotate(live, 0)
+    append(live, event(200))
+    assert receiver.drain() == [event(200)]
+    size = backup.stat().st_size
+    overwrite(backup, {"head": 0, "middle": size // 2, "end": size - len(HOLE)}[where], HOLE)
+    receiver = receive(receiver) if stopped else receiver
+    append(live, event(201))
+    assert receiver.drain() == [event(201)]
+    assert receiver.gaps == []
+
+
+def test_what_is_not_delivered_is_read_behind_a_hole_in_what_was(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """From the place where it stopped, as the same segment."""
+    append(live, *(event(n) for n in range(100)))
+    receiver = receive()
+    receiver.drain()
+    append(live, *(event(n) for n in range(100, 200)))
+    backup = rotate(live, 0)
+    append(live, event(200))
+    overwrite(backup, 0, HOLE)
+    receiver = receive(receiver)
+    assert receiver.drain() == [event(n) for n in range(100, 201)]
+    assert receiver.gaps == []
