@@ -43,7 +43,8 @@ _BEING_WRITTEN = ".tmp"  # kubelet packs into such a file
 _LOOKS_LIKE = re.compile(
     r"\d|~$"
     r"|[-._ ](?:old|bak|backup|orig|save|prev|previous|last|copy|archived?|rotated)(?![a-z])"
-    r"|\.(?:gz|bz2|xz|lzma|zst|zip|Z)\b",
+    r"|[-._](?:mon|tue|wed|thu|fri|sat|sun|yester)(?:[a-z]*day)?(?![a-z])|\.a[a-z]$"
+    r"|\.(?:gz|gzip|tgz|bz2|xz|lzma|zst|zip|Z)\b",
     re.IGNORECASE,
 )
 
@@ -142,7 +143,7 @@ def looks_like_backup(live: str, name: str) -> bool:
     other = live_name(name)
     if other != name and re.fullmatch(rf"{re.escape(path.stem)}[-_][^\d]+", other):
         return False  # a backup of another log, as audit-webhook.log is beside audit.log
-    return rest[:1] in ".-_ ~" and _LOOKS_LIKE.search(rest) is not None
+    return rest[:1] in ".-_ ~@,#%+" and _LOOKS_LIKE.search(rest) is not None
 
 
 def live_name(name: str) -> str:

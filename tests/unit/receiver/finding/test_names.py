@@ -100,6 +100,7 @@ def test_a_glob_folds_into_distinct_logs() -> None:
         ("audit.log.BAK", True),
         (BACKUP + ".gz.1", True),
         *((f"audit.log{end}", True) for end in (".backup", "-rotated", ".prev", ".Z", " 2")),
+        *((f"audit.log{end}", True) for end in (".Mon", "-tuesday", ".aa", ".tgz", "@20260102")),
         *((f"audit{sign}{word}.log", True) for sign in "-_" for word in ("old", "copy", "1")),
         *((f"audit_webhook{end}", False) for end in (".log", ".log.1", BACKUP[5:])),
         *((f"audit.log.{end}", False) for end in ("swp", "lock", "pos", "lastname", "tmp")),
