@@ -131,6 +131,8 @@ class Continuity:
         if entry.key not in self.unnamed:
             follows = found.follows or self._is_remembered(source)
             self.unnamed[entry.key] = Unnamed(source, follows, b"")
+            for key in list(self.unnamed)[:-_KEPT]:
+                del self.unnamed[key]
         unnamed = self.unnamed[entry.key]
         unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
         self.unnamed_size = source.stat().st_size

@@ -131,19 +131,22 @@ class Discovery:
             self._known.close_if_rotated(segment)
 
     def _assign_unlisted(self, listed: set[Key], found: ScanResult) -> None:
-        """Assign files that were empty when last seen, and are written and deleted by now."""
+        """Assign files that had no line when they were last seen, and have no name by now.
+
+        Whoever has one open may write to it yet, and its file system may be away.
+        """
         unnamed: dict[Key, Unnamed] = self.continuity.unnamed
         longest = self._known.limits.max_line_bytes
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed[key]
             try:
-                identity = read_identity(file.source, finished=True, max_line_bytes=longest)
+                alone = self._is_left_alone(file.source)
+                identity = read_identity(file.source, finished=alone, max_line_bytes=longest)
             except OSError:
-                identity = None
+                continue
             if identity is not None:
                 self._assign(None, file.source, identity, replace(found, follows=file.follows))
                 found.follows &= not file.source.unlinked
-            if identity is not None or file.source.unlinked:  # else its file system may be away
                 del unnamed[key]
 
     def _identify(self, entry: Entry, found: ScanResult) -> Segment | None:

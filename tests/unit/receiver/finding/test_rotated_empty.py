@@ -184,3 +184,25 @@ def test_a_file_with_the_inode_number_of_an_empty_one_proves_nothing(
     second = receive(Stopped(receiver))
     assert second.drain() == [event(1)]
     assert second.gaps == [("unseen", 0, 1)]
+
+
+@pytest.mark.parametrize("half", [0, 50])
+def test_what_is_written_to_an_empty_log_after_its_deletion_is_read(
+    receive: Any, live: Path, event: Any, half: int
+) -> None:
+    """Who writes it has it open and does not know; a line that is half there is waited for."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    rotate(live, 0)
+    with live.open("ab", buffering=0) as file:
+        file.write(event(1)[:half])
+        assert receiver.drain() == []
+        live.unlink()
+        assert receiver.drain() == []
+        file.write(event(1)[half:])
+        assert receiver.drain() == [event(1)]
+        file.write(event(2))
+        assert receiver.drain() == [event(2)]
+    append(live, event(3))
+    assert receiver.drain() == [event(3)]
