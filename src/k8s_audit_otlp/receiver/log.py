@@ -12,6 +12,7 @@ from threading import Lock
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from k8s_audit_otlp.receiver.finding.departures import Departures
 from k8s_audit_otlp.receiver.finding.discovery import Discovery
 from k8s_audit_otlp.receiver.finding.links import linked_before
 from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
@@ -70,6 +71,7 @@ class AuditLog:
         self._listeners: list[Callable[[], None]] = []
         self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
+        self._departures = Departures(self._known)
 
     def __repr__(self) -> str:
         return f"<AuditLog {self.key} {len(self.segments())} segments, live {self.live_size} B>"
@@ -214,6 +216,10 @@ class AuditLog:
             self._wake()
         return False
 
+    def moved(self, before: str, now: str) -> None:
+        """Note that a file was renamed, or deleted if it has no name *now*."""
+        self._departures.note((before == str(self._live)) - (now == str(self._live)))
+
     def scan(self) -> None:
         """List the directory: place new segments, follow renames, let go what is done."""
         with self._scanning:
@@ -221,11 +227,13 @@ class AuditLog:
                 old, self._live = self._live, live_path(self.path)
                 unknown = sorted(unknown_backups(self.path))
                 before = self._known.appearance()
+                self._departures.begin()
                 self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
+            self._departures.tell_missing(entries, self._live.name)
             for segment in self._known:
                 if segment.seq >= self._told:
                     self._events.discovered(self.key, segment.state)

@@ -36,10 +36,12 @@ _MIN_SCAN_S = 0.05  # so that a storm of renames does not become a storm of list
 
 
 class _Wake(FileSystemEventHandler):
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self._wake = wake
+    def __init__(self, moved: Callable[[str, str], None], wake: Callable[[], None]) -> None:
+        self._moved, self._wake = moved, wake
 
-    def on_any_event(self, event: FileSystemEvent) -> None:  # noqa: ARG002 - any of them will do
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if isinstance(event, FileMovedEvent | FileDeletedEvent):
+            self._moved(os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
         self._wake()
 
 
@@ -113,7 +115,7 @@ class Watcher(Thread):
         try:
             observer = self._new_observer()
             observer.schedule(
-                _Wake(self._renamed.set),
+                _Wake(self.log.moved, self._renamed.set),
                 str(live_path(self.log.path).parent),
                 event_filter=[FileCreatedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent],
             )

@@ -17,7 +17,7 @@ def watch() -> Iterator[Callable[..., Any]]:
     started = []
 
     def start(log: Any, **options: Any) -> Any:
-        watcher = Watcher(log, scan_s=0.05, **options)
+        watcher = Watcher(log, **{"scan_s": 0.05, **options})
         watcher.start()
         started.append(watcher)
         return watcher
@@ -122,3 +122,20 @@ def test_a_rotation_is_no_absence(
         live.write_bytes(event(number + 1))
     eventually(lambda: len(receiver.log.segments()) == 21)
     assert receiver.events.troubles == []
+
+
+def test_a_live_file_that_nobody_saw_is_told(
+    receive: Callable[..., Any], log_dir: Path, event: Callable[..., Any], watch: Callable[..., Any]
+) -> None:
+    """It was made and deleted at once; inotify tells that it was there."""
+    receiver, live = receive(), log_dir / "audit.log"
+    live.write_bytes(event(0))
+    assert receiver.drain() == [event(0)]
+    watch(receiver.log, scan_s=60.0)
+    live.with_name("audit.log.lock").touch()
+    time.sleep(0.5)  # it listens by now
+    live.rename(log_dir / "audit-2026-01-02T03-04-05.000.log")
+    live.write_bytes(event(1))
+    live.unlink()
+    live.write_bytes(event(2))
+    eventually(lambda: len(receiver.log.segments()) > 2 or event(1) in receiver.drain())
