@@ -1,6 +1,5 @@
 """The machine is worth its time: it catches faults of the kinds that lose events elsewhere."""
 
-import os
 import re
 from typing import Any
 
@@ -11,14 +10,26 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
-from k8s_audit_otlp.receiver.identity import Marks
-from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
+from k8s_audit_otlp.state.ledger import Ledger
 from tests.model.machine import Gaps, ReceiverMachine
+from tests.model.planted_logs import (
+    AssumingLog,
+    BrokenLog,
+    ClosedLog,
+    DeafLog,
+    EarlyLedger,
+    FirstLog,
+    ForgetfulLedger,
+    HastyLog,
+    InodeLog,
+    NameOrderedLog,
+    NumberedLog,
+    PackedLog,
+    TwinLog,
+)
 
 pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
 
@@ -26,88 +37,6 @@ pytestmark = pytest.mark.timeout(900)  # seconds; a busy machine takes long
 # the inode numbers of the disk decide which of them is met first.
 LOST = "never came|came first|no gap tells of it|not acknowledged"
 WRONG = "is not the line|before it was whole|came twice"
-
-
-class EarlyLedger(Ledger):
-    """Moves the position when a batch is made, not when it is acknowledged."""
-
-    def open(self, span: Span, mark: str = "", read: int = 0) -> Ticket:
-        ticket = super().open(span, mark, read)
-        super().settle(ticket, Tally())
-        return ticket
-
-
-class HastyLog(AuditLog):
-    """Looks at the live file and the newest backup: who rotates twice in between loses one."""
-
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        return super()._bind(entries[-2:], final=final)
-
-
-class PackedLog(AuditLog):
-    """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
-
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:  # noqa: ARG002 - the twins are left out of them already
-        listed = list_log(self.path)
-        packed = {e.name.base for e in listed if e.name.compressed}
-        plain = [e for e in listed if e.name.compressed or e.name.base not in packed]
-        return super()._bind(plain, final=final)
-
-
-class NameOrderedLog(AuditLog):
-    """Reads backups in the order of the times in their names, whatever the clock did."""
-
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        bound = super()._bind(entries, final=final)
-        self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
-        return bound
-
-
-def _age(segment: Segment) -> tuple[int, str]:
-    return segment.name.age if segment.name else (-1, "")
-
-
-class InodeLog(AuditLog):
-    """Goes on at the old offset when the log was cut, because the inode is the same."""
-
-    def _unchanged(self, segment: Segment) -> bool:  # noqa: ARG002 - not to look is the fault
-        return True
-
-
-class AssumingLog(AuditLog):
-    """Takes it that what it finds follows what it knew."""
-
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        found = super()._bind(entries, final=final)
-        for segment in self._known:
-            if segment.state.lost:
-                segment.state.size = 0
-        return found
-
-
-class NumberedLog(AuditLog):
-    """Keeps positions as numbers, without a mark of the bytes before them."""
-
-    def read_up_to(self, segment: Segment, marks: Marks, lines: bytes, last_ns: int) -> None:  # noqa: ARG002 - left out is the fault
-        super().read_up_to(segment, [], b"", last_ns)
-
-
-class DeafLog(AuditLog):
-    """Takes a file that may not be read for one that is not there."""
-
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        there = [e for e in entries if os.access(e.path, os.R_OK, effective_ids=True)]
-        return super()._bind(there, final=final)
-
-
-class ClosedLog(AuditLog):
-    """Takes the first end of a rotated file for its last one."""
-
-    def scan(self) -> None:
-        ends = {s.seq: s.state.size for s in self.segments() if s.state.closed_ns}
-        super().scan()
-        for segment in self.segments():
-            segment.state.size = min(segment.state.size, ends.get(segment.seq, 1 << 60))
 
 
 def _fails(machine: Any, promise: str) -> None:
@@ -144,13 +73,35 @@ def test_a_position_that_moves_early_is_caught() -> None:
     _fails(Faulty, LOST)
 
 
+def test_a_receipt_that_counts_too_little_is_caught() -> None:
+    """What an earlier process has delivered is in the back end, too."""
+
+    class Faulty(ReceiverMachine):
+        def prepared(self, ledger: Ledger) -> Ledger:
+            return ForgetfulLedger(ledger.places())
+
+        @rule()
+        def restart_in_the_midst(self) -> None:
+            """Make segments that two processes have delivered less rare than they are."""
+            for act in (self.crash_and_restart, self.world.rotate):
+                self.world.finish()
+                self.world.write(0)
+                self.scan()
+                while self.read_one("one"):
+                    self.acknowledge("one", 0, everything=True)
+                self.commit()
+                act()
+
+    _fails(Faulty, "records, not")
+
+
 # Each with a seed whose stories soon come to the fault, found by trial. Where stories have changed
 # since, it is met as surely and later.
 @pytest.mark.parametrize(
     ("log", "first"),
     [
         *((HastyLog, 1), (PackedLog, 1), (AssumingLog, 1), (NumberedLog, 11), (InodeLog, 17)),
-        *((DeafLog, 11), (ClosedLog, 1)),
+        *((DeafLog, 11), (ClosedLog, 1), (BrokenLog, 1), (FirstLog, 1), (TwinLog, 1)),
     ],
 )
 def test_a_faulty_log_is_caught(log: type[AuditLog], first: int) -> None:
