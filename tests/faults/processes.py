@@ -18,6 +18,7 @@ from k8s_audit_otlp.evidence.seal import make_key
 
 PYTHON = sys.executable
 MAX_TERM_S = 5.0
+MAX_RSS_KB = 100 * 1024
 GAP, RECEIPT = "k8s.audit.gap", "k8s.audit.segment"
 KEY = "seal.key"  # in the folder of a run
 
@@ -74,6 +75,26 @@ def environment() -> dict[str, str]:
     }
 
 
+def run_once(config: Path, log_file: Path, deadline: str = "20s") -> tuple[int, int]:
+    """Run an agent to its end; return its exit code and the most memory that it had, in KB."""
+    command = [PYTHON, "-m", "k8s_audit_otlp", "run", "--config", str(config)]
+    with log_file.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--once", "--deadline", deadline], stderr=file, env=environment()
+        )
+    most_kb = 0
+    while process.poll() is None:
+        most_kb = max(most_kb, _peak_kb(process.pid))
+        time.sleep(0.02)
+    return process.returncode, most_kb
+
+
+def _peak_kb(pid: int) -> int:
+    """Return the most memory that a process has had resident, 0 once it has ended."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next((int(w.split()[1]) for w in status.splitlines() if w.startswith("VmHWM")), 0)
+
+
 class Agent:
     """The agent as a process that can be killed and started again."""
 
@@ -93,6 +114,11 @@ class Agent:
     def ended(self) -> int | None:
         """The exit code of an agent that ended by itself."""
         return self.process.poll() if self.process else None
+
+    def peak_kb(self) -> int:
+        """Return the most memory that it has had resident."""
+        assert self.process is not None
+        return _peak_kb(self.process.pid)
 
     def signal(self, number: int) -> None:
         assert self.process is not None

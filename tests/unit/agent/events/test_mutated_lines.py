@@ -1,35 +1,14 @@
 """No line of a log ends or holds up an agent: mutated ones, through the whole of it."""
 
 import random
-import re
 from collections.abc import Callable
 
 from tests.kit.agent import Fixture, events_of
 from tests.kit.backends.steps import ACCEPT, Cut, PartialSuccess, Throttle
 from tests.kit.log.events import EventSource
+from tests.kit.mutations import mutated_line
 
 MUTATED = 600
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+|true|false|null|[{}\[\],:]')
-PIECES = [
-    *(b"null", b"1e999", b"-0", b"NaN", b"[]", b'"\\ud800"', b'"\xff\xfe"', b'"\\u0000"'),
-    *(b'{"requestObject":1}', b"[" * 3_000, b'{"a":' * 300, b"9" * 40, b'{"a":1,"a":2}'),
-    *(b'"2026-99-99T99:99:99Z"', b'"0000-00-00T00:00:00Z"', b'"9999-12-31T23:59:60.9+99:99"'),
-    *(b'"' + b"x" * 70_000 + b'"', b"\0" * 5_000, b'{"kind":"Event"'),
-]
-
-
-def mutated(line: bytes, rng: random.Random) -> bytes:
-    """Put, take and repeat bytes and whole values; the result is one line."""
-    for _ in range(rng.choice([1, 1, 1, 2, 5])):
-        tokens = [found.span() for found in TOKEN.finditer(line)] or [(0, 0)]
-        start, end = rng.choice(tokens)
-        if rng.random() < 0.3:
-            start = rng.randrange(len(line) + 1)
-            end = start + rng.choice([0, 1, 100, len(line)])
-        other = line[slice(*rng.choice(tokens))]
-        piece = rng.choice([b"", other, line[start:end] * 3, *rng.sample(PIECES, 4)])
-        line = line[:start] + piece + line[end:]
-    return line.replace(b"\n", b" ")
 
 
 def test_no_line_ends_or_holds_up_an_agent(
@@ -42,7 +21,7 @@ def test_no_line_ends_or_holds_up_an_agent(
     with fixture.running() as agent:
         for number in range(MUTATED):
             with fixture.log.open("ab") as file:
-                file.write(mutated(source.line(), rng) + b"\n")
+                file.write(mutated_line(source.line(), rng) + b"\n")
             if number % 20 == 0:
                 sound |= set(fixture.write(1))
             if number % 200 == 199:
