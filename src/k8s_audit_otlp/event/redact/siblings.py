@@ -78,9 +78,9 @@ def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
             between = pieces[place + 1] if step < 0 else pieces[place - 1]
             lowest, change = balance[between]
             if step < 0:
-                depth -= change
-                if depth < 0:
+                if depth < change - lowest:
                     break
+                depth -= change
             else:
                 if depth + lowest < 0:
                     break
