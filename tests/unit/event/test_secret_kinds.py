@@ -30,10 +30,16 @@ FILLING = {
     "%P": "Kettle#6974kettle",  # as people make them up: with a sign, and of words
     "%M": "Falcon-9702copper",
     "%N": "Bakodile47#",
+    "%O": "kq9z7xw3mvp2rt",  # of one case; of letters alone; as a digest is written
+    "%K": "HDABTAJQUKSTNTCYWYUO",
+    "%D": "4be0f2a97c1d83e65b7f90a2c4d6e818",
+    "%Y": "lobster805cq",  # a word, digits and letters
+    "%W": "lobster8051",  # under a name only
+    "%I": "3f2909f1-46df-4afc-a9f5-e6bf46a3a036",
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
-    *(FILLING[mark] for mark in ("%G", "%X", "%P", "%M", "%N")),
+    *(FILLING[mark] for mark in ("%G", "%X", "%P", "%M", "%N", "%O", "%K", "%D", "%Y", "%W", "%I")),
 )
 ABOUT = {
     "requestURI": "/apis/example.com/v1/namespaces/a/widgets/b",

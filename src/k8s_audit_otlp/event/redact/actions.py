@@ -19,10 +19,11 @@ from k8s_audit_otlp.event.redact.siblings import (
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import UNREAD_NEEDLES
+from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import looks_drawn, says_which
+from k8s_audit_otlp.event.secrets.values import says_which
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for

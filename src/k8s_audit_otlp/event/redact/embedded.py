@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.event.secrets.needles import IN_JSON
+from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import MASK
-from k8s_audit_otlp.event.secrets.values import from_base64
 
 PACKED: Final = re.compile(b"eyJ|" + IN_JSON.encode())
 _PACKED = re.compile(rf"(?<![\w+/.-])(?:eyJ|{IN_JSON})[\w+/-]{{8,}}+={{0,2}}(?!\.)", re.ASCII)

@@ -16,8 +16,9 @@ from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.gate import is_clean, may_hold
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.messages import quoted_in
+from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import (
     clean,
@@ -43,6 +44,7 @@ from k8s_audit_otlp.model import AuditEvent
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _PATCH = PATCH_ANNOTATION.encode()
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
+_OF_A_USER = ("username", "uid", "groups")
 _USERS = (b"user", b"impersonatedUser")
 _JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
 _OF_AN_ANSWER = frozenset(  # names that say nothing of their values
@@ -203,7 +205,10 @@ class OutsideBodies:
     def _user(self, name: str, text: str, found: Findings) -> str:
         if self._users and name in ("username", "uid") and text and not text.startswith("system:"):
             return found.noted("users", text, self._pseudonym(text))
-        if self._free_names[name] and "key" not in self._rules.off:
+        told = self._free_names[name] or (
+            name not in _OF_A_USER and may_name_drawn(name) and looks_drawn(text)
+        )
+        if told and "key" not in self._rules.off:
             return found.noted("key", text, self._replacement(text))
         return self._free(text, found, clean_of_user)
 

@@ -13,8 +13,8 @@ from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Names
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
+from k8s_audit_otlp.event.secrets.randomness import PUBLIC_KEYS, looks_random
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
-from k8s_audit_otlp.event.secrets.values import looks_random
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     closing_part,
@@ -140,18 +140,15 @@ class Scan:
                 self._numbers(place, pieces[place], rule, keep_counts=keep_references)
         part = closing_part(pieces, key, end)
         self._numbers(end - 1, part, rule, keep_counts=keep_references)
+        name = ""
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
+                name = text_of(pieces[place])
                 continue
-            if not (keep_references and self._refers(place)):
+            if b"}" in pieces[place - 1]:
+                name = ""
+            if not (keep_references and _refers(name, text_of(pieces[place]))):
                 self.mask(place, rule)
-
-    def _refers(self, place: int) -> bool:
-        """Tell a string that names or places the credential: `path`, `kind`, `issuer`."""
-        pieces = self.pieces
-        if not is_member_value(pieces, place) or not is_reference(text_of(pieces[place - 2])):
-            return False
-        return not looks_random(text_of(pieces[place]))
 
     def elements(self, key: int, end: int) -> Iterator[int]:
         """Yield the strings in the array at `key` that are no members of objects in it."""
@@ -176,3 +173,9 @@ class Scan:
             self.pieces[place] = piece_of(followed.text)
             self.fired |= {rule, *found.fired} if rule else found.fired
         return followed.wholly
+
+
+def _refers(name: str, value: str) -> bool:
+    """Tell a string that names or places the credential: `path`, `kind`, `issuer`, `audiences`."""
+    is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
+    return is_public or (is_reference(name) and not looks_random(value))

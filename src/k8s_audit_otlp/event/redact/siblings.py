@@ -16,12 +16,10 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     names_or_tells,
 )
+from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn, looks_random
 from k8s_audit_otlp.event.secrets.values import (
     PLACEHOLDER,
     is_credential,
-    is_drawn,
-    looks_drawn,
-    looks_random,
     names_an_object,
     says_which,
 )

@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.gate import may_hold
+from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object, clean_of_user
 from k8s_audit_otlp.event.splice.tokens import (
@@ -28,9 +29,9 @@ from k8s_audit_otlp.event.splice.verdicts import Verdicts
 _SHORTEST = 6  # bytes; shorter strings are no credentials
 _MAX_KNOWN = 32_768  # strings remembered as clean
 LONGEST_KNOWN = 200  # bytes
-_UNTOLD = re.compile(
-    rb"[0-9a-fA-F:TZ.+-]*"
-)  # uids, times, digests: without a name they tell nothing
+# Uids, times and small numbers, but for what may be a key as well as a digest.
+_UNTOLD = re.compile(rb"(?![0-9a-fA-F]{32,128}\Z)[0-9a-fA-F:TZ.+-]*")
+_ONE_WORD = re.compile(rb"[\w.:/@+=-]+")
 _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
 _OF_USERS = (b"user", b"username", b"uid")
 
@@ -92,7 +93,11 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
     said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
-    if of_member in _NAMES_OF_OBJECTS:
+    if _ONE_WORD.fullmatch(before) and not IDENTIFYING_WORDS.isdisjoint(
+        words_of(text_of(of_member))
+    ):
+        cleaner = clean_of_user
+    elif of_member in _NAMES_OF_OBJECTS:
         cleaner = partial(clean_of_object, is_id=True)
     elif of_member in _OF_USERS:
         cleaner = clean_of_user

@@ -13,13 +13,20 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
+from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, quoted, says_credential, second, where
+from k8s_audit_otlp.event.secrets.steps import (
+    Step,
+    drawn,
+    made_up,
+    quoted,
+    second,
+    where,
+)
 from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
     is_credential_in_query,
-    is_drawn,
     names_a_file,
 )
 
@@ -29,7 +36,7 @@ _VALUE = (
 )
 _USER = re.compile(
     r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
-    r"[\"']?[^\s:\"'=]{0,128}:)(?!\d{1,5}(?:[\s\"']|\Z))([^\s\"']+)"
+    r"[\"']?[^\s:\"'=]{0,128}:)(?!//|\d{1,5}(?:[\s\"']|\Z))([^\s\"']+)"
 )
 _COOKIE = re.compile(  # not a file of cookies
     r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
@@ -42,22 +49,16 @@ _LOGIN = re.compile(
     re.IGNORECASE,
 )
 _SQL_PASSWORD = re.compile(
-    r"(\bset\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?)"
+    r"(\b(?:set\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?"
+    r"|password\s{0,8}\(\s{0,8}))"
     r"('[^']*'?|\"[^\"]*\"?)",
     re.IGNORECASE,
 )
-_CALL = re.compile(
-    r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,8}"
-    r"(?P<value>\\{0,4}[\"'`][^\"'`\n]*[\"'`]?)"
+# A variable for a container: `docker run -e NAME=X`, `--env=NAME=X`, `--build-arg NAME=X`.
+_VARIABLE = re.compile(
+    r"((?:^|[\s\"'])(?:-e|--env|--build-arg)[ =]{1,4}[\"']?[A-Za-z_]\w{0,64}=[\"']?)([^\s\"']{6,})"
 )
-# Who and the password, for a function that says so: `auth("bob", "X")`.
-_LOGS_IN = re.compile(
-    r"(\w{0,32}(?:auth|login|logon|pw_set)\w{0,16}"
-    r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
-    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
-    re.IGNORECASE,
-)
-_LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)([^\s\"']+)")
+_LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)" + _VALUE)
 _WORD: Final = " (?!-)"
 # A name, with flags around it.
 _FLAGS_AND_A_NAME: Final = (
@@ -151,7 +152,7 @@ _WRITTEN = re.compile(
     r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
 )
 _FILE_OF_SECRET = re.compile(r"secret|token|passw|credential")
-_HERE = re.compile(r"(<<<[ \t]{0,8})(?=\S{1,256}(?:\s|\Z))" + _VALUE)
+_HERE = re.compile(r"((?<=\s)<<<[ \t]{0,8})" + _VALUE)
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
@@ -159,16 +160,18 @@ _FLAG = re.compile(
 )
 _LONE = re.compile(
     r"^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
-    r"(?P<value>[^\s:=\"'][^\s\"']*+)(?=[ \t;]*$)",
+    r"(?P<value>[^\s:=\"'\\][^\s\"']*+)(?=[ \t;]*$)",
     re.MULTILINE,
 )
 _ENV_LINE = re.compile(
-    r"(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set)[ \t]{1,8}"
+    r"(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set|set(?=[ \t]{1,8}\$)"
+    r"|(?:npm|yarn|pnpm) config set)[ \t]{1,8}(?:\$|\S{1,128}:)?"
     r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE,
     re.MULTILINE,
 )
 _SAID = re.compile(
-    r"(?<![\w.$/-])(?P<name>[\w-]{1,64})(?:[ \t]{1,8}|(?=`))"
+    r"(?<![\w.$/-])(?P<name>[\w-]{1,64})[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
+    r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}(?:[ \t]{1,8}|(?=`))"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
 )
 _PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
@@ -179,8 +182,13 @@ _AFTER_A_FLAG = frozenset(
     is are was must or and not to flag flags cannot for from with needed required succeeded failed
     """.split()  # noqa: SIM905
 )
+_SHORTEST_TYPED = 8  # characters, with the quotes
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
-_MIXED = re.compile(r"[\"'`](?=\w*\d)(?=\w*[A-Za-z])[\w+/]{12,}={0,2}[\"'`]", re.ASCII)
+
+
+def _here(replacement: Replacement, match: re.Match[str]) -> str:
+    is_text = "\n" in match[2] or len(match[2]) < _SHORTEST_TYPED or "$" in match[2]
+    return match[0] if is_text else quoted(replacement, match)
 
 
 def _user(replacement: Replacement, match: re.Match[str]) -> str:
@@ -230,8 +238,7 @@ def _is_said(name: str, value: str) -> bool:
     """Tell `password "value"`; what is called so stays: `secret "db-password" not found`."""
     if not names_one_value(name):
         return False
-    may_be_one = words_of(name)[-1] not in _MAY_HAVE_NAMES or _MIXED.fullmatch(value) is not None
-    return may_be_one or is_drawn(value.strip("\"'`"))
+    return words_of(name)[-1] not in _MAY_HAVE_NAMES or looks_drawn(value.strip("\"'`"))
 
 
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
@@ -262,18 +269,17 @@ STEPS: tuple[Step, ...] = (
     Step(("curl",), _COOKIE, quoted),
     Step(("password", "requirepass", "masterauth", "auth-pass", "identified"), _LOGIN, _login),
     Step(("password",), _SQL_PASSWORD, quoted),
-    Step(("--from-literal",), _LITERAL, second),
+    Step(("--from-literal",), _LITERAL, quoted),
+    Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
     Step(("echo ", "printf "), _PIPED, _user),
     Step(("echo ", "printf "), _DRAWN_PIPED, drawn),
     Step((), _WRITTEN, _written, ("<<",)),
-    Step(("<<<",), _HERE, drawn),
+    Step(("<<<",), _HERE, _here),
     Step(("unseal",), _UNSEAL, second),
     Step((":5432:", ":6432:"), _PGPASS, second),
     Step((), _FLAG, _flag, "-"),
-    Step((), _CALL, where(says_credential), "("),
-    Step(("auth", "login", "logon", "pw"), _LOGS_IN, drawn, "("),
     Step((), _LONE, where(_is_alone), " \t"),
     Step((), _ENV_LINE, where(_is_set), " \t"),
     Step((), _SAID, where(_is_said), "\"'`"),

@@ -19,9 +19,9 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
+from k8s_audit_otlp.event.secrets.randomness import LETTERS, MADE_UP, RANDOM, is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, second, where
-from k8s_audit_otlp.event.secrets.values import LETTERS, MADE_UP, RANDOM, is_drawn
+from k8s_audit_otlp.event.secrets.steps import Step, made_up, second, where
 
 _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
@@ -53,13 +53,14 @@ _FLAG = re.compile(
 
 # The same behind a flag that says who: `-u root -p X`.
 _WITH_USER = re.compile(
-    r"((?:\s-[uUlnDx]|\s--?user(?:name)?)[ =]?[^\s-][^\s|;&]{0,63}+[^\n|;&]{0,64}?"
+    r"((?:(?:\s|^)-[uUlnDx]|\s--?user(?:name)?)[ =]?[^\s-][^\s|;&]{0,63}+[^\n|;&]{0,64}?"
     r"\s(?:-[pPwW]|--?pass)[ =]?[\"']?)(?=[^\s\"']{0,64}\d)"
     r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}(?:[\s\"']|\Z))([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
 )
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = re.compile(
-    r"((?:pass(?:word|wd|phrase|code)|pwd)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
+    r"((?:(?<!ht)pass(?:word|wd|phrase|code)|pwd|\bpw)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
+    r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
     re.IGNORECASE,
@@ -126,7 +127,7 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    *(Step((SHORT_FLAG,), _FLAG, drawn), Step((SHORT_FLAG,), _WITH_USER, second)),
+    *(Step((SHORT_FLAG,), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
     Step((), MADE_UP, _drawn, "!#^*~@_-"),
     Step((), _LETTERS, _drawn),
     Step((), _WORD, _drawn, digits),

@@ -4,12 +4,26 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.grammar import words_of
+from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
+from k8s_audit_otlp.event.secrets.randomness import (
+    from_base64,
+    is_generated,
+    is_long_hexadecimal,
+    is_of_one_case,
+)
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, drawn, says_credential, second, where
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS, WORD_AND_SIGN
-from k8s_audit_otlp.event.secrets.values import NOTHING, from_base64, is_generated
+from k8s_audit_otlp.event.secrets.steps import (
+    Step,
+    drawn,
+    made_up,
+    quoted,
+    says_credential,
+    second,
+    where,
+)
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, MADE_UP, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.values import NOTHING
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
 _LOGINS = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
@@ -26,12 +40,22 @@ _JWT = re.compile(r"eyJ[\w+/=-]*+(?:\.[\w-]*+)*+", re.ASCII)
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
 _GENERATED = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
-    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{14,}+={0,2})",
+    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})",
     re.ASCII,
 )
-_WORD_AND_SIGN = re.compile(rf"()((?<![\w./#@&%-]){WORD_AND_SIGN}[a-z]*+(?![\w@]))", re.ASCII)
-_LONGEST_ID = 32  # characters of a name before one
-_IDS = (["id"], ["uid"], ["hash"], ["digest"], ["etag"], ["checksum"], ["fingerprint"])
+# A word with digits and letters or a sign, which stands in no name, version or sentence.
+_MADE_UP = re.compile(
+    r"()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
+    r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2}))"
+    r"[A-Za-z0-9]*+(?![\w@/-]|\.\w))",
+    re.ASCII,
+)
+_LONGEST_ID = 28  # characters of a name before one
+_NEAR = 3  # words before a digest in which it is said that it is one
+# The name of an object, a host or an image, of which it is a part.
+_OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
+_PARTS = re.compile(r"([/.])")
+_GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")
 _BOOTSTRAP = re.compile(
     rf"()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))", re.ASCII
 )
@@ -64,15 +88,35 @@ _DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp
 # The same without a scheme: `bob:X@host`.
 _LOGIN_AT = re.compile(r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
-_ORACLE = re.compile(r"(\b(?:thin:|sqlplus\s)[^\s/:@\"']{1,128}/)([^\s\"'@]{1,256})(?=@)")
+_ORACLE = re.compile(
+    r"(\b(?:thin\\{0,4}:|sqlplus\s)[^\s/:@\"']{1,128}/)(\\{0,4}\"[^\"\n]{1,256}\"|[^\s\"'@]{1,256})(?=@)"
+)
 _LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
     r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
 )
 _ADMINISTRATOR = re.compile(
     r"((?<![\w./-])(?:admin|root|postgres)[:/])"
-    r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{10,64})(?![/@:])"
+    r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{8,64})(?![/:]|@[A-Za-z])"
 )
 _HEADER = re.compile(r"header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)", re.IGNORECASE)
+
+# Calls with a name and a value, or with who and a password.
+_QUOTED = r"(?:\\{0,4}\"[^\"\n]*\"?|\\{0,4}'[^'\n]*'?|\\{0,4}`[^`\n]*`?)"
+_CALL = re.compile(
+    r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,64}"
+    rf"(?P<value>{_QUOTED})"
+)
+# Who and the password, for a function that says so: `auth("bob", "X")`.
+_LOGS_IN = re.compile(
+    r"(\w{0,32}(?:auth|login|logon|pw_set)\w{0,16}"
+    r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
+    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
+    re.IGNORECASE,
+)
+_BASIC_AUTH = re.compile(
+    rf"(\bauth\w{{0,8}}\s?=\s?(?:\w{{1,32}}\.)?\w{{0,32}}\(\s{{0,8}}{_QUOTED}\s{{0,8}},\s{{0,8}})({_QUOTED})",
+    re.IGNORECASE,
+)
 
 
 # What is done to a match; each gets the replacement and the match.
@@ -90,28 +134,35 @@ def _cookie(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a generator made, also as a step of a path; not what is called an id."""
-    word = match["word"]
+    word, text = match["word"], match.string
     if word is None or (word.isalpha() and _is_among_signs(match)):
         return match[0]
-    steps = word.split("/")
-    among_steps = any(map(is_generated, steps))
-    if not (among_steps or is_generated(word)) or _is_id(match):
-        return word
-    if among_steps:
-        return "/".join(replacement(step) if is_generated(step) else step for step in steps)
-    return replacement(word)
+    parts = _PARTS.split(word)
+    made = [n for n, part in enumerate(parts) if is_generated(part) or is_long_hexadecimal(part)]
+    if not made:
+        return match[0]
+    before = text[max(0, match.start() - _LONGEST_ID) : match.start()]
+    said = [each for each in words_of(before) if each.isalpha()][-_NEAR:]
+    if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said:
+        return match[0]
+    is_digest = not IDENTIFYING_WORDS.isdisjoint(said)
+    around = ["." if _OF_A_NAME.search(before) else "", *parts]
+    around.append("." if _GOES_ON.match(text, match.end()) else "")
+    new = [*parts]
+    for n in made:  # what names an object, a host or an image has one case
+        of_a_name = "-" in parts[n] or "." in (around[n], around[n + 2])
+        is_which = of_a_name or (is_digest and is_long_hexadecimal(parts[n]))
+        if not (is_which and is_of_one_case(parts[n])):
+            new[n] = replacement(parts[n])
+    kept = sum(len(part) for part, left in zip(parts, new, strict=True) if part is left)
+    # Of base64, or a token of several parts.
+    return replacement(word) if 2 * kept < len(word) else "".join(new)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
     """Tell a piece of what is all signs and letters, such as padding."""
     around = match.string[max(0, match.start() - 1) : match.end() + 1]
     return around[0] in "<>&" or around[-1] in "<>&"
-
-
-def _is_id(match: re.Match[str]) -> bool:
-    """Tell what names an object, by the word before it: `uid=X`, `versionId: X`, `upload id X`."""
-    before = match.string[max(0, match.start() - _LONGEST_ID) : match.start()]
-    return [word for word in words_of(before) if word.isalpha()][-1:] in _IDS
 
 
 def _jwt(replacement: Replacement, match: re.Match[str]) -> str:
@@ -159,8 +210,8 @@ TOKENS: tuple[Step, ...] = (
 )
 # Not where a text says who someone is: identity providers generate that, too.
 GENERATED_WORDS: tuple[Step, ...] = (
-    Step((GENERATED,), _GENERATED, _generated),
-    Step((WORD_AND_SIGN,), _WORD_AND_SIGN, second),
+    Step(GENERATED, _GENERATED, _generated),
+    Step(MADE_UP, _MADE_UP, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),
@@ -172,11 +223,14 @@ STEPS: tuple[Step, ...] = (
     Step((":/",), _CUT_URL, second),
     Step((":/",), _TOKEN_IN_URL, _token_in_url),
     Step(("//",), _SHARE, second),
-    Step(("thin:", "sqlplus"), _ORACLE, second),
+    Step(("thin:", "thin\\", "sqlplus"), _ORACLE, second),
     Step(_LOGINS, _LOGIN, drawn),
-    Step(_ADMINISTRATORS, _ADMINISTRATOR, drawn),
+    Step(_ADMINISTRATORS, _ADMINISTRATOR, made_up),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step((LOGIN_AT,), _LOGIN_AT, drawn),
     Step(("header",), _HEADER, where(says_credential)),
+    Step((), _CALL, where(says_credential), "("),
+    Step(("auth", "login", "logon", "pw"), _LOGS_IN, drawn, "("),
+    Step(("auth",), _BASIC_AUTH, quoted, "("),
     *commands.STEPS,
 )

@@ -40,16 +40,29 @@ CREDENTIAL_STEMS: Final = tuple(
     recoverykey certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey
     hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
-    passkey seedphrase authenticationkey connstr sessid jsessionid privkey privateexponent authtok
-    recoverycode backupcode securestring securejsondata otlpheaders
+    codeword productkey passkey seedphrase authenticationkey connstr sessid jsessionid privkey
+    privateexponent authtok recoverycode backupcode securestring securejsondata otlpheaders
     kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode motdepasse cleapi contrasena
-    senha parola haslo hasło heslo jelszo lozinka salasana sifre
+    senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi
+    المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
-    "pass pwd pswd pw psw pin otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
+    "pass mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
+_SPELT: Final = "password passwort secret token credential credentials apikey".split()  # noqa: SIM905
+# These words with a letter left out, or two that changed places; also with digits for letters.
+MISSPELT: Final = frozenset(
+    spelling
+    for word in _SPELT
+    for at in range(1, len(word) - 1)
+    for spelling in (
+        word[:at] + word[at + 1 :],
+        word[:at] + word[at + 1] + word[at] + word[at + 2 :],
+    )
+    if spelling != word
+) | {"p4ssw0rd", "pa55word", "p4ssword", "passw0rd", "s3cret", "s3cr3t", "t0ken", "pwrd"}
 _PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwrd`
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
@@ -75,7 +88,7 @@ REFERENCE_WORDS: Final = frozenset(
     status state reason description title id uid label annotation format algorithm encoding method
     operator role image renewal rotation request review lifetime interval limit max min minute hour
     day usage controller cleaner signer template field header prefix suffix scope plugin helper
-    manager store backend engine history bucket policies
+    manager store backend engine history bucket policies lifespan stdin
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -90,7 +103,8 @@ DRAWN_WORDS: Final = frozenset(
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     clave tok users accounts admins logins headers
-    secure magiclink oauth unlock
+    secure magiclink oauth unlock answer vpn wifi wlan wpa schluessel schlüssel sleutel llave chiave
+    ключ avain klucz anahtar nyckel nøgle jeton gizli tajne
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.
@@ -100,7 +114,21 @@ SAID_WORDS: Final = TEXT_WORDS | frozenset(
     obscure webhook signature sudo addauth unlock basicauth addlogin
     """.split()  # noqa: SIM905
 )
-CODES: Final = frozenset("recovery backup activation verification invite device time".split())  # noqa: SIM905
+# What a name or the words before a value say that it is: which object, version or content. What
+# looks drawn there tells no secret.
+IDENTIFYING_WORDS: Final = frozenset(
+    """
+    id ids uid uuid guid oid cid txid hash hashes sha md digest digests checksum checksums sum etag
+    fingerprint thumbprint commit revision rev git version build tag tree container containers
+    containerd docker crio image images sandbox layer layers blob blobs overlay snapshot snapshots
+    manifest manifests trace span request correlation machine boot node instance volume object
+    resource kubernetes template generation continue cursor marker holder lease identifier
+    kid n recipient recipients serial
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+CODES: Final = frozenset(
+    "recovery backup activation verification invite device time unlock operator pairing".split()  # noqa: SIM905
+)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(
     "public pub authorized partition sort foreign topology cache group row".split()  # noqa: SIM905
@@ -135,7 +163,7 @@ def _without_accents(word: str) -> str:
 def is_reference(name: str) -> bool:
     """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
     words = words_of(name)
-    if not words or words[0] in _COUNTING or words[:2] == ("existing", "secret"):
+    if not words or words[0] in _COUNTING or (words[0], words[-1]) == ("existing", "secret"):
         return bool(words)
     if REFERENCE_WORDS.isdisjoint((words[-1], words[-1].removesuffix("s"))):
         return False
@@ -161,7 +189,7 @@ def judge(name: str) -> KeyVerdict:
 def _judge(name: str) -> KeyVerdict:
     tail = name.rpartition("/")[2]
     words = words_of(tail)
-    if not words or is_reference(tail):
+    if not words or is_reference(tail) or name.startswith(("count/", "checksum/")):
         return KeyVerdict.HARMLESS
     joined = _without_accents("".join(word for word in words if word not in _OTHER_WORDS))
     singular = [word.removesuffix("s") if len(word) > 4 else word for word in words]
@@ -171,6 +199,7 @@ def _judge(name: str) -> KeyVerdict:
         or any(word.startswith(_PASSWORD_BEGINNINGS) for word in words)
         or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
         or any(map(joined.__contains__, CREDENTIAL_STEMS))
+        or not MISSPELT.isdisjoint((*words, joined, tail.lower()))
     ):
         managed_field = name.startswith(("k:", "v:"))
         return KeyVerdict.CREDENTIAL_TEXT if managed_field else KeyVerdict.CREDENTIAL

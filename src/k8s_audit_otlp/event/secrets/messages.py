@@ -7,12 +7,14 @@ import re
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
+from k8s_audit_otlp.event.secrets.randomness import looks_random
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted
-from k8s_audit_otlp.event.secrets.values import looks_random
+from k8s_audit_otlp.event.secrets.steps import Step, quoted, second
 
 _DUMP = re.compile(
-    r"((?:(?<!Labels:)map\[|got &?\{|valueUnstructured\{|got &value\.))(.*)", re.DOTALL
+    r"((?:(?<!Labels:)(?<!Selector:)(?<!Labels: )map\[|got &?\{|valueUnstructured\{|got &value\.))"
+    r"(.*)",
+    re.DOTALL,
 )
 _QUOTED = r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
 # What a decoder says before it quotes what it could not read.
@@ -25,6 +27,7 @@ _UNREAD = re.compile(
     r"(\b(?:parsing(?: time)?|parse|unmarshal(?: !!\w{1,32})?|decod(?:e|ing)|got|near"
     r"|byte \d{1,19}(?: in|:)|of type string:) )" + _QUOTED
 )
+_UNREAD_NUMBER = re.compile(r"(\bgot (?:float64|int64|integer|number) \()([^)\s]+)")
 # The same where nothing but a decoder says so.
 _UNREAD_ANYWHERE = re.compile(
     r"((?:unmarshal(?: (?:!!)?\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
@@ -47,10 +50,10 @@ _TELLING_FIELDS = frozenset(
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _LONGEST_PATH = 200  # characters before an echo in which its field is looked for
-_FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(?:\[\d+\])?: \Z")
+_FIELD = re.compile(r"(?:^|[\s\[.])(\w+)(\])?(?:\[\d+\])?: \Z")
 _PLAIN = re.compile(r"\"?[A-Za-z0-9_./ -]{0,63}\"?")
 _HOLDING = frozenset(("value", "data", "stringData", "default"))  # anything
-_NUMBER = re.compile(r"-?\d{1,10}(?:\.\d{1,10})?|true|false|null")
+_NUMBER = re.compile(r"(\"?)-?\d{1,10}(?:\.\d{1,10})?\1|true|false|null")
 _CHOICE = re.compile(r"\"[A-Za-z-]{0,31}\"")  # one of several that were allowed
 # What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
 _RULE_OF_NAMES = re.compile(
@@ -69,11 +72,13 @@ def _echo(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _tells_no_secret(echo: re.Match[str]) -> bool:
     """Tell a rejected name or port: the field before it says so, and it looks like one."""
-    if _PRINTABLE.fullmatch(echo[2]) and _RULE_OF_NAMES.match(echo.string, echo.end()):
-        return True
     start = echo.start()
     field = _FIELD.search(echo.string[max(0, start - _LONGEST_PATH) : start])
-    if field is None:
+    if field is not None and judge(field[1]) is KeyVerdict.CREDENTIAL:
+        return False  # also as the key of a map
+    if _PRINTABLE.fullmatch(echo[2]) and _RULE_OF_NAMES.match(echo.string, echo.end()):
+        return True
+    if field is None or field[2]:
         return False
     if field[1] in _TELLING_FIELDS or is_reference(field[1]):
         return _PLAIN.fullmatch(echo[2]) is not None and not looks_random(echo[2])
@@ -134,4 +139,5 @@ STEPS: tuple[Step, ...] = (
 STEPS_IN_PROSE: tuple[Step, ...] = (
     Step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),
     Step(UNREAD_NEEDLES, _UNREAD, quoted),
+    Step(("got ",), _UNREAD_NUMBER, second),
 )

@@ -16,13 +16,15 @@ from k8s_audit_otlp.event.secrets.grammar import (
     refers_to_credential,
     words_of,
 )
+from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, looks_drawn, says_which
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, says_which
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
-    r"(?P<close>[\"'\\]{0,8}\]?)"
-    r"(?:[ \t]{0,8}|\s{1,8}(?=:))(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|[:\uff1a])[ \t]{0,8}"
+    r"(?P<close>[\"'\\]{0,8}\]?)(?:[ \t]{1,16}(?:string|String)(?=[ \t]{1,8}=))?"
+    r"(?:[ \t]{0,8}|\s{1,8}(?=:)|[ \t]{0,8}\\\s{1,8})"
+    r"(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|[:\uff1a]|(?<=[ \t])(?=\{[ \t]*\n))[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
 _UNQUOTED = re.compile(r"[^\s\"'`<>]+")
@@ -43,10 +45,11 @@ _MAP = re.compile(
 )
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
-_BLOCK = re.compile(r"[|>][+-]?\d?[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
+_BLOCK = re.compile(r"[|>][+-]?(\d?)[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
 _PROSE = re.compile(r"[A-Za-z][a-z'/-]*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
 _CLAUSE = 128  # characters
+_AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t]{2,64}\Z")
 # In a clause: ten letters and digits, some of each.
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 # What is in a map, by the verdict on its name; else what is drawn.
@@ -68,13 +71,14 @@ _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 _EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
 # The end of a line as a string has it, or one that goes on; then, or alone, what begins a string of
 # the shell, SQL, Python, C#.
-_BEFORE_A_VALUE = frozenset("\\|>$@NnBbRrUuFf")
+_BEFORE_A_VALUE = frozenset("\\|>$@NnBbRrUuFf/")
 _BEFORE = re.compile(
     r"(?:[|>][+-]?\d?[ \t]{0,8})?"
     r"(?:\\{1,8}[nrt](?:[ \t]{1,64}|(?=[\"'`-]))|\\\r?\n[ \t]{0,64}){1,4}"
-    rf"(?:- )?{_NO_MEMBER}|[$@NnBbRrUuFf]{{1,2}}(?=[\"'])"
+    rf"(?:- )?{_NO_MEMBER}|[$@NnBbRrUuFf]{{1,2}}(?=[\"'])|/\*[^*\n]{{0,64}}\*/[ \t]{{0,8}}"
 )
 # Of YAML: `!!str`, `&anchor`.
+_WORD_ALONE = re.compile(r"\w{1,64}+(?=\n|\Z)")  # what most values are
 _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
 
 
@@ -184,7 +188,9 @@ class _Clauses:
         if match["sign"] != ":" or match[0][-1:] != " ":
             return False
         text, start, end = self._text, match.end(), match.end() + _CLAUSE
-        if _PROSE.match(text, start, end) is None:
+        if _PROSE.match(text, start, end) is None or _AMONG_MEMBERS.search(
+            text, max(0, match.start() - _CLAUSE), match.start()
+        ):
             return False
         if self._no_word < start:
             found = _NO_WORD.search(text, start)
@@ -202,6 +208,8 @@ def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:
     """Return where the value begins and ends; an empty range where there is none."""
+    if (word := _WORD_ALONE.match(text, match.end())) is not None:
+        return word.span()
     tag = _TAG.match(text, match.end()) if text[match.end() : match.end() + 1] in "!&" else None
     if tag is None:
         return _plain_value_at(text, match, match.end())
@@ -232,7 +240,8 @@ def _plain_value_at(text: str, match: re.Match[str], start: int) -> tuple[int, i
 def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | None:
     """Return where a value is that stands on lines of its own; None if it begins on this one."""
     if (block := _BLOCK.match(text, start)) is not None:
-        return block.end(), end_of_block(text, block.end(), len(block[1]))
+        indent = min(int(block[1] or len(block[2])), len(block[2]))
+        return block.end(), end_of_block(text, block.end(), indent)
     if (comment := _COMMENT.match(text, start)) is not None:
         return start, next_line(text, comment.end(), start)[1]
     if text[start] not in "\r\n":
@@ -251,6 +260,11 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     if typed or (spaced and _LINE_START.fullmatch(text, line, match.start())):
         rest = _REST_OF_LINE.match(text, start)
         return rest.end() if rest else start
+    before = text[match.start() - 1 : match.start()]
+    if match["sign"] == "=" and before in ("'", '"'):  # `'name=two words'`
+        end = text.find(before, start, start + _CLAUSE)
+        if end > 0 and "=" not in text[start:end] and "\n" not in text[start:end]:
+            return end
     # What follows a placeholder is judged by its own names.
     value = _EXPANDED.match(text, start) if text[start : start + 1] in "${" else None
     if value is None and not _STANDS_IN.match(text, start):

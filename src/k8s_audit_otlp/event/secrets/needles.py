@@ -9,9 +9,13 @@ from base64 import b64encode
 from json import dumps
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS
+from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS, MISSPELT
 from k8s_audit_otlp.event.secrets.matcher import Sought
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, TOKEN_FORMATS, WORD_AND_SIGN
+from k8s_audit_otlp.event.secrets.token_formats import (
+    GENERATED,
+    MADE_UP,
+    TOKEN_FORMATS,
+)
 
 # Needles that are patterns: names of `DRAWN_WORDS` before a sign; signs and letters of a name that
 # are written as %3D or \\u0070.
@@ -21,6 +25,7 @@ _DRAWN: Final = {
     for n in range(0, len(DRAWN_WORDS) - 1, _SOME)
 }
 _CODE: Final = "code"
+_MISSPELT: Final = "misspelt"
 LOGIN_AT: Final = ":X@"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
@@ -41,6 +46,7 @@ _OTHER_SCRIPTS: Final = tuple(
         for word in (
             *"clé hasło jelszó şifre ароль токен секрет κωδικ".split(),  # noqa: SIM905
             *"密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호".split(),  # noqa: SIM905
+            *"المرور السر סיסמה סיסמא".split(),  # noqa: SIM905
         )
         for each in (word, word.upper())
     )
@@ -62,16 +68,18 @@ BOOTSTRAP: Final = "[a-z0-9]{6}" + _BEHIND_DOT
 # What a text must hold, in any case of letters, for a name of a credential to be in it.
 NAME_NEEDLES: Final = (
     *"""
-    pass secret token cred key pwd pw psw pin otp auth cookie bearer jwt dsn kubeconfig docker
+    pass secret token cred key pwd pw psw pin puk otp auth cookie bearer jwt dsn kubeconfig docker
     connection sharedaccess webhook master htpasswd accountsas psk mnemonic cvv hmac jaas
     userdata user-data user_data user.data artapi art-api art_api slack seed salt pepper connstr
     sessid sessionid community login logon unseal session_id session-id encrypt decrypt exponent
     securest secure-st secure_st securejson sudo pswd otlp_h otlp-h otlph kennwort zugangsda
     geheimni wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana
-    sifre unlock samlre sqlplus obscure signature authorization assword
+    sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
+    authorization assword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     _CODE,
+    _MISSPELT,
     *_DRAWN,
 )
 
@@ -114,9 +122,10 @@ _NEEDLE_PATTERNS: Final = {
     "auth": b"auth" + _not_before("enti", "oriz"),
     "authorization": b"authorization" + _not_before(".k8s.io", ".kubernetes.io"),
     "authenticate": b"authenticate" + _not_before("d"),
-    **{word: _alone(word) for word in ("psw", "pin", "otp", "dsn", "psk", "cvv")},
+    **{word: _alone(word) for word in ("psw", "pin", "puk", "otp", "dsn", "psk", "cvv")},
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
     _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
+    _MISSPELT: "|".join(sorted(MISSPELT | {"api[_.-]kye", "a[pi][_.-]?key"})).encode(),
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}@[a-z]",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
@@ -128,7 +137,7 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    **{words: b"(?-i:%b)" % words.encode() for words in (GENERATED, WORD_AND_SIGN)},
+    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP)},
     **{
         row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
         for row in TOKEN_FORMATS

@@ -10,8 +10,8 @@ from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
+from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import is_drawn
 
 _MOST_KEPT = 1024  # sets of needles
 
@@ -68,6 +68,11 @@ def says_credential(name: str, _value: str = "") -> bool:
 def quoted(replacement: Replacement, match: re.Match[str]) -> str:
     """Replace what is in the quotes of the second group."""
     return match[1] + in_quotes(match[2], replacement)
+
+
+def made_up(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace the second group where some of it looks drawn or made up."""
+    return quoted(replacement, match) if looks_drawn(match[2]) else match[0]
 
 
 def drawn(replacement: Replacement, match: re.Match[str]) -> str:

@@ -14,17 +14,31 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_many,
 )
 from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT
+from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, where
-from k8s_audit_otlp.event.secrets.values import is_credential, looks_drawn
+from k8s_audit_otlp.event.secrets.values import is_credential, names_a_file
 
 _QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
-_ANY = r"(?P<value>\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
+_ANY = (
+    r"(?P<value>\{[^{}\n]*\}?|strings\.Join\(\{[^{}]*\}?|\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?"
+    r"|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
+)
 _NAMED_VALUE = re.compile(
     r"(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
     r"(?:\s{0,8}(?:[,\n]|\\{1,8}n)\s{0,64}|[ ](?=(?-i:Value:)))"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
     re.IGNORECASE,
+)
+# A line of a diff as cmp prints it, whose name is on another one.
+_CHANGED_VALUE = re.compile(
+    r"((?:^|\\n)[ \t\u00a0]*[-+][ \t\u00a0]{1,64}Value:[ \t\u00a0]{1,64})"
+    r"(\\*\"(?:[^\"\\\n]|\\(?!\"))*+\\*\"?|strings\.Join\(\{[^{}]*\}?)",
+    re.MULTILINE,
+)
+# An argument or a flag's value that was changed.
+_CHANGED_ARGUMENT = re.compile(
+    r"(^[ \t\u00a0]*[-+][ \t\u00a0]{1,64})(\"(?:[^\"\\\n]|\\.)*+\")(?=,[ \t\u00a0]*$)", re.MULTILINE
 )
 # A variable of HCL: variable "db_password" { default = "..." }
 _BLOCK_NAMED = re.compile(
@@ -99,11 +113,15 @@ _NAMED_VARIABLE = re.compile(r"\b(?:name|valueFrom|from): ")
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
 _ELEMENT = re.compile(
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
-    r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)([^<>\]]+)(?=\]\]>|</)"
+    r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)((?<=CDATA\[)[^\]]+|[^<>\]]+)(?=\]\]>|</)"
 )
 _USER_OF_JAAS = re.compile(r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)")
 _LISTED = re.compile(  # of Apple, of Hadoop
     r"<(?:key|name)>(?P<name>[^<>]{1,128})</(?:key|name)>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
+)
+_LISTED_BEFORE = re.compile(  # of Hadoop, too
+    r"<value>(?P<value>[^<>]+)</value>\s{0,64}(?:<\w{1,32}>[^<>]{0,256}</\w{1,32}>\s{0,64}){0,2}"
+    r"<name>(?P<name>[^<>]{1,128})</name>"
 )
 _TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
 _NAMING_ATTRIBUTE = re.compile(
@@ -180,7 +198,8 @@ def _names(tag: str, attributes: str | None) -> bool:
 
 
 def _element(replacement: Replacement, match: re.Match[str]) -> str:
-    if not match[4].strip() or not _names(match[2], match[3]):
+    is_file = names_a_file(match[2], match[4].strip())
+    if not match[4].strip() or is_file or not _names(match[2], match[3]):
         return match[0]
     return match[1] + replacement(match[4])
 
@@ -203,10 +222,12 @@ STEPS: tuple[Step, ...] = (
     Step(("value",), _OPERATION_LINES, where(_is_in_path)),
     Step(("value",), _OPERATION, where(_is_in_path)),
     Step(("value",), _NAMED_VALUE, quoted),
+    Step(("value",), _CHANGED_VALUE, quoted),
+    Step((), _CHANGED_ARGUMENT, quoted, "\u00a0\t"),
     Step((), _NAMED_FAR_VALUE, where(is_credential), ":"),
     Step(("value",), _VALUE_NAMED, where(is_credential)),
     Step(("...|",), _QUOTED_BODY, second),
     Step(("</",), _ELEMENT, _element),
-    Step(("</",), _LISTED, where(says_credential)),
+    *(Step(("</",), listed, where(says_credential)) for listed in (_LISTED, _LISTED_BEFORE)),
     Step(("value", "content="), _TAG, _tag),
 )

@@ -11,8 +11,8 @@ from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages
 from k8s_audit_otlp.event.secrets.gate import NAMES, bits_of, holds, needles_in, ready
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64
+from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.values import from_base64
 
 _ENCODED = bits_of((ENCODED,))
 _IN_BASE64 = bits_of((*IN_BASE64, "eyj"))  # {" begins so

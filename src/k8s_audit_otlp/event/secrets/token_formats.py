@@ -6,7 +6,7 @@ Not those that are long enough to be told by `GENERATED`, whatever they begin wi
 import re
 from typing import Final, NamedTuple
 
-from k8s_audit_otlp.event.secrets.values import RANDOM
+from k8s_audit_otlp.event.secrets.randomness import RANDOM
 
 _HEAD = re.compile(  # a letter, one of several, a word of several, that stand once
     r"(?:(?P<one>[\w:/$-]|\\[.${}])|\[(?P<some>[A-Za-z0-9]+)\]|\(\?:(?P<words>[\w|.-]+)\))(?![{?*+])"
@@ -81,6 +81,9 @@ TOKEN_FORMATS: Final = (
     _format(r"SG\.[\w-]{16,}\.[\w-]{16,}"),
     _format(rf"sk-(?<![\w-]sk-)(?:lf-[0-9a-f-]{{36}}|(?=[\w-]{{0,64}}?{RANDOM})[\w-]{{20,}})"),
     _format(r"hf_[A-Za-z0-9]{30,}"),
+    _format(r"pul-[0-9a-f]{40}"),
+    _format(r"AVNS_[\w-]{12,}"),
+    _format(r"[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{40,}", ".atlasv1."),
     _format(r"dckr_(?:pat|oat)_[\w-]{20,}"),
     _format(r"sq0(?:atp|csp)-[\w-]{20,}"),
     _format(r"lin_(?:api|wh|oauth)_[A-Za-z0-9]{30,}"),
@@ -156,13 +159,16 @@ TOKEN_FORMATS: Final = (
     _format(r"MHcCAQEE[\w+/=\s]{20,}"),
     _format(r"MC4CAQAwBQYDK2V[\w+/=]{20,}"),
 )
-# What no row tells, but a generator made: letters of both cases and digits that change places as in
-# no word. A digest has one case; so have names of objects.
+# What words look like that no row tells: generated ones, and those that people make up. Each is one
+# more pattern for every byte of a body: what `randomness` judges then must hold one of them.
 GENERATED: Final = (
-    r"(?:[A-Z][a-z]{1,2}|[a-z][A-Z]{1,2})[0-9]{1,2}[A-Za-z]"
-    r"|[a-z][0-9]{1,2}[A-Z]|[A-Z][0-9]{1,2}[a-z]|[a-z](?:[A-Z]{1,3}[a-z]{1,2}){2}[A-Z]"
+    r"[A-Za-z0-9]{2}(?:[0-9][g-zA-Z]|[g-zA-Z][0-9])[A-Za-z0-9]{3}",
+    r"[a-z](?:[A-Z]{1,3}[a-z]{1,2}){2}[A-Z]",
+    r"[A-Z2-7]{16}",
+    r"[0-9a-f]{32}",
 )
-# What people make up: a word, digits and a sign that stands in no name, version or sentence.
-WORD_AND_SIGN: Final = (
-    r"[A-Z][a-z]{3}[a-z]*(?:[0-9]{2}[0-9]*[!#$^*~]|[!#$^*~@][0-9]{3}[0-9]*[a-z]{2})"
+MADE_UP: Final = (
+    r"(?:[g-z][a-z]{3}|[a-z][g-z][a-z]{2}|[a-z]{2}[g-z][a-z]|[a-z]{3}[g-z]|[!#$^*~@])[0-9]{3}",
+    r"[0-9]{2}[!#$^*~]",
+    GENERATED[0],
 )

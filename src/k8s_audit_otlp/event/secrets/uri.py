@@ -6,9 +6,10 @@ from urllib.parse import quote, unquote, unquote_plus
 
 from k8s_audit_otlp.event.secrets.drawn import tells, without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
+from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, decodings
-from k8s_audit_otlp.event.secrets.values import is_credential_in_query, is_drawn
+from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
 
@@ -54,7 +55,7 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
         if not value or match[0] in harmless:
             return match[0]
         plain = unquote_plus(name)
-        if plain.lower() == "command":
+        if plain.lower() in ("command", "cmd"):
             commands += 1
             value = _command(value, args, replacement, is_program=commands == 1)
         elif credentials and is_credential_in_query(plain, value):

@@ -1,0 +1,157 @@
+"""How random a word looks: what a generator or a person made up, not a word, name or version.
+
+Letters of random words stand beside one another as in no word: of the pairs of letters that there
+are, words of English, of programs and of Kubernetes have two in five.
+"""
+
+import re
+from base64 import b64decode
+from operator import add
+from string import ascii_letters, ascii_lowercase, digits
+from typing import Final
+
+# A letter, then those that follow it in words.
+_FOLLOWERS: Final = """
+aabcdfgiklmnprstuvwxy babceilorsuy cacdehiklorstuy dabcdefilorsuy eabcdefgilmnopqrstuvwxy
+faefilorstu gaeghilnorsu haeiortuy iabcdefgklmnoprstvxz jaeosu kaeios ladeilostuy mabeilmopsuy
+nacdefgiklnopstuvy oabcdefgiklmnoprstuvwy paehiloprstuy qu rabcdegiklmnoprstuvy sacehiklmopstuwy
+tacdefhilmoprstuwy uabcdefgilmnprst vaeio waehios xpt yanps zaeo
+""".split()  # noqa: SIM905 - a table of words reads better as words
+_IN_WORDS: Final = {letters[0] + after for letters in _FOLLOWERS for after in letters[1:]}
+# Pairs that tell a random word. `aB` begins a word of several; others with a digit are strange.
+_STRANGE: Final = frozenset(
+    first + second
+    for first in ascii_letters + digits
+    for second in ascii_letters + digits
+    if not (first in digits and second in digits)
+    and not (first in ascii_lowercase and second in ascii_letters[26:])
+    and (first + second).lower() not in _IN_WORDS
+)
+_MOST_STRANGE: Final = 0.3  # of the pairs of a word
+_MOST_STRANGE_SHORT: Final = 0.42  # of less than
+_SHORT: Final = 14  # characters
+# Where a name says already that it may be a credential: of both cases, and of one.
+_MOST_STRANGE_NAMED: Final = (0.33, 0.22)
+_SHORTEST_DRAWN: Final = 11  # characters of a word with a digit that is drawn wherever it stands
+_SHORTEST_LETTERS: Final = 16
+_LONGEST_GENERATED: Final = 96  # beyond are certificates and the like
+_PUBLIC: Final = ("AAAA", "MI", "LS0t", "eyJ", "MFkw")  # keys of ssh, certificates, PEM, JSON
+PUBLIC_KEYS: Final = (
+    *("ssh-rsa AAAA", "ssh-ed25519 AAAA", "ecdsa-sha2-"),
+    *("-----BEGIN PUBLIC KEY", "-----BEGIN CERTIFICATE-"),
+)
+_LONG_RUN = re.compile(r"[A-Za-z0-9]{10}")
+_RUN = re.compile(r"[A-Za-z0-9]{4,}")
+_HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+|0x[0-9a-fA-F]+")
+_LONG_HEX = re.compile(r"[0-9a-f]{32,128}|[0-9A-F]{32,128}")
+_DURATION = re.compile(r"(?:\d{1,6}(?:ns|us|ms|[dhms]))+")
+_STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
+# Letters and digits without a break, as no path and no name of an object has them.
+RANDOM: Final = (
+    r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])(?:[A-Za-z0-9]{16}"
+    r"|(?<!-)(?=[0-9]*(?:[A-Za-z]+[0-9]+){2})[A-Za-z0-9]{12}"  # not of an object's name
+    r"|(?=[a-z0-9]*[A-Z])(?=[A-Z0-9]*[a-z])[A-Za-z0-9]{10})"
+)
+_RANDOM = re.compile(RANDOM)
+# Letters without a digit, which may be words, too: `ReadWriteOncePod`.
+LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{16,}+")
+# What somebody made up: letters, digits and a sign that stands in no name, version or path; or a
+# word, a sign and digits, as `Summer-2024rain`.
+MADE_UP: Final = re.compile(
+    r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+"
+    r"(?:[!#^*~]|(?:\$|%(?![0-9A-Fa-f]{2}))[\w-]{1,64}+[!#^*~+=]))"
+    r"(?=[\w!#^*~$%-]{0,64}?(?:[0-9]|[a-z][A-Z][a-z]|[a-z][A-Z]{2,8}[!#^*~$]))"
+    r"(?=[\w!#^*~$%-]{0,64}?[A-Za-z])(?=[\w!#^*~$%-]{8})"
+    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{2}))[\w!#^*~=+$%&@-]++",
+    re.ASCII,
+)
+
+
+# What is as much a name, with digits behind a word: `kettle2024`, `kettle2024lemon`.
+_WORD_AND_DIGITS = re.compile(
+    r"(?<![\w./@-])[A-Za-z]{3,32}[0-9]{2,8}(?:[A-Za-z]{3,32}[0-9]{0,8}|(?<=[0-9]{3})[A-Za-z]{0,32})"
+    r"[!#$*]?(?![\w./@-])"
+)
+
+
+# A key in groups, as of a license, in bytes, or an UUID: drawn under a name that says so.
+_IN_GROUPS = re.compile(
+    r"(?<![\w:-])(?:(?=[A-Z-]{0,24}[0-9])[A-Z0-9]{4,8}(?:-[A-Z0-9]{4,8}){2}"
+    r"|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}|[0-9]{3,5}(?:-[0-9]{3,5}){2}(?![\w-])"
+    r"|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-]))"
+)
+
+
+_LOOKS = (MADE_UP, _WORD_AND_DIGITS, _IN_GROUPS)
+
+
+def is_strange(word: str, most: float = _MOST_STRANGE) -> bool:
+    """Say whether letters and digits follow one another as in no word, not as in `JohnDoe1984`."""
+    strange = sum(map(_STRANGE.__contains__, map(add, word, word[1:])))
+    return strange >= most * (len(word) - 1)
+
+
+def looks_random(text: str) -> bool:
+    """Say whether a generator made some of it: letters of both cases and digits, no words."""
+    if _LONG_RUN.search(text) is None:  # most texts have none
+        return False
+    return _RANDOM.search(text) is not None or any(map(is_strange, LETTERS.findall(text)))
+
+
+def is_scattered(text: str) -> bool:
+    """Say whether letters and digits alternate as in random text, not as in `JohnDoe1984Abc`."""
+    return any(
+        is_strange(run, _MOST_STRANGE_NAMED[is_of_one_case(run)]) for run in _RUN.findall(text)
+    )
+
+
+def is_of_one_case(word: str) -> bool:
+    return word in (word.lower(), word.upper())
+
+
+def is_long_hexadecimal(word: str) -> bool:
+    """Say whether a word is as a digest, or a key, is written."""
+    return _LONG_HEX.fullmatch(word) is not None and not word.isdigit()
+
+
+def is_generated(word: str) -> bool:
+    """Say whether a generator made it, whatever it is called: no word, name or version is so.
+
+    What base64 makes of a text is judged as that text; some forms say that it is public.
+    """
+    if len(word) > _LONGEST_GENERATED or word.startswith(_PUBLIC):
+        return False
+    if not any(map(_is_generated_run, _RUN.findall(word))):
+        return False
+    plain = from_base64(word)
+    return not (plain.isascii() and plain.decode().isprintable())
+
+
+def _is_generated_run(run: str) -> bool:
+    if len(run) < (_SHORTEST_LETTERS if run.isalpha() else _SHORTEST_DRAWN) or run.isdigit():
+        return False
+    if _HEX.fullmatch(run) or _DURATION.fullmatch(run):
+        return False
+    return is_strange(run, _MOST_STRANGE_SHORT if len(run) < _SHORT else _MOST_STRANGE)
+
+
+def from_base64(word: str) -> bytes:
+    """Return what base64 stands for, in either alphabet, padded or not; empty for none."""
+    encoded = word.rstrip("=").translate(_STANDARD)
+    encoded = encoded[:-1] if len(encoded) % 4 == 1 else encoded  # it is cut
+    try:
+        return b64decode(encoded + "=" * (-len(encoded) % 4))
+    except ValueError:
+        return b""
+
+
+def is_drawn(text: str) -> bool:
+    """Say whether all of it is random or a made-up password: no word, name or version."""
+    return (looks_random(text) and is_scattered(text)) or MADE_UP.search(text) is not None
+
+
+def looks_drawn(text: str) -> bool:
+    """Say whether some of it is random or a made-up password."""
+    if text.startswith(PUBLIC_KEYS) and "PRIVATE" not in text:
+        return False
+    return looks_random(text) or any(look.search(text) for look in _LOOKS)
