@@ -105,7 +105,7 @@ def test_a_running_agent_says_how_its_exporters_are(
         (ExporterView("otlp_http", unanswered_s=9.0), State.WARN, "no answer for 9 s"),
     ):
         health = HealthView([], [view])
-        report = Reporter(tmp_path / "state", lambda: health, lambda _: ("", ""), lambda _: 0.0)  # noqa: B023
+        report = Reporter(tmp_path / "state", lambda: health, lambda _: ("", ""))  # noqa: B023
         report.write()
         found = of(node(), "exporter.agent")
         assert found.state is state
