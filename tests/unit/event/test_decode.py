@@ -213,3 +213,19 @@ def test_an_event_inside_a_torn_body_is_not_believed() -> None:
     torn = b'{"kind":"Event","auditID":"a","requestObject":{"x":[' + forged + b',"y'
     reads = read_line(torn + WHOLE)
     assert [read.event.audit_id for read in reads] == ["", "b"]
+
+
+def test_a_code_that_is_true_or_a_text_is_left_out_and_named() -> None:
+    """Python takes true for 1, which no answer has."""
+    for code in (b"true", b"200.0", b'"200"'):
+        [read] = read_line(b'{"kind":"Event","auditID":"a","responseStatus":{"code":%b}}' % code)
+        assert present(read.event.response_status).code == 0
+        assert read.fault == "responseStatus.code"
+
+
+def test_the_items_of_another_list_are_no_events() -> None:
+    """A list of whatever else is told as one thing that is no event."""
+    event = b'{"kind":"Event","auditID":"a"}'
+    [read] = read_line(b'{"kind":"List","items":[%b,%b]}' % (event, event))
+    assert read.fault == NO_EVENT
+    assert len(read_line(b'{"kind":"EventList","items":[%b,%b]}' % (event, event))) == 2

@@ -158,3 +158,16 @@ def test_a_run_stops_before_a_line_whose_bodies_are_refused(
 def compiled_lines() -> Lines:
     lines: Lines = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
     return lines
+
+
+@pytest.mark.parametrize("ending", [b"", b"\r"])
+def test_what_is_no_utf8_is_never_encoded_as_it_is(
+    pair: tuple[Encoder, Encoder], ending: bytes
+) -> None:
+    """Every string on the wire must be UTF-8: a back end refuses the whole request else."""
+    bad = LINE.replace(b"k/1", b"k\xff1")
+    assert bad != LINE
+    for encoder in pair:
+        [record] = encoder.encode_block(_block(bad + ending + b"\n", 0)).records
+        assert b"k\xff1" not in record
+        assert "k\ufffd1".encode() in record

@@ -160,3 +160,33 @@ def test_the_newest_seal_of_a_chain_replaces_those_that_nobody_was_sent() -> Non
     for uid in ("a4", "a5"):
         outbox.add(seal(uid, "a"))
     assert [n.uid for n in outbox.snapshot()] == ["b1", "a3", "a5"]
+
+
+def test_a_merged_notice_has_the_later_of_both_times() -> None:
+    """Where a back end orders a stream by time the older one may be refused."""
+    outbox = Outbox()
+    outbox.add(msgspec.structs.replace(refused("a", "siem"), time_ns=9))
+    outbox.add(msgspec.structs.replace(refused("b", "siem"), time_ns=5))
+    assert [n.time_ns for n in outbox.snapshot()] == [9]
+
+
+def test_of_a_notice_that_changed_meanwhile_the_older_form_stores_nothing() -> None:
+    """A checkpoint holds the one; another one of the same name took its place in between."""
+    outbox = Outbox()
+    outbox.add(refused("a", "siem"))
+    in_checkpoint = outbox.snapshot()
+    outbox.acknowledged(in_checkpoint)
+    outbox.add(refused("a", "siem", 2))
+    outbox.stored(in_checkpoint)
+    assert outbox.take(10) == []
+    assert [n.attributes[COUNT] for n in sent(outbox)] == [2]
+
+
+def test_a_seal_replaces_no_receipt_of_its_chain() -> None:
+    """It says how far the chain is, and not what its links say."""
+    link = {"k8s.audit.chain.id": "one"}
+    outbox = Outbox()
+    outbox.add(notice("receipt", "k8s.audit.segment", **link))
+    outbox.add(notice("seal-1", "k8s.audit.seal", **link))
+    outbox.add(notice("seal-2", "k8s.audit.seal", **link))
+    assert [n.uid for n in outbox.snapshot()] == ["receipt", "seal-2"]

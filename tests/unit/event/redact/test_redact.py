@@ -154,15 +154,18 @@ def test_every_one_of_repeated_members_goes() -> None:
     assert result.line.count(b'"data"') == 2
 
 
-def test_a_repeated_body_is_written_anew() -> None:
-    """Of two requestObjects only the one that was understood stays, redacted."""
-    line = line_of("secrets", requestObject=secret_object())
-    line = line.replace(
-        b'"requestObject"', b'"requestObject":%s,"requestObject"' % written(secret_object())
-    )
-    result = redacted(line)
-    assert BASE64.encode() not in result.line
-    assert result.line.count(b"requestObject") == 1
+@pytest.mark.parametrize("body", ["requestObject", "responseObject"])
+def test_a_repeated_body_is_written_anew(body: str) -> None:
+    """Of two bodies only the one that was understood stays, redacted; also where it is clean."""
+    name = body.encode()
+    for last in (secret_object(), {"kind": "Status"}):
+        line = line_of("secrets", **{body: last})
+        line = line.replace(
+            b'"%b"' % name, b'"%b":%b,"%b"' % (name, written(secret_object()), name)
+        )
+        result = redacted(line)
+        assert BASE64.encode() not in result.line
+        assert result.line.count(name) == 1
 
 
 def test_bytes_outside_redacted_values_are_the_apiservers_own() -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.exporter.subscription import Subscription, forget_finished
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.start_at import EVERYTHING
@@ -168,3 +169,33 @@ def test_what_start_at_leaves_out_has_no_receipt(tmp_path: Path) -> None:
         subscription.ledger.begin(seq, settled)
     states = [SegmentState(seq, "id", "", 0, size=10, complete=True) for seq in (1, 2, 3)]
     assert [subscription.needs_receipt(state) for state in states] == [True, False, False]
+
+
+class FinishedLog:
+    """A log whose only segment is gone from the disk, and settled by everyone."""
+
+    def __init__(self) -> None:
+        self.state = SegmentState(1, "id", "", 0, size=10, complete=True, gone=True)
+        self.forgotten: list[int] = []
+
+    def finished(self) -> list[SegmentState]:
+        return [self.state]
+
+    def forget(self, seqs: list[int]) -> None:
+        self.forgotten += seqs
+
+
+def test_a_segment_is_forgotten_once_every_exporter_has_its_receipt() -> None:
+    """Its counts go to the totals then, and not before: the receipt needs them."""
+    log: Any = FinishedLog()
+    subscriptions = [Subscription(log, name, Ledger()) for name in ("siem", "lake")]
+    for one in subscriptions:
+        one.ledger.settle(one.ledger.open(Span(1, 0, 10), read=2), Tally(delivered=2))
+    subscriptions[0].receipted[1] = 10
+    forget_finished([log], subscriptions)
+    assert log.forgotten == []
+    assert subscriptions[0].ledger.settled_offset(1) == 10
+    subscriptions[1].receipted[1] = 10
+    forget_finished([log], subscriptions)
+    assert log.forgotten == [1]
+    assert [(one.total.delivered, one.receipted) for one in subscriptions] == [(2, {})] * 2

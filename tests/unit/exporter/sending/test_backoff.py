@@ -22,3 +22,9 @@ def test_the_jitter_lies_on_both_sides_of_the_wait() -> None:
     """Else a fleet waits longer than it is told to, on the average."""
     backoff = Backoff(10, 30, 2, 0.5)
     assert [backoff.delay_s(0, jitter) for jitter in (0.0, 0.5, 1.0)] == [5.0, 10.0, 15.0]
+
+
+def test_who_is_asked_to_wait_comes_back_a_little_later_than_all_others() -> None:
+    """A fleet that a back end has sent away does not come back in one moment."""
+    backoff = Backoff(1, 2, 1.0, 0.0)
+    assert [backoff.delay_s(0, jitter, 60.0) for jitter in (0.0, 0.5)] == [60.0, 63.0]

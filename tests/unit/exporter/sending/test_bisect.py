@@ -90,3 +90,14 @@ def test_asking_single_records_reaches_every_one() -> None:
         search.choose(Next.PROBE, 0)
         seen |= set(search.part)
     assert len(seen) == 50
+
+
+def test_a_record_that_was_too_large_makes_no_later_request_small() -> None:
+    """It was the record and not the request: the others leave together again."""
+    search = Bisect([b"%d" % i for i in range(8)])
+    for _ in range(3):
+        search.choose(Next.FEWER, 0)
+    assert len(search.part) == 1
+    search.choose(Next.SET_ASIDE, 0)
+    search.choose(Next.REST, 0)
+    assert len(search.part) == 6

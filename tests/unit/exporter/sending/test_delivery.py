@@ -261,3 +261,13 @@ def test_more_poison_than_fits_aside_does_not_stop_the_trail(harness: Callable[.
     assert len(b.delivery.quarantine) <= 64
     assert len(b.sender.accepted) == 240
     assert len(b.dead_letters.dead_lettered) >= 16
+
+
+def test_what_was_accepted_in_between_begins_the_waits_anew(harness: Callable[..., Any]) -> None:
+    """The back end works: the next trouble is a new one."""
+    answers = iter([DOWN, DOWN, TooLarge("HTTP 413"), OK, DOWN, OK])
+    b = harness(lambda _: next(answers))
+    b.deliver(records(4))
+    assert b.waits[0] < b.waits[1]
+    assert b.waits[2] == b.waits[0]
+    assert len(b.sender.accepted) == 4

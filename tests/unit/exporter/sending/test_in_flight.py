@@ -110,3 +110,14 @@ def test_a_batch_given_up_as_it_settles_gives_its_bytes_back() -> None:
     lock.in_flight = in_flight
     in_flight.decided(delivered=3)
     assert settled == [in_flight]
+
+
+def test_of_records_that_are_refused_by_number_alone_no_hash_is_left() -> None:
+    """Nobody knows which of them they were, be it all but one; of all of them it is known."""
+    digests = [(number, bytes([number]) * 8) for number in range(3)]
+    records = [b"a", b"b", b"c"]
+    for count, left in ((1, None), (2, None), (3, [])):
+        batch = Batch("k8s_audit", Span(1, 0, 3), records, digests=digests)
+        in_flight = InFlight(batch, lambda *_: None, 3)
+        in_flight.not_delivered(records, count)
+        assert in_flight.digests() == left

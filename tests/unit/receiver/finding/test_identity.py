@@ -5,6 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.identity import Identity, fingerprint, identify
 from tests.kit.present import present
 
@@ -63,3 +64,15 @@ def test_what_follows_the_first_line_does_not_matter(data: Any, more: Any) -> No
     first = identify(data, finished=False)
     if first is not None:
         assert identify(data + more, finished=False) == first
+
+
+def test_a_segment_begins_when_its_first_event_ended() -> None:
+    """That is what its records say; an event of before a stage has the time of its request."""
+    stage, request = (f"2026-01-02T03:04:0{second}.000000Z" for second in (7, 5))
+    both = named(
+        b'{"auditID":"a","requestReceivedTimestamp":"%b","stageTimestamp":"%b"}\n'
+        % (request.encode(), stage.encode())
+    )
+    assert both.when_ns == unix_ns(stage)
+    alone = named(b'{"auditID":"a","requestReceivedTimestamp":"%b"}\n' % request.encode())
+    assert alone.when_ns == unix_ns(request)

@@ -127,3 +127,15 @@ def test_a_file_is_opened_again_only_where_it_is_the_same(segment: Segment, path
     assert reopened(segment) is None
     path.unlink()
     assert reopened(segment) is None
+
+
+@pytest.mark.parametrize(("complete", "truncated"), [(True, False), (True, True), (False, False)])
+def test_of_a_file_that_is_gone_the_end_is_open_unless_it_was_seen(
+    segment: Segment, complete: bool, truncated: bool
+) -> None:
+    """One that was cut had been written on, for all that anybody knows."""
+    segment.state.complete, segment.state.truncated = complete, truncated
+    segment.gone()
+    assert segment.state.open_end == (truncated or not complete)
+    assert segment.state.gone
+    assert segment.state.complete

@@ -123,3 +123,17 @@ def test_a_file_that_shrank_or_begins_otherwise_is_let_go(known: KnownSegments, 
     assert [s.state.truncated for s in (kept, cut, live)] == [False, True, True]
     assert live.source is None
     assert live.name is None
+
+
+def test_what_can_be_opened_again_is_closed_before_a_deleted_file(
+    known: KnownSegments, add: Add
+) -> None:
+    """However much later it is needed: a deleted one is gone once it is closed."""
+    known.register(Ledger())
+    deleted, backup, other = add(), add(), add()
+    take_away(known, deleted)
+    live = add(live=True)
+    known.release_surplus()
+    assert deleted.source is not None
+    assert not deleted.state.let_go
+    assert [s.source is not None for s in (backup, other, live)] == [True, False, True]
