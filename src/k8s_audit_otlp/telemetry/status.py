@@ -164,17 +164,10 @@ class AgentStatus:
         )
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
         refused, answer = self.config_refused, self.reload
-        logs = [*view.logs, *kept_out]
         exporters = [replace(e, rates=self._history.rates(e.exporter)) for e in view.exporters]
+        view = replace(view, logs=[*view.logs, *kept_out], exporters=exporters)
         asked = self._apiserver.view() if self._apiserver else None
-        return replace(
-            view,
-            logs=logs,
-            exporters=exporters,
-            config_refused=refused,
-            reload=answer,
-            apiserver=asked,
-        )
+        return replace(view, config_refused=refused, reload=answer, apiserver=asked)
 
     def _beat_age_s(self) -> float:
         return time.monotonic() - self._beaten
