@@ -1,4 +1,4 @@
-"""The models in; a configuration file with every key at its default, one comment each, out.
+"""Writes a configuration file with every key at its default, one comment each, from the models.
 
     python -m tests.kit.config_reference > otel-config/agent/reference.yaml
 

@@ -1,3 +1,5 @@
+"""Any line gives events or says why not: nothing raises and nothing is dropped."""
+
 import json
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Lines of the text format that old apiservers write."""
+
 import json
 
 from hypothesis import given

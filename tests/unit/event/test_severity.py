@@ -1,3 +1,5 @@
+"""How grave an event is, by its code, stage and verb."""
+
 from typing import Any
 
 import pytest

@@ -1,3 +1,5 @@
+"""Blocks of lines become records, as a plain reading of the JSON says they must."""
+
 import json
 import tracemalloc
 from collections.abc import Callable

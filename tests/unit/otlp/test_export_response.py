@@ -1,3 +1,5 @@
+"""What a back end says of a request, in each form in which it may say it."""
+
 import json
 from typing import Any
 

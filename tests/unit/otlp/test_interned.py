@@ -1,3 +1,5 @@
+"""What is remembered is bounded, and the same as what is made anew."""
+
 from k8s_audit_otlp.otlp.interned import MAX_BYTES, MAX_ENTRIES, MAX_ENTRY_BYTES, Interned
 
 

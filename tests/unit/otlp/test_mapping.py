@@ -1,3 +1,5 @@
+"""What of an event becomes an attribute, and under which name."""
+
 from k8s_audit_otlp.event.stages import marks_of_shrinking
 from k8s_audit_otlp.otlp.mapping import TABLE, MappingOptions
 from tests.kit.pages import attributes_page

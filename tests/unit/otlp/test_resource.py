@@ -1,3 +1,5 @@
+"""Who a record is of: the service, the node, the cluster."""
+
 from typing import Any
 
 from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs, ScopeLogs

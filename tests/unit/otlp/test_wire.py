@@ -1,3 +1,5 @@
+"""Protobuf that is written by hand is what the official library reads."""
+
 from typing import Any
 
 from hypothesis import given

@@ -1,3 +1,5 @@
+"""Records as the SDK has them say what they say on the wire."""
+
 import json
 
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
