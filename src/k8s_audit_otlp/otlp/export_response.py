@@ -25,6 +25,7 @@ _TAG = re.compile(r"<[^<>]*>")
 _UNSEEN = re.compile(r"<(script|style)\b", re.IGNORECASE)  # elements whose text nobody reads
 _MASKED = Replacement(None)
 _PARTIAL_KEYS = frozenset({"partialSuccess", "partial_success"})
+_STATUS_BEGINS = frozenset({b"\x08", b"\x12"})  # Loki calls it octet-stream; no text begins so
 _MESSAGE_KEYS = ("message", "error", "errors", "detail", "error_message", "msg", "reason")
 
 
@@ -88,7 +89,7 @@ def read_status(body: bytes, content_type: str) -> str:
             return safe_text(_message(json.loads(body), MAX_DEPTH_TRIED) or body.decode())
         except (ValueError, RecursionError):
             return safe_text(body.decode("utf-8", "replace"))
-    if "protobuf" in content_type:
+    if "protobuf" in content_type or body[:1] in _STATUS_BEGINS:
         return _status_protobuf(body)
     return safe_text(_text_of_page(body.decode("utf-8", "replace")))
 

@@ -66,6 +66,8 @@ def test_refused_records_are_counted(
     ("body", "content_type", "wanted"),
     [
         (Status(code=3, message="bad").SerializeToString(), PROTOBUF, "bad"),
+        (Status(message="bad").SerializeToString(), "application/octet-stream", "bad"),  # Loki
+        (Status(code=3, message="bad").SerializeToString(), "", "bad"),
         (b'{"code":3,"message":"bad"}', "application/json", "bad"),
         (b'{"error":{"message":"bad"}}', "", "bad"),
         (b'{"errors":[{"detail":"bad"}]}', "application/json", "bad"),
