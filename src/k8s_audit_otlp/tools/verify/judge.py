@@ -50,7 +50,8 @@ class Judge:
         Raise OSError where *raw* is missing or may not be read.
         """
         left_out, links = self._scope.left_out, self._links.report()
-        said = [x for x in links.open.values() if self._scope.holds_whole(x)]
+        said = [x for x in links.open.values() if x.bytes and self._scope.holds_whole(x)]
+        beyond = {identity for _, identity, _ in links.open} - {x.identity for x in said}
         linked = {chain.id: chain.exporter for chain in links.chains if chain.last}
         self._contents.take_open(said, linked)
         for part in (self._comparison, self._contents, self._fields):
@@ -74,6 +75,7 @@ class Judge:
             keys,
             without,
             self._unnamed(links, without),
+            [] if self._scope.by_end else [x.identity for x in without if x.identity in beyond],
         )
 
     def _unnamed(self, links: IntegrityReport, without: Sequence[Unreceipted]) -> list[str]:

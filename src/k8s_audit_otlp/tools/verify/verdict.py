@@ -28,6 +28,7 @@ class Verdict:
     keys: list[str] = field(default_factory=list)
     without_receipt: list[Unreceipted] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)  # of these, what no seal names either
+    open_beyond: list[str] = field(default_factory=list)  # and identities of what was not judged
     unread: list[str] = field(default_factory=list)  # exports that are not read whole
 
     @property
@@ -153,6 +154,7 @@ class Verdict:
     def not_judged(self) -> list[str]:
         """Name segments of which something could not be judged, and why."""
         beyond = [f"{n} ({i}): reaches beyond the range" for i, n in self.scope.beyond.items()]
+        beyond += [f"open segment ({i}): reaches beyond the range" for i in self.open_beyond]
         proof = [line for line in self.unproven if line not in self.raw.not_judged]
         more = [*self.fields.not_compared, *self.raw.not_judged]
         return [*beyond, *proof, *self._ends(), *more]

@@ -126,3 +126,14 @@ def test_a_table_with_nulls_is_no_alarm(night: tuple[Fixture, Path]) -> None:
     file.write_text(json.dumps({"code": 200, "content": [{"series": series}]}))
     result = evidence("verify", "--against", str(file), "--key", str(key))
     assert result.exit_code == 0, result.output
+
+
+def test_a_live_file_that_reaches_beyond_the_range_is_named(night: tuple[Fixture, Path]) -> None:
+    """An export of that time holds a part of it."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    times = sorted(json.loads(str(row["body"]))["stageTimestamp"] for row in live(rows))
+    result = judged(fixture.folder, rows, "--key", str(key), "--to", times[0])
+    assert result.exit_code == 0, result.output
+    identity = str(live(rows)[0][UID]).partition("-")[0]
+    assert f"open segment ({identity}): reaches beyond the range" in result.output
