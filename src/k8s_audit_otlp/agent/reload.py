@@ -48,6 +48,7 @@ class Reload:
         self._seen: Stamp | None = None
         self._last_seen: Stamp | None = None
         self._running_mappings: Mappings | None = None  # a policy's file may change
+        self._seal_key = b""
         self._now: Loaded | None = None
         self.next: Loaded | None = None  # what to start with after the running agent has ended
         self.said: tuple[str, ...] = ()  # how it differs
@@ -64,6 +65,7 @@ class Reload:
         """Note that *loaded* runs now; a reload that was asked for meanwhile is still to come."""
         self.next, self._now, config = None, loaded, loaded.config
         self._running_mappings = _mappings_or_none(config)
+        self._seal_key = _seal_key(config)
         self._seen = self._last_seen = self._stamp(config)
 
     def look(self, config: Config, appeared: Collection[Path] = ()) -> bool:
@@ -90,6 +92,8 @@ class Reload:
             new = self._read()
             _same_state(config, new.config)
             said = [*changes(config, new.config), *self._effects(config, new.config)]
+            if not said and _seal_key(new.config) != self._seal_key:
+                said = ["service::evidence::key_file holds another key"]
         except ConfigError as error:
             self._refuse(error)
             return False
@@ -157,12 +161,11 @@ class Reload:
 
     def _stamp(self, config: Config) -> Stamp:
         """Return what changes with a file. kubelet swaps a link to change all of a ConfigMap."""
-        named = (
-            file
-            for exporter in config.exporters.values()
-            for file in (exporter.audit.policy, exporter.audit.redaction.key_file)
-        )
-        return stamp(str(file) for file in (self._file, *named) if file)
+        audits = [exporter.audit for exporter in config.exporters.values()]
+        named = [file for audit in audits for file in (audit.policy, audit.redaction.key_file)]
+        values = self._now.files if self._now else ()
+        files = (self._file, *named, config.service.evidence.key_file, *values)
+        return stamp(str(file) for file in files if file)
 
 
 def _same_state(old: Config, new: Config) -> None:
@@ -179,6 +182,13 @@ def _mappings_or_none(config: Config) -> Mappings | None:
     with suppress(ConfigError):  # whoever starts with it says so
         return _mappings(config)
     return None
+
+
+def _seal_key(config: Config) -> bytes:
+    """Return what the file of the key holds; what is wrong with it whoever reads it says."""
+    with suppress(OSError):
+        return Path(config.service.evidence.key_file or os.devnull).read_bytes()
+    return b""
 
 
 def _mappings(config: Config) -> Mappings:

@@ -32,6 +32,7 @@ class Loaded:
 
     config: Config
     remarks: tuple[Remark, ...]
+    files: tuple[str, ...] = ()  # that hold its values, but for secrets, which are read when used
 
 
 def load(path: str | Path, env: Mapping[str, str], *, state_dir: str | None = None) -> Loaded:
@@ -91,7 +92,9 @@ def _load(
             json_logs=_value(expansion.tree, "service", "telemetry", "logs", "encoding") == "json",
             state_dir=_state_dir(expansion.tree, found.mistakes),
         )
-    return Loaded(found.config, tuple(found.remarks))
+    plain = expansion.with_files - set(secrets_in(found.config))
+    files = sorted(file for value in plain for file in value.files)
+    return Loaded(found.config, tuple(found.remarks), tuple(files))
 
 
 def _value(tree: Any, *path: str) -> Any:

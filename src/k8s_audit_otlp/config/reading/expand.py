@@ -35,6 +35,7 @@ class Expansion:
     tree: Any = None
     mistakes: list[Mistake] = field(default_factory=list)
     unread: dict[str, tuple[Secret, OSError]] = field(default_factory=dict)
+    with_files: set[Secret] = field(default_factory=set)  # the values that hold what files hold
     from_files: dict[str, str] = field(default_factory=dict)  # text -> the reference to it
 
     def without_files(self, mistake: Mistake) -> Mistake:
@@ -79,6 +80,8 @@ def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> 
     except UnresolvedError as error:
         found.mistakes.append(Mistake(where(path), error.what, error.hint))
         return None
+    if secret.files:
+        found.with_files.add(secret)
     try:
         parts = [*secret.resolved()]
         value = "".join(parts)

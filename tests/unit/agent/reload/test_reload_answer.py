@@ -49,6 +49,44 @@ def test_each_answer_has_its_exit_code(
     assert "no agent is running" in said
 
 
+def test_another_key_for_the_seals_is_a_change(
+    start: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    """An agent reads it when it begins, so the configuration that names it is not the same."""
+    key, other = tmp_path / "seal.key", tmp_path / "other.key"
+    for file in (key, other):
+        command = [sys.executable, "-m", "k8s_audit_otlp", "evidence", "keygen", str(file)]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+    agent = start()
+    evidence = f"evidence: {{key_file: {key}}}, telemetry: {{"
+    agent.file.write_text(agent.file.read_text().replace("telemetry: {", evidence))
+    assert reload(tmp_path / "state")[0] == 0
+    assert reload(tmp_path / "state") == (0, f"{SAME}\n")
+    other.replace(key)
+    assert reload(tmp_path / "state") == (0, "service::evidence::key_file holds another key\n")
+    assert reload(tmp_path / "state") == (0, f"{SAME}\n")
+
+
+def test_a_file_that_holds_a_value_is_watched_too(
+    start: Callable[..., AgentProcess], tmp_path: Path
+) -> None:
+    """But not one that holds a secret: that is read whenever it is used."""
+    name, token = tmp_path / "cluster", tmp_path / "token"
+    name.write_text("alpha")
+    token.write_text("first")
+    agent = start("--watch-config")
+    resource = f'resource: {{k8s.cluster.name: "${{file:{name}}}"}}, include:'
+    text = agent.file.read_text().replace("include:", resource)
+    agent.file.write_text(re.sub(r"x-key: \w+", f'x-key: "${{file:{token}}}"', text))
+    agent.seen("reloaded")
+    token.write_text("second")
+    name.write_text("beta")
+    agent.seen("reloaded", 2)
+    said = [line["message"] for line in agent.lines() if line["event"] == "reloading"]
+    assert len(said) == 3, "name and token come with the first reload, the name with the second"
+    assert "k8s.cluster.name" in said[-1]
+
+
 def test_many_who_ask_at_once_are_all_answered(
     start: Callable[..., AgentProcess], tmp_path: Path
 ) -> None:
