@@ -32,6 +32,7 @@ from tests.model.world import World
 
 CONSUMERS = ("one", "two")
 CACHE_BYTES = 600_000
+UNKNOWN = {"unseen", "corrupt_gzip"}  # where not a line could be read, its times alone are told
 REST_IS_LOST = {"deleted", "let_go", "truncated"}  # such a gap reaches to the end of its segment
 
 
@@ -77,7 +78,7 @@ class Gaps:
         return any(
             since < line.number < until
             for _, _, _, reason, since, until in self.told
-            if reason == "unseen"
+            if reason in UNKNOWN
         )
 
 

@@ -229,8 +229,10 @@ class World:
         taken = [line for line in live.lines[1:] if line.start >= behind][:lines]
         if sum(len(line.text) for line in taken) < len(HOLE):
             return  # no disk loses so little
-        for line in taken:
-            os.pwrite(self._fd, bytes(len(line.text)), line.start)
+        with self.path.open("r+b") as file:  # what is open may write at the end alone
+            for line in taken:
+                file.seek(line.start)
+                file.write(bytes(len(line.text)))
 
     def delete(self, name: str) -> None:
         self.harmed = True
