@@ -241,9 +241,10 @@ class ReceiverMachine(RuleBasedStateMachine):
 
     def read_of_live(self) -> int:
         """Return how far anyone has read the live file."""
-        own = self.world.live.identity  # what is called so at the last look may be a backup by now
-        live = (s.state.marks for s in self.log.segments() if s.state.identity == own)
-        return max((marks[0][0] for marks in live if marks), default=0)
+        own = self.world.live.identity  # what was called so at the last look may be a backup now
+        live = [s.state for s in self.log.segments() if s.live]
+        read = [s.marks[0][0] for s in live if s.marks and s.identity.partition(".")[0] == own]
+        return max(read, default=0)
 
     @precondition(lambda self: len(self.world.live.lines) > 1 and not self.world.live.muddled)
     @rule(lines=st.integers(1, 3), restart=st.booleans())
