@@ -43,6 +43,7 @@ _COOKIE = re.compile(  # not a file of cookies
 )
 _LOGIN = re.compile(
     r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
+    r"|message-digest-key\s+\d{1,3}\s+md5(?:\s+\d)?|key-string(?:\s+\d)?"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by(?:\s+values)?"
     r"|with\s+password|set\s+password|password)[ \t]+)"
     r"(?![=:])" + _VALUE,
@@ -267,7 +268,11 @@ _PASSWORDS: Final = Step(
 STEPS: tuple[Step, ...] = (
     Step(("-u ", "--user", "--proxy-user", "--auth", "--login", "curl"), _USER, _user),
     Step(("curl",), _COOKIE, quoted),
-    Step(("password", "requirepass", "masterauth", "auth-pass", "identified"), _LOGIN, _login),
+    Step(
+        ("password", "requirepass", "masterauth", "auth-pass", "identified", "digest-k", "key-st"),
+        _LOGIN,
+        _login,
+    ),
     Step(("password",), _SQL_PASSWORD, quoted),
     Step(("--from-literal",), _LITERAL, quoted),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),

@@ -214,7 +214,7 @@ _remembered = lru_cache(maxsize=8192)(_judge)
 @lru_cache(maxsize=8192)
 def _drawn(name: str) -> bool:
     words = [*words_of(name.rpartition("/")[2].removesuffix("64"))]  # as `keys_base64`
-    while len(words) > 1 and words[-1] in _VALUE_ENDINGS:
+    while len(words) > 1 and (words[-1] in _VALUE_ENDINGS or len(words[-1]) == 1):  # `key2`
         words.pop()
     if not words:
         return False

@@ -69,8 +69,9 @@ MADE_UP: Final = re.compile(
 
 # What is as much a name, with digits behind a word: `kettle2024`, `kettle2024lemon`.
 _WORD_AND_DIGITS = re.compile(
-    r"(?<![\w./@-])[A-Za-z]{3,32}[0-9]{2,8}(?:[A-Za-z]{3,32}[0-9]{0,8}|(?<=[0-9]{3})[A-Za-z]{0,32})"
-    r"[!#$*]?(?![\w./@-])"
+    r"(?<![\w./@-])(?:[A-Za-z]{3,32}[0-9]{2,8}"
+    r"(?:[A-Za-z]{3,32}[0-9]{0,8}|(?<=[0-9]{3})[A-Za-z]{0,32})"
+    r"|[A-Za-z]{6,32}[0-9]{2})[!#$*]?(?![\w./@-])"
 )
 
 
