@@ -33,6 +33,7 @@ FRAGMENTS = (
         "a.b-",
         "%25",
     ),
+    *("abc12Hwxyz3 ", "a7kq9zx3mvp2 ", "lobster805cq ", "key: AB12-CD34-", "tokens {\n", "'a=b "),
     *("env:\n- a=b\n", "env:\n a: b\n", "token a1b!", "a | b\n--+--\n", "passwords:\n  a: b1\n"),
     *("seed:", "auth:", "auth: a ", "salt: a ", "password is ", "token a1", "? token\n: a\n"),
     *("key aB3dE6gH9z ", "-p aB3dE6gH9z ", "-p a:", "a1b2c3d4e5f6g7h8 auth ", "password-"),
