@@ -154,9 +154,11 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         is_which = of_a_name or (is_digest and is_long_hexadecimal(parts[n]))
         if not (is_which and is_of_one_case(parts[n])):
             new[n] = replacement(parts[n])
-    kept = sum(len(part) for part, left in zip(parts, new, strict=True) if part is left)
-    # Of base64, or a token of several parts.
-    return replacement(word) if 2 * kept < len(word) else "".join(new)
+    kept = [part for part, left in zip(parts, new, strict=True) if part is left]
+    among_words = any(part.islower() and part.isalpha() for part in kept if len(part) > 2)
+    if not among_words and 2 * len("".join(kept)) < len(word):
+        return replacement(word)  # of base64, or a token of several parts
+    return "".join(new)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
