@@ -54,6 +54,7 @@ _LONGEST_ID = 28  # characters of a name before one
 _NEAR = 3  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
 _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
+_MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
 _PARTS = re.compile(r"([/.])")
 _GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")
 _BOOTSTRAP = re.compile(
@@ -143,7 +144,7 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     before = text[max(0, match.start() - _LONGEST_ID) : match.start()]
     said = [each for each in words_of(before) if each.isalpha()][-_NEAR:]
-    if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said:
+    if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said or _MODULUS.search(before):
         return match[0]
     is_digest = not IDENTIFYING_WORDS.isdisjoint(said)
     around = ["." if _OF_A_NAME.search(before) else "", *parts]

@@ -123,7 +123,7 @@ IDENTIFYING_WORDS: Final = frozenset(
     containerd docker crio image images sandbox layer layers blob blobs overlay snapshot snapshots
     manifest manifests trace span request correlation machine boot node instance volume object
     resource kubernetes template generation continue cursor marker holder lease identifier
-    kid n recipient recipients serial
+    kid recipient recipients serial
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(
