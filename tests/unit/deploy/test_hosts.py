@@ -110,7 +110,7 @@ def test_the_units_configuration_is_one_that_the_agent_takes(deploy: Path) -> No
     (names,) = re.findall('^sed -i "(.*)" ', readme, re.MULTILINE)
     text = (deploy / "systemd" / "config.yaml").read_text()
     for name, own in re.findall(r"s/(.*?)/(.*?)/", names):
-        text = text.replace(name, own)
+        text = text.replace(name, own.replace("$(hostname)", "node-1"))  # as a shell does
     config = load_text(text, "config.yaml", {"TOKEN": "t"}).config
     assert config.receivers["k8s_audit"].include == (DEFAULTS["audit-log-path"],)
     assert config.service.telemetry.metrics.address == "127.0.0.1:8686"
