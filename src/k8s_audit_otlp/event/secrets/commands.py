@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from itertools import groupby
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -120,12 +121,18 @@ _SHORT_FLAGS: Final = (
     ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
+_PROGRAMS: Final = [
+    (program, (_WITHIN + between if between else "") + _WITHIN + flag)
+    for programs, between, flag, *_ in _SHORT_FLAGS
+    for program in programs.split()
+]
 _SHORT_FLAG = re.compile(
     r"(\b(?:"
-    + "|".join(
-        rf"(?i:{program})\b" + (_WITHIN + between if between else "") + _WITHIN + flag
-        for programs, between, flag, *_ in _SHORT_FLAGS
-        for program in programs.split()
+    + "|".join(  # most words are left after a look at how they begin
+        f"(?=(?i:{letter}))(?:" + "|".join(rf"(?i:{name})\b{rest}" for name, rest in alike) + ")"
+        for letter, alike in groupby(
+            sorted(_PROGRAMS, key=lambda p: p[0][0]), key=lambda p: p[0][0]
+        )
     )
     + rf")(?!{MASK}))"
     + _VALUE

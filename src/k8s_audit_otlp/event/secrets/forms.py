@@ -85,7 +85,7 @@ _CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\
 # Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
 _WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
 _TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
-_DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256})(?=@(?:tcp|udp|unix)\()")
+_DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256}+)(?=@(?:tcp|udp|unix)\()")
 # The same without a scheme: `bob:X@host`.
 _LOGIN_AT = re.compile(r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])")
 _SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
@@ -109,7 +109,7 @@ _CALL = re.compile(
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = re.compile(
-    r"(\w{0,32}(?:auth|login|logon|pw_set)\w{0,16}"
+    r"((?:auth|login|logon|pw_set)\w{0,16}+"
     r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
     re.IGNORECASE,
