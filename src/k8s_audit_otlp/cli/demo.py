@@ -61,13 +61,17 @@ def command(seconds: float, rate: int, keep: Path | None) -> None:
 
 
 def _run(demo: Demo, console: Console) -> None:
-    for number in (signal.SIGHUP, signal.SIGTERM):  # by default the agent would be left behind
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    # Looked at between two steps: an exception while one starts the agent would leave it behind.
+    asked: list[int] = []
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: asked.append(number))
     phase = ""
     live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
     # Where somebody interrupts, what it plays ends as well.
     with closing(demo.play()) as playing, live or nullcontext():
         for _ in playing:
+            if asked:
+                sys.exit(128 + asked[0])
             if live:
                 live.update(_view(demo))
             elif demo.phase != phase:  # a line for each thing that happens
