@@ -35,8 +35,9 @@ class Verdicts(dict[K, V], Generic[K, V]):
         return verdict
 
     def remember(self, texts: Iterable[K], verdict: V) -> None:
-        """Keep one verdict on several texts, fewer than are remembered."""
-        kept = [text for text in texts if self._size(text) <= self._longest]
-        if len(self) + len(kept) > self._most:
-            self.clear()
-        self.update(dict.fromkeys(kept, verdict))
+        """Keep one verdict on several texts."""
+        for text in texts:
+            if self._size(text) <= self._longest:
+                if len(self) >= self._most:
+                    self.clear()
+                self[text] = verdict
