@@ -12,7 +12,6 @@ from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.secrets.gate import FORMS, is_clean, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
-from k8s_audit_otlp.event.splice.tokens import written
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
@@ -125,10 +124,9 @@ class CleanParts:
             if not line.startswith(body, start):
                 return None
             parts += line[end:start], self._body(body, found)
-            if found.redacted_values and name is _RESPONSE and b'"Status"' in body:
-                answer = parts[-1].decode("utf-8", "replace")
-                if found.echoed_in(answer, written=written):
-                    return None  # a webhook's denial says what was redacted in the request
+            answers = name is _RESPONSE and b'"Status"' in body
+            if answers and found.echoed_in_body(parts[-1]):
+                return None  # a webhook's denial says what was redacted in the request
             end = start + len(body)
         if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
             return None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from k8s_audit_otlp.event.splice.line import is_reference_as_written
-from k8s_audit_otlp.event.splice.tokens import text_of
+from k8s_audit_otlp.event.splice.tokens import text_of, written
 from k8s_audit_otlp.model import AuditEvent, ObjectRef
 
 _FEW = 64  # values that are looked for one by one
@@ -159,10 +159,14 @@ class Findings:
             self._texts = sorted(texts, key=len, reverse=True)
         return self._texts
 
-    def echoed_in(self, text: str, written: Callable[[str], str] = str) -> list[str]:
+    def echoed_in_body(self, body: bytes) -> list[str]:
+        """Return what was redacted and a body repeats, as it reads."""
+        return self.echoed_in(body.decode("utf-8", "replace"), written)
+
+    def echoed_in(self, text: str, form: Callable[[str], str] = str) -> list[str]:
         """Return what was redacted and the text repeats, longest first.
 
-        *written* says how it stands there. Few of many are looked for whole: those whose beginning
+        *form* gives it as it stands there. Few of many are looked for whole: those whose beginning
         is in the text, which is looked up.
         """
         if not text:
@@ -170,5 +174,5 @@ class Findings:
         echoes = self.echoed()
         if len(echoes) > _FEW:
             begins = {text[at : at + _SHORTEST_ECHO] for at in range(len(text))}
-            echoes = [echo for echo in echoes if written(echo)[:_SHORTEST_ECHO] in begins]
-        return [echo for echo in echoes if written(echo) in text]
+            echoes = [echo for echo in echoes if form(echo)[:_SHORTEST_ECHO] in begins]
+        return [echo for echo in echoes if form(echo) in text]

@@ -201,7 +201,7 @@ class Redactor:
         """Take what was redacted out of an answer that repeats it: a webhook's denial."""
         if b'"Status"' not in body or "text" in self.rules.off:
             return body
-        for echo in found.echoed_in(body.decode("utf-8", "replace"), written=written):
+        for echo in found.echoed_in_body(body):
             new = written(self._replacement(echo))
             body = body.replace(written(echo).encode(), new.encode())
             found.fired.add("text")
