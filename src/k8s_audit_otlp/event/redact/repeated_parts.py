@@ -84,9 +84,10 @@ class PartRedactor:
         key, known = _key_of(raw), self._known_like(raw)
         part = known.get(key)
         if part is None:
-            may_be_clean = len(raw) <= _LARGE or 2 * len(raw) < around
+            is_small = known is self._small
+            may_be_clean = is_small or 2 * len(raw) < around
             part = _CLEAN if may_be_clean and is_clean(raw) else self._taken_apart(raw, depth)
-            if known is self._small or part is _CLEAN:  # what is redacted is kept with its parts
+            if is_small or part is _CLEAN:  # what is redacted is kept with its parts
                 known.remember(key, part)
         return part
 
