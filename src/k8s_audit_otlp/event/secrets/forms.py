@@ -22,7 +22,7 @@ from k8s_audit_otlp.event.secrets.steps import (
     second,
     where,
 )
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, MADE_UP, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import GENERATED, MADE_UP_WORDS, TOKEN_FORMATS
 from k8s_audit_otlp.event.secrets.values import NOTHING
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
@@ -214,7 +214,7 @@ TOKENS: tuple[Step, ...] = (
 # Not where a text says who someone is: identity providers generate that, too.
 GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
-    Step(MADE_UP, _MADE_UP, second),
+    Step(MADE_UP_WORDS, _MADE_UP, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),

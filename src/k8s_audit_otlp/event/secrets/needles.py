@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS, MISSPELT
 from k8s_audit_otlp.event.secrets.matcher import Sought
 from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
-    MADE_UP,
+    MADE_UP_WORDS,
     TOKEN_FORMATS,
 )
 
@@ -137,7 +137,7 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP)},
+    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS)},
     **{
         row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
         for row in TOKEN_FORMATS

@@ -167,7 +167,7 @@ GENERATED: Final = (
     r"[A-Z2-7]{16}",
     r"[0-9a-f]{32}",
 )
-MADE_UP: Final = (
+MADE_UP_WORDS: Final = (
     r"(?:[g-z][a-z]{3}|[a-z][g-z][a-z]{2}|[a-z]{2}[g-z][a-z]|[a-z]{3}[g-z]|[!#$^*~@])[0-9]{3}",
     r"[0-9]{2}[!#$^*~]",
     GENERATED[0],
