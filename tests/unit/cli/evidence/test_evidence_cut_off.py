@@ -54,16 +54,21 @@ def is_seal(row: Row) -> bool:
 def cut_off(rows: Rows, number: int, *, stopped: bool) -> Rows:
     """Take out links and seals after a number, all events since, and stops unless *stopped*.
 
-    Of the file that was written then, the event stays that seals speak of already: its first one.
+    Of the file that was written then, the events stay that seals speak of already, and its first.
     """
     kept = [r for r in rows if int(r.get(NUMBER, 0)) <= number and (stopped or AGENT not in r)]
     receipted = {str(r["k8s.audit.segment.identity"]) for r in kept if is_receipt(r)}
-    told = {f"{each[:16]}-0" for r in kept for each in str(r.get(OPEN, "")).split()}
-    return [
-        r
-        for r in kept
-        if not is_event(r) or str(r[UID]).partition("-")[0] in receipted or r[UID] in told
-    ]
+    said = (each.split("/") for r in kept for each in str(r.get(OPEN, "")).split())
+    told = {(identity, int(size)) for identity, size, *_ in said}
+
+    def stays(uid: str) -> bool:
+        identity, _, place = uid.partition("-")
+        at = int(place.partition("-")[0], 16)
+        return identity in receipted or any(
+            identity == of and (at == 0 or at < size) for of, size in told
+        )
+
+    return [r for r in kept if not is_event(r) or stays(str(r[UID]))]
 
 
 def test_receipts_and_seals_that_are_cut_off_are_found(night: tuple[Fixture, Path]) -> None:
