@@ -91,13 +91,14 @@ def test_the_image_has_no_shell_and_names_the_packages_that_its_files_are_from(
     assert int(trusted.stdout) > 100, trusted.stderr
 
 
-def test_python_compiles_nothing_at_a_start(image: Image, work: Path) -> None:
+def test_nothing_is_compiled_at_a_start(image: Image, work: Path) -> None:
     """The root cannot be written, so each start would do it anew."""
     done = image.run(work, "python", "-v", "-c", "import k8s_audit_otlp.cli.actions.run, boto3")
     assert done.returncode == 0, done.stderr[-2000:]
     loaded = re.findall(r"^# code object from '(.*)'$", done.stderr, re.MULTILINE)
     assert len(loaded) > 200
     assert [name for name in loaded if name.endswith(".py")] == []
+    assert [name for name in image.names() if re.search(r"/gate\.cpython-\d+\.hyperscan$", name)]
 
 
 def test_the_demo_runs_under_a_read_only_root_as_anybody(image: Image, work: Path) -> None:

@@ -12,6 +12,7 @@ from operator import or_
 from typing import Final
 
 from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages
+from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
 from k8s_audit_otlp.event.secrets.needles import (
     ENCODED,
@@ -96,7 +97,7 @@ SOUGHT: Final = (
     *(*map(_in_json, NEEDLES), *_members, *map(re.compile, _PATTERNS), *_NEEDLESS_ESCAPES),
     *map(re.compile, _KINDS),
 )
-_found = matcher_of(SOUGHT)
+_found = matcher_of(SOUGHT, KeptDatabase.beside_bytecode(__file__))
 _OF_TEXTS: Final = (1 << len(NEEDLES)) - 1
 _BY_PARTS: Final = (1 << len(NEEDLES) + len(_members) + len(_PATTERNS)) - 1  # judged one by one
 _DIRTY: Final = (1 << len(SOUGHT) - len(_KINDS)) - 1 & ~bits_of(_LEFT_OUT)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
+from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
+
 try:
     import hyperscan
 except ImportError:  # a platform without a wheel: slower, and the same
@@ -53,17 +55,12 @@ class PlainMatcher:
 class HyperscanMatcher:
     """Looks for all in one pass. Safe for threads: each call has a scratch of its own."""
 
-    def __init__(self, sought: Sequence[Sought]) -> None:
-        self._database = hyperscan.Database()
-        flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
+    def __init__(self, sought: Sequence[Sought], kept: KeptDatabase) -> None:
         # Words before patterns: it is made in a third less time, and a scan takes a quarter less.
         order = sorted(range(len(sought)), key=lambda n: not isinstance(sought[n], bytes))
         ordered = [sought[n] for n in order]
-        self._database.compile(
-            expressions=[re.escape(x) if isinstance(x, bytes) else x.pattern for x in ordered],
-            ids=order,
-            flags=[flags] * len(sought),
-        )
+        expressions = [re.escape(x) if isinstance(x, bytes) else x.pattern for x in ordered]
+        self._database = _database_of(expressions, order, kept)
         self._bits = [1 << bit for bit in range(len(sought))]
         self._first: Any = hyperscan.Scratch(self._database)
         self._free: list[Any] = [self._first]
@@ -82,10 +79,26 @@ class HyperscanMatcher:
         return found
 
 
+def _database_of(expressions: list[bytes], ids: list[int], kept: KeptDatabase) -> Any:
+    """Compile a database, unless one is kept that this Hyperscan can use."""
+    flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH
+    made_of = repr((expressions, ids, flags)).encode()
+    known = kept.read(made_of)
+    if known is not None:
+        try:
+            return hyperscan.loadb(known, hyperscan.HS_MODE_BLOCK)
+        except hyperscan.error:  # of another release, or another kind of processor
+            pass
+    database = hyperscan.Database()
+    database.compile(expressions=expressions, ids=ids, flags=[flags] * len(ids))
+    kept.write(made_of, hyperscan.dumpb(database))
+    return database
+
+
 def _take(word: int, _start: int, _end: int, _flags: int, hits: Any) -> None:
     hits.append(word)
 
 
-def matcher_of(sought: Sequence[Sought]) -> Matcher:
-    """Make the quickest matcher that is to be had."""
-    return PlainMatcher(sought) if hyperscan is None else HyperscanMatcher(sought)
+def matcher_of(sought: Sequence[Sought], kept: KeptDatabase) -> Matcher:
+    """Make the quickest matcher that is to be had; what *kept* holds need not be compiled."""
+    return PlainMatcher(sought) if hyperscan is None else HyperscanMatcher(sought, kept)

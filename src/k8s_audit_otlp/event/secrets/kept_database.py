@@ -1,0 +1,49 @@
+"""Keeps what Hyperscan compiled beside this package's bytecode, as Python keeps that.
+
+To compile is a third of a start. Who may write there may change the program anyway, so what lies
+there is trusted as much. Where nothing may be written it is compiled at each start.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from hashlib import sha256
+from importlib.util import cache_from_source
+from pathlib import Path
+
+_DIGEST_BYTES = 32
+
+
+class KeptDatabase:
+    """A file of a compiled database: SHA-256 of what it was made of and itself, then itself."""
+
+    def __init__(self, path: Path, *, may_write: bool = True) -> None:
+        self._path, self._may_write = path, may_write
+
+    @classmethod
+    def beside_bytecode(cls, module: str) -> "KeptDatabase":
+        """Keep it for the source *module*, where Python keeps bytecode and if it keeps any."""
+        path = Path(cache_from_source(module)).with_suffix(".hyperscan")
+        return cls(path, may_write=not sys.dont_write_bytecode)
+
+    def read(self, made_of: bytes) -> bytes | None:
+        """Return the database; None where there is none, or one of something else."""
+        try:
+            kept = self._path.read_bytes()
+        except OSError:
+            return None
+        digest, database = kept[:_DIGEST_BYTES], kept[_DIGEST_BYTES:]
+        return database if digest == sha256(made_of + database).digest() else None
+
+    def write(self, made_of: bytes, database: bytes) -> None:
+        """Keep it for the next start, if that can be done."""
+        if not self._may_write:
+            return
+        temporary = self._path.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            try:
+                temporary.write_bytes(sha256(made_of + database).digest() + database)
+                temporary.replace(self._path)
+            finally:
+                temporary.unlink(missing_ok=True)
