@@ -1,6 +1,5 @@
 """What Hyperscan compiled is kept for the next start, and never taken for something else."""
 
-import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -10,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
-from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
+from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
 
 pytest.importorskip("hyperscan")
-SOUGHT: list[Sought] = [b"alpha", re.compile(rb"beta[0-9]")]
+SOUGHT: list[Sought] = [b"alpha", Pattern(rb"beta[0-9]")]
 OTHERS: list[Sought] = [b"gamma", b"delta"]
 TEXT = b"Alpha, beta7, delta"
 OF_SOUGHT, OF_OTHERS = 0b11, 0b10

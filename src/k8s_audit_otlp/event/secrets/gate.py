@@ -13,7 +13,7 @@ from typing import Final
 
 from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
-from k8s_audit_otlp.event.secrets.matcher import Sought, matcher_of
+from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
 from k8s_audit_otlp.event.secrets.needles import (
     ENCODED,
     ESCAPED,
@@ -88,14 +88,14 @@ _KINDS: Final = (
 def _in_json(needle: str) -> Sought:
     """Return what is looked for to find a needle in JSON, too, where quotes are escaped."""
     if '"' in needle:
-        return re.compile(re.escape(needle).encode().replace(b'"', rb'\\*"'))
+        return Pattern(re.escape(needle).encode().replace(b'"', rb'\\*"'))
     return sought_for(needle)
 
 
 _members = [member.encode() for member in _MEMBERS if member not in NEEDLES]
 SOUGHT: Final = (
-    *(*map(_in_json, NEEDLES), *_members, *map(re.compile, _PATTERNS), *_NEEDLESS_ESCAPES),
-    *map(re.compile, _KINDS),
+    *(*map(_in_json, NEEDLES), *_members, *map(Pattern, _PATTERNS), *_NEEDLESS_ESCAPES),
+    *map(Pattern, _KINDS),
 )
 _found = matcher_of(SOUGHT, KeptDatabase.beside_bytecode(__file__))
 _OF_TEXTS: Final = (1 << len(NEEDLES)) - 1

@@ -10,7 +10,7 @@ from json import dumps
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS, MISSPELT
-from k8s_audit_otlp.event.secrets.matcher import Sought
+from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought
 from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
     MADE_UP_WORDS,
@@ -149,4 +149,4 @@ _NEEDLE_PATTERNS: Final = {
 def sought_for(needle: str) -> Sought:
     """Return what a matcher looks for to find a needle."""
     pattern = _NEEDLE_PATTERNS.get(needle)
-    return needle.encode() if pattern is None else re.compile(pattern)
+    return needle.encode() if pattern is None else Pattern(pattern)
