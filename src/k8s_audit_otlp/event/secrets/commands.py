@@ -35,32 +35,29 @@ _VALUE = (
     r"(?P<value>\\{1,8}[\"'`][^\"'`\\]*+(?:\\{1,8}[\"'`])?"
     r"|`[^`]*`?|'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 )
-_USER = re.compile(
+_USER = (
     r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
     r"[\"']?[^\s:\"'=]{0,128}:)(?!//|\d{1,5}(?:[\s\"']|\Z))([^\s\"']+)"
 )
-_COOKIE = re.compile(  # not a file of cookies
-    r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
-)
-_LOGIN = re.compile(
-    r"((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
+# Not a file of cookies.
+_COOKIE = r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
+_LOGIN = (
+    r"(?i)((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
     r"|message-digest-key\s+\d{1,3}\s+md5(?:\s+\d)?|key-string(?:\s+\d)?"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by(?:\s+values)?"
     r"|with\s+password|set\s+password|password)[ \t]+)"
-    r"(?![=:])" + _VALUE,
-    re.IGNORECASE,
+    r"(?![=:])" + _VALUE
 )
-_SQL_PASSWORD = re.compile(
-    r"(\b(?:set\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?"
+_IN_SQL = (
+    r"(?i)(\b(?:set\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?"
     r"|password\s{0,8}\(\s{0,8}))"
-    r"('[^']*'?|\"[^\"]*\"?)",
-    re.IGNORECASE,
+    r"('[^']*'?|\"[^\"]*\"?)"
 )
 # A variable for a container: `docker run -e NAME=X`, `--env=NAME=X`, `--build-arg NAME=X`.
-_VARIABLE = re.compile(
+_VARIABLE = (
     r"((?:^|[\s\"'])(?:-e|--env|--build-arg)[ =]{1,4}[\"']?[A-Za-z_]\w{0,64}=[\"']?)([^\s\"']{6,})"
 )
-_LITERAL = re.compile(r"(--from-literal[ =][\"']?[\w.-]{1,253}=)" + _VALUE)
+_LITERAL = r"(--from-literal[ =][\"']?[\w.-]{1,253}=)" + _VALUE
 _WORD: Final = " (?!-)"
 # A name, with flags around it.
 _FLAGS_AND_A_NAME: Final = (
@@ -126,7 +123,7 @@ _PROGRAMS: Final = [
     for programs, between, flag, *_ in _SHORT_FLAGS
     for program in programs.split()
 ]
-_SHORT_FLAG = re.compile(
+_SHORT_FLAG = (
     r"(\b(?:"
     + "|".join(  # most words are left after a look at how they begin
         f"(?=(?i:{letter}))(?:" + "|".join(rf"(?i:{name})\b{rest}" for name, rest in alike) + ")"
@@ -138,17 +135,16 @@ _SHORT_FLAG = re.compile(
     + _VALUE
 )
 # What is sent behind a prompt: expect "assword:" { send "..." }
-_ANSWER = re.compile(
-    r"((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"'][^\"']{0,64}?"
-    r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)",
-    re.IGNORECASE,
+_ANSWER = (
+    r"(?i)((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"'][^\"']{0,64}?"
+    r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
 # Into whatever reads it.
-_DRAWN_PIPED = re.compile(
+_DRAWN_PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
     r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
 )
-_PIPED = re.compile(
+_PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
     r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
@@ -156,35 +152,31 @@ _PIPED = re.compile(
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
-_WRITTEN = re.compile(
-    r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
-)
+_WRITTEN = r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
 _FILE_OF_SECRET = re.compile(r"secret|token|passw|credential")
-_HERE = re.compile(r"((?<=\s)<<<[ \t]{0,8})" + _VALUE)
+_HERE = r"((?<=\s)<<<[ \t]{0,8})" + _VALUE
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
     r"(?![-\s:=])" + _VALUE
 )
-_LONE = re.compile(
-    r"^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
-    r"(?P<value>[^\s:=\"'\\][^\s\"']*+)(?=[ \t;]*$)",
-    re.MULTILINE,
+_LONE = (
+    r"(?m)^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
+    r"(?P<value>[^\s:=\"'\\][^\s\"']*+)(?=[ \t;]*$)"
 )
-_ENV_LINE = re.compile(
-    r"(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set|set(?=[ \t]{1,8}\$)"
+_ENV_LINE = (
+    r"(?m)(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set|set(?=[ \t]{1,8}\$)"
     r"|(?:npm|yarn|pnpm) config set)[ \t]{1,8}(?:\$|\S{1,128}:)?"
-    r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE,
-    re.MULTILINE,
+    r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE
 )
-_SAID = re.compile(
+_SAID = (
     r"(?<![\w.$/-])(?P<name>[\w-]{1,64})[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
     r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}(?:[ \t]{1,8}|(?=`))"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
 )
-_PGPASS = re.compile(r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)")
-_UNSEAL = re.compile(r"(unseal key(?: \d{1,3})?: )(\S+)", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)")
+_PGPASS = r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)"
+_UNSEAL = r"(?i)(unseal key(?: \d{1,3})?: )(\S+)"
+_PARAMETER = r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)"
 _AFTER_A_FLAG = frozenset(
     """
     is are was must or and not to flag flags cannot for from with needed required succeeded failed
@@ -280,7 +272,7 @@ STEPS: tuple[Step, ...] = (
         _LOGIN,
         _login,
     ),
-    Step(("password",), _SQL_PASSWORD, quoted),
+    Step(("password",), _IN_SQL, quoted),
     Step(("--from-literal",), _LITERAL, quoted),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
@@ -291,7 +283,7 @@ STEPS: tuple[Step, ...] = (
     Step(("<<<",), _HERE, _here),
     Step(("unseal",), _UNSEAL, second),
     Step((":5432:", ":6432:"), _PGPASS, second),
-    Step((), _FLAG, _flag, "-"),
+    Step((), _FLAG.pattern, _flag, "-"),
     Step((), _LONE, where(_is_alone), " \t"),
     Step((), _ENV_LINE, where(_is_set), " \t"),
     Step((), _SAID, where(_is_said), "\"'`"),

@@ -27,9 +27,8 @@ _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
 _NEXT = 4  # and one that says it of what is drawn only
 _WORD = re.compile(
-    r"(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
-    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+",
-    re.ASCII,
+    r"(?a)(?=[\w+!$^*-]{10})(?<![\w+!$^*-])[\w+!$^*-]{0,64}?"
+    rf"{RANDOM}(?:[\w+/=~!$^*%-]|\.(?=\w))*+"
 )
 _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
@@ -43,30 +42,29 @@ _SUM = re.compile(
 )
 _BEFORE_IT = r"[^\s:%,/\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
-_FLAG = re.compile(
-    r"((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsStwW]|/r?p(?=[: ]))[ =:]?[\"']?"
+_FLAG = (
+    r"(?a)((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsStwW]|/r?p(?=[: ]))[ =:]?[\"']?"
     rf"(?:{_BEFORE_IT})?|(?:-[uU]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
-    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{10,})",
-    re.ASCII,
+    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{10,})"
 )
 
 
 # The same behind a flag that says who: `-u root -p X`.
-_WITH_USER = re.compile(
+_WITH_USER = (
     r"((?:(?:\s|^)-[uUlnDx]|\s--?user(?:name)?)[ =]?[^\s-][^\s|;&]{0,63}+[^\n|;&]{0,64}?"
     r"\s(?:-[pPwW]|--?pass)[ =]?[\"']?)(?=[^\s\"']{0,64}\d)"
     r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}(?:[\s\"']|\Z))([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
 )
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
-_TOLD = re.compile(
-    r"((?:(?<!ht)pass(?:word|wd|phrase|code)|pwd|\bpw)[\"'`]?(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
+_TOLD = (
+    r"(?i)((?:(?<!ht)pass(?:word|wd|phrase|code)|pwd|\bpw)[\"'`]?"
+    r"(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
     r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
-    r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})",
-    re.IGNORECASE,
+    r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})"
 )
 # One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
-_TOLD_BEFORE = re.compile(
+_TOLD_BEFORE = (
     r"(?<![^\s\"'`(])(?P<value>(?=[^\s\"'`|,()]{0,64}[0-9])(?=[^\s\"'`|,()]{0,64}[A-Za-z])"
     r"(?:[^\s\"'`|,():=]|[:=](?!\s)){6,128}+)"
     r"[\"'`]?(?:[ \t]{1,4}(?:is|was|as)|[ \t]{0,4}(?:[=:(#]|//|--|<-))[ \t]{0,4}"
@@ -128,9 +126,9 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 STEPS: tuple[Step, ...] = (
     *(Step((SHORT_FLAG,), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
-    Step((), MADE_UP, _drawn, "!#^*~@_-"),
-    Step((), _LETTERS, _drawn),
-    Step((), _WORD, _drawn, digits),
+    Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
+    Step((), _LETTERS.pattern, _drawn),
+    Step((), _WORD.pattern, _drawn, digits),
     Step((), _TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
 )

@@ -31,24 +31,20 @@ _ADMINISTRATORS = ("admin:", "root:", "postgres:", "admin/", "root/")
 _ARMOUR = (
     r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
 )
-_PRIVATE_KEY = re.compile(
-    rf"()(-{{4,5}} ?BEGIN {_ARMOUR}.*?(?:-{{4,5}} ?END {_ARMOUR}|\Z))", re.DOTALL | re.IGNORECASE
-)
-_PRIVATE_LINES = re.compile(r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)")
-_ENCODED_PEM = re.compile(r"LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}", re.ASCII)
-_JWT = re.compile(r"eyJ[\w+/=-]*+(?:\.[\w-]*+)*+", re.ASCII)
+_PRIVATE_KEY = rf"(?si)()(-{{4,5}} ?BEGIN {_ARMOUR}.*?(?:-{{4,5}} ?END {_ARMOUR}|\Z))"
+_PRIVATE_LINES = r"(?is)(private-lines: ?\d+\s)(.*?)(?=private-mac|\Z)"
+_ENCODED_PEM = r"(?a)LS0tLS1CRUdJTi[\w+/-]{4,}+={0,2}"
+_JWT = r"(?a)eyJ[\w+/=-]*+(?:\.[\w-]*+)*+"
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
-_GENERATED = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
-    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})",
-    re.ASCII,
+_GENERATED = (
+    r"(?a)-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
+    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})"
 )
 # A word with digits and letters or a sign, which stands in no name, version or sentence.
-_MADE_UP = re.compile(
-    r"()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
+_MADE_UP = (
+    r"(?a)()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
     r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2}))"
-    r"[A-Za-z0-9]*+(?![\w@/-]|\.\w))",
-    re.ASCII,
+    r"[A-Za-z0-9]*+(?![\w@/-]|\.\w))"
 )
 _LONGEST_ID = 28  # characters of a name before one
 _NEAR = 3  # words before a digest in which it is said that it is one
@@ -57,66 +53,58 @@ _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64
 _MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
 _PARTS = re.compile(r"([/.])")
 _GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")
-_BOOTSTRAP = re.compile(
-    rf"()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))", re.ASCII
-)
-_BEARER = re.compile(
-    r"(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
-    r"([\w.~+/=-]{4,})",
-    re.IGNORECASE | re.ASCII,
+_BOOTSTRAP = rf"(?a)()((?<![\w.-])(?=[a-z]{{0,6}}\d|[a-z.]{{7,22}}\d){BOOTSTRAP}(?![\w-]|\.\w))"
+_BEARER = (
+    r"(?ia)(bearer(?:\s|%20|\+)++)(?!(?:tokens?|auth\w*|credentials?|scheme|header|realm)\b)"
+    r"([\w.~+/=-]{4,})"
 )
 # RFC 9110 section 11: a scheme, then the credentials; or the credentials alone.
-_AUTHORIZATION = re.compile(
-    r"(authorization[\"'\\]{0,4}(?:\s{0,8}[:=]\s{0,8}|\s{1,8})[\"'\\]{0,4}"
+_AUTHORIZATION = (
+    r"(?ia)(authorization[\"'\\]{0,4}(?:\s{0,8}[:=]\s{0,8}|\s{1,8})[\"'\\]{0,4}"
     r"(?:(?:bearer|basic|token|apikey|api-key|digest|negotiate|ntlm|key|aws4-hmac-sha256)"
-    r"(?:\s|%20|\+)++))([^\s\"'\\,]{4,})",
-    re.IGNORECASE | re.ASCII,
+    r"(?:\s|%20|\+)++))([^\s\"'\\,]{4,})"
 )
-_DIGEST = re.compile(
-    r"((?:authorization|authenticate)[\"'\\]{0,4}[\s:=]{1,8}[\"'\\]{0,4}digest\s{1,8})([^\n]+)",
-    re.IGNORECASE,
+_DIGEST = (
+    r"(?i)((?:authorization|authenticate)[\"'\\]{0,4}[\s:=]{1,8}[\"'\\]{0,4}digest\s{1,8})([^\n]+)"
 )
-_BASIC = re.compile(r"(\bbasic(?:\s|%20|\+)++)([A-Za-z0-9+/]{8,}+={0,2})", re.IGNORECASE | re.ASCII)
-_COOKIE = re.compile(
-    r"((?:set-)?cookie[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})([^\s\"'][^\n\"']*)", re.IGNORECASE
-)
+_BASIC = r"(?ia)(\bbasic(?:\s|%20|\+)++)([A-Za-z0-9+/]{8,}+={0,2})"
+_COOKIE = r"(?i)((?:set-)?cookie[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})([^\s\"'][^\n\"']*)"
 _PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]*+:)(?!\d{1,5}(?:[/?#]|$))([^\s\"'\\]*)(?=@)")
-_CUT_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\]{6,})\Z")
+_CUT_URL = r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\]{6,})\Z"
 # Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
-_WORD_OF_TEXT = re.compile(r"[^\s\"'\\]++")
-_TOKEN_IN_URL = re.compile(r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)")
-_DATABASE = re.compile(r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256}+)(?=@(?:tcp|udp|unix)\()")
+_WORD_OF_TEXT = r"[^\s\"'\\]++"
+_ALONE_IN_URL = r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)"
+_DATABASE = r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256}+)(?=@(?:tcp|udp|unix)\()"
 # The same without a scheme: `bob:X@host`.
-_LOGIN_AT = re.compile(r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])")
-_SHARE = re.compile(r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)")
-_ORACLE = re.compile(
-    r"(\b(?:thin\\{0,4}:|sqlplus\s)[^\s/:@\"']{1,128}/)(\\{0,4}\"[^\"\n]{1,256}\"|[^\s\"'@]{1,256})(?=@)"
+_LOGIN_AT = r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])"
+_SHARE = r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)"
+_ORACLE = (
+    r"(\b(?:thin\\{0,4}:|sqlplus\s)[^\s/:@\"']{1,128}/)"
+    r"(\\{0,4}\"[^\"\n]{1,256}\"|[^\s\"'@]{1,256})(?=@)"
 )
-_LOGIN = re.compile(  # `scott/X@orcl`, `userid=scott/X`
-    r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
-)
-_ADMINISTRATOR = re.compile(
+# `scott/X@orcl`, `userid=scott/X`
+_LOGIN = r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
+_ADMINISTRATOR = (
     r"((?<![\w./-])(?:admin|root|postgres)[:/])"
     r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{8,64})(?![/:]|@[A-Za-z])"
 )
-_HEADER = re.compile(r"header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)", re.IGNORECASE)
+_HEADER = r"(?i)header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)"
 
 # Calls with a name and a value, or with who and a password.
 _QUOTED = r"(?:\\{0,4}\"[^\"\n]*\"?|\\{0,4}'[^'\n]*'?|\\{0,4}`[^`\n]*`?)"
-_CALL = re.compile(
+_CALL = (
     r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,64}"
     rf"(?P<value>{_QUOTED})"
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
-_LOGS_IN = re.compile(
-    r"((?:auth|login|logon|pw_set)\w{0,16}+"
+_LOGS_IN = (
+    r"(?i)((?:auth|login|logon|pw_set)\w{0,16}+"
     r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
-    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])",
-    re.IGNORECASE,
+    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
 )
-_BASIC_AUTH = re.compile(
-    rf"(\bauth\w{{0,8}}\s?=\s?(?:\w{{1,32}}\.)?\w{{0,32}}\(\s{{0,8}}{_QUOTED}\s{{0,8}},\s{{0,8}})({_QUOTED})",
-    re.IGNORECASE,
+_BASIC_AUTH = (
+    r"(?i)(\bauth\w{0,8}\s?=\s?(?:\w{1,32}\.)?\w{0,32}"
+    rf"\(\s{{0,8}}{_QUOTED}\s{{0,8}},\s{{0,8}})({_QUOTED})"
 )
 
 
@@ -208,7 +196,7 @@ SHOWN_WHOLE: tuple[Step, ...] = (
     *structures.STEPS,
 )
 TOKENS: tuple[Step, ...] = (
-    *(Step(row.needles, re.compile(row.pattern, re.ASCII), _token) for row in TOKEN_FORMATS),
+    *(Step(row.needles, f"(?a){row.pattern}", _token) for row in TOKEN_FORMATS),
     Step((BOOTSTRAP,), _BOOTSTRAP, second),
 )
 # Not where a text says who someone is: identity providers generate that, too.
@@ -224,7 +212,7 @@ STEPS: tuple[Step, ...] = (
     Step(("cookie",), _COOKIE, _cookie),
     Step((":/",), _WORD_OF_TEXT, _password_in_url),
     Step((":/",), _CUT_URL, second),
-    Step((":/",), _TOKEN_IN_URL, _token_in_url),
+    Step((":/",), _ALONE_IN_URL, _token_in_url),
     Step(("//",), _SHARE, second),
     Step(("thin:", "thin\\", "sqlplus"), _ORACLE, second),
     Step(_LOGINS, _LOGIN, drawn),

@@ -11,10 +11,9 @@ from k8s_audit_otlp.event.secrets.randomness import looks_random
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, second
 
-_DUMP = re.compile(
-    r"((?:(?<!Labels:)(?<!Selector:)(?<!Labels: )map\[|got &?\{|valueUnstructured\{|got &value\.))"
-    r"(.*)",
-    re.DOTALL,
+_DUMP = (
+    r"(?s)((?:(?<!Labels:)(?<!Selector:)(?<!Labels: )map\[|got &?\{|valueUnstructured\{"
+    r"|got &value\.))(.*)"
 )
 _QUOTED = r"(\"(?:[^\"\\]|\\.)*+\"?|`[^`]*`?|'[^']*'?)"
 # What a decoder says before it quotes what it could not read.
@@ -23,22 +22,21 @@ UNREAD_NEEDLES: Final = (
     *("byte ", "string: "),
 )
 # What a decoder could not read: strconv, time.Parse, yaml, json, quantities.
-_UNREAD = re.compile(
+_UNREAD = (
     r"(\b(?:parsing(?: time)?|parse|unmarshal(?: !!\w{1,32})?|decod(?:e|ing)|got|near"
     r"|byte \d{1,19}(?: in|:)|of type string:) )" + _QUOTED
 )
-_UNREAD_NUMBER = re.compile(r"(\bgot (?:float64|int64|integer|number) \()([^)\s]+)")
+_UNREAD_NUMBER = r"(\bgot (?:float64|int64|integer|number) \()([^)\s]+)"
 # The same where nothing but a decoder says so.
-_UNREAD_ANYWHERE = re.compile(
+_UNREAD_ANYWHERE = (
     r"((?:unmarshal(?: (?:!!)?\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
 )
 
 # A refused request is told what was wrong with it: k8s.io/apimachinery pkg/util/validation/field,
 # sigs.k8s.io/structured-merge-diff typed errors, Go's %v of a map.
-_ECHO = re.compile(
-    r"((?:Invalid|Unsupported|Duplicate) value: )"
-    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)",
-    re.DOTALL,
+_ECHO = (
+    r"(?s)((?:Invalid|Unsupported|Duplicate) value: )"
+    r"(\"(?:[^\"\\]|\\.)*+\"?|[{\[&].*|map\[.*|[^\s:,]+)"
 )
 # Fields of k8s.io/api that name, place or count; a short word or number in them tells no secret.
 _TELLING_FIELDS = frozenset(

@@ -58,12 +58,11 @@ LETTERS: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{16,}+")
 # What somebody made up: letters, digits and a sign that stands in no name, version or path; or a
 # word, a sign and digits, as `Summer-2024rain`.
 MADE_UP: Final = re.compile(
-    r"(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+"
+    r"(?a)(?<![\w./@!#^*~-])(?:(?=[A-Za-z0-9][\w-]{1,64}+"
     r"(?:[!#^*~]|(?:\$|%(?![0-9A-Fa-f]{2}))[\w-]{1,64}+[!#^*~+=]))"
     r"(?=[\w!#^*~$%-]{0,64}?(?:[0-9]|[a-z][A-Z][a-z]|[a-z][A-Z]{2,8}[!#^*~$]))"
     r"(?=[\w!#^*~$%-]{0,64}?[A-Za-z])(?=[\w!#^*~$%-]{8})"
-    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{2}))[\w!#^*~=+$%&@-]++",
-    re.ASCII,
+    r"|[A-Z][a-z]{2,32}[@_-]\d{3,16}(?=[a-z]{2}))[\w!#^*~=+$%&@-]++"
 )
 
 

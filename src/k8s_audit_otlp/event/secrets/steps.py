@@ -6,7 +6,7 @@ tried only where one of its needles is in the text.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
@@ -20,9 +20,17 @@ Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
 
 class Step(NamedTuple):
     needles: tuple[str, ...]  # one of them is in the text; of none: any that a name must hold
-    pattern: re.Pattern[str]
+    pattern: str  # compiled when a text first needs it: most logs have few of the forms
     change: Change
     signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
+
+
+_Ready: TypeAlias = tuple[Callable[..., str], Change, Sequence[str]]
+
+
+@cache
+def _ready(step: Step) -> _Ready:
+    return re.compile(step.pattern).sub, step.change, step.signs
 
 
 class Steps:
@@ -35,13 +43,13 @@ class Steps:
 
     def apply(self, text: str, found: int, replacement: Replacement) -> str:
         """Change a text; *found* are the needles that it holds, as bits."""
-        for _, pattern, change, signs in self._that_have(found):
+        for substituted, change, signs in self._that_have(found):
             if not signs or any(map(text.__contains__, signs)):
-                text = pattern.sub(partial(change, replacement), text)
+                text = substituted(partial(change, replacement), text)
         return text
 
-    def _with_one_of(self, found: int) -> list[Step]:
-        return [step for needles, step in self._steps if found & needles]
+    def _with_one_of(self, found: int) -> list[_Ready]:
+        return [_ready(step) for needles, step in self._steps if found & needles]
 
 
 def second(replacement: Replacement, match: re.Match[str]) -> str:

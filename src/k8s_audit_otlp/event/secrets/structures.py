@@ -19,91 +19,80 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, where
 from k8s_audit_otlp.event.secrets.values import is_credential, names_a_file
 
-_QUOTED_BODY = re.compile(r"(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)", re.DOTALL)  # a decoder's error
+_QUOTED_BODY = r"(?s)(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)"  # a decoder's error
 _ANY = (
     r"(?P<value>\{[^{}\n]*\}?|strings\.Join\(\{[^{}]*\}?|\\*\"(?:[^\"\\]|\\(?!\"))*+\\*\"?"
     r"|'(?:[^']|'')*+'?|[^\s,}\]\"'][^\n,}\]\"']*)"
 )
-_NAMED_VALUE = re.compile(
-    r"(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
+_NAMED_VALUE = (
+    r"(?i)(\bname[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}[^\"'\\\s,{}]{0,256}[\"'\\]{0,8}"
     r"(?:\s{0,8}(?:[,\n]|\\{1,8}n)\s{0,64}|[ ](?=(?-i:Value:)))"
-    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY,
-    re.IGNORECASE,
+    r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}[:=]\s{0,8})" + _ANY
 )
 # A line of a diff as cmp prints it, whose name is on another one.
-_CHANGED_VALUE = re.compile(
-    r"((?:^|\\n)[ \t\u00a0]*[-+][ \t\u00a0]{1,64}Value:[ \t\u00a0]{1,64})"
-    r"(\\*\"(?:[^\"\\\n]|\\(?!\"))*+\\*\"?|strings\.Join\(\{[^{}]*\}?)",
-    re.MULTILINE,
+_CHANGED_VALUE = (
+    r"(?m)((?:^|\\n)[ \t\u00a0]*[-+][ \t\u00a0]{1,64}Value:[ \t\u00a0]{1,64})"
+    r"(\\*\"(?:[^\"\\\n]|\\(?!\"))*+\\*\"?|strings\.Join\(\{[^{}]*\}?)"
 )
 # An argument or a flag's value that was changed.
-_CHANGED_ARGUMENT = re.compile(
-    r"(^[ \t\u00a0]*[-+][ \t\u00a0]{1,64})(\"(?:[^\"\\\n]|\\.)*+\")(?=,[ \t\u00a0]*$)", re.MULTILINE
+_CHANGED_ARGUMENT = (
+    r"(?m)(^[ \t\u00a0]*[-+][ \t\u00a0]{1,64})(\"(?:[^\"\\\n]|\\.)*+\")(?=,[ \t\u00a0]*$)"
 )
 # A variable of HCL: variable "db_password" { default = "..." }
-_BLOCK_NAMED = re.compile(
+_BLOCK_NAMED = (
     r"[\"'](?P<name>[\w.-]{1,64})[\"'](?:\s{0,8}[\"'][\w.-]{1,64}[\"'])?\s{0,8}\{[^{}]{0,256}?\b(?:default|value|result)\s{0,8}=\s{0,8}"
     r"(?P<value>\"(?:[^\"\\]|\\.)*+\"?)"
 )
 # The same with other members between them: `required: true`.
-_NAMED_FAR_VALUE = re.compile(
+_NAMED_FAR_VALUE = (
     r"\b(?:name|key|header)[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}"
     r"(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
     r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-|[\"']?value)[^\n,{}]{1,128}+){0,3}[,\n]\s{0,64}"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
-_VALUE_NAMED = re.compile(
-    r"\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}(?P<value>[\"']?[^\"'\\\s,{}]{1,512}+[\"']?)"
+_VALUE_NAMED = (
+    r"(?i)\bvalue[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}(?P<value>[\"']?[^\"'\\\s,{}]{1,512}+[\"']?)"
     r"\s{0,8}[,\n]\s{0,64}[\"'\\]{0,8}name[\"'\\]{0,8}\s{0,8}[:=]\s{0,8}[\"'\\]{0,8}"
-    r"(?P<name>[^\"'\\\s,{}]{1,256})",
-    re.IGNORECASE,
+    r"(?P<name>[^\"'\\\s,{}]{1,256})"
 )
-_GO_DATA = re.compile(
-    r"(\b(?:[dD]ata|[sS]tringData|binaryData): ?map\[(?:[^{}\n]{1,40}\{)?)([^{}\]]*+)"
-)
+_GO_DATA = r"(\b(?:[dD]ata|[sS]tringData|binaryData): ?map\[(?:[^{}\n]{1,40}\{)?)([^{}\]]*+)"
 # A section of an INI file or TOML whose name says credential: `[tokens]`, then `bob = ...`.
-_SECTION = re.compile(
-    r"^[ \t]*\[{1,2}(?P<name>[\w. -]{1,64})\]{1,2}[ \t\r]*((?:\n(?![ \t]*\[)[^\n]*)++)",
-    re.MULTILINE,
-)
+_SECTION = r"(?m)^[ \t]*\[{1,2}(?P<name>[\w. -]{1,64})\]{1,2}[ \t\r]*((?:\n(?![ \t]*\[)[^\n]*)++)"
 _SHORTEST_SETTING = 6  # characters
 _SETTING = re.compile(r"(\n[ \t]*[\w.-]{1,64}[ \t]{0,64}[=:][ \t]{0,64})([^\n]+)")
 # Columns of a table, its first line has their names: `user,password`.
-_TABLE = re.compile(
-    r"^([ \t|]{0,16}[\w\"'-]{1,64}[ \t]{0,32}?(?P<sign>[,;|\t]|[ ]{2})[ \t]{0,32}[\w\"'-]{1,64}"
+_TABLE = (
+    r"(?m)^([ \t|]{0,16}[\w\"'-]{1,64}[ \t]{0,32}?(?P<sign>[,;|\t]|[ ]{2})[ \t]{0,32}[\w\"'-]{1,64}"
     r"(?:[ \t]{0,32}?(?P=sign)[ \t]{0,32}[\w\"'-]{1,64}){0,14}[ |]{0,64}\r?\n)"
-    r"([ \t]*[+|:=-][+|:= -]*+\n)?((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)",
-    re.MULTILINE,
+    r"([ \t]*[+|:=-][+|:= -]*+\n)?((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)"
 )
 _NO_CELL = re.compile(r"\s*(?:\d{0,3}|:?-+:?)\s*")  # so many; the line below the names
-_OPERATION = re.compile(
+_OPERATION = (
     r"\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
     r"\s{0,8}[,\n]\s{0,64}(?:[^\n,{}]{1,64}[,\n]\s{0,64})?"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
 )
 # The same in YAML, with a value of several lines.
-_OPERATION_LINES = re.compile(
+_OPERATION_LINES = (
     r"\bpath:[ \t]{1,8}[\"']?(?P<name>/[^\"'\\\s,{}]{0,256})[\"']?[ \t]*\n"
     r"(?P<of>[ \t]*)value:[ \t]*(?P<value>(?:\n(?P=of)(?:[ \t]|- )[^\n]*)++)"
 )
-_DATA_OBJECT = re.compile(r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)")
+_DATA_OBJECT = r"(\b(?:data|stringData|binaryData)\\*\"?\s{0,8}:\s{0,8}\{)([^{}]*+)"
 _OBJECT_TEXT = re.compile(
     r"(:\s{0,8}\\*\")((?:[^\"\\]|\\(?!\"))*+)(?=\\*\"|\Z)|(:\s{1,8})([^\s\"'\\,{}\[\]][^,{}]*)"
 )
 # On a line of its own; behind words only where the text says that it is of a Secret.
-_DATA_BLOCK = re.compile(
-    r"((?P<of>^[ \t]*|\b)(?:data|stringData|binaryData):[ \t]*\n)"
-    r"((?:(?P=of)[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)",
-    re.MULTILINE,
+_DATA_BLOCK = (
+    r"(?m)((?P<of>^[ \t]*|\b)(?:data|stringData|binaryData):[ \t]*\n)"
+    r"((?:(?P=of)[ \t]+[^\n]*(?:\n|\Z)|[ \t]*\n)+)"
 )
 _NEAR = 512  # characters around it in which it is said
 _DATA_LINE = re.compile(
     r"^([ \t]*[^\s:#][^:\n]*:[ \t]+)(?![|>][+-]?\d?[ \t]*$)(\S[^\n]*)$", re.MULTILINE
 )
 # Variables of an environment in YAML, one a line; what names each is a list of objects.
-_ENVIRONMENT = re.compile(
-    r"^([ \t]*)(?:- )?(?P<name>[\w-]{3,64}):[ \t]*\r?\n((?:\1[ \t-][^\n]*(?:\n|\Z))++)",
-    re.MULTILINE,
+_ENVIRONMENT = (
+    r"(?m)^([ \t]*)(?:- )?(?P<name>[\w-]{3,64}):[ \t]*\r?\n((?:\1[ \t-][^\n]*(?:\n|\Z))++)"
 )
 VARIABLES: Final = re.compile(
     r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
@@ -111,11 +100,11 @@ VARIABLES: Final = re.compile(
 )
 _NAMED_VARIABLE = re.compile(r"\b(?:name|valueFrom|from): ")
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
-_ELEMENT = re.compile(
+_ELEMENT = (
     r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
     r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)((?<=CDATA\[)[^\]]+|[^<>\]]+)(?=\]\]>|</)"
 )
-_USER_OF_JAAS = re.compile(r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)")
+_USER_OF_JAAS = r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)"
 _LISTED = re.compile(  # of Apple, of Hadoop
     r"<(?:key|name)>(?P<name>[^<>]{1,128})</(?:key|name)>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
 )
@@ -123,7 +112,7 @@ _LISTED_BEFORE = re.compile(  # of Hadoop, too
     r"<value>(?P<value>[^<>]+)</value>\s{0,64}(?:<\w{1,32}>[^<>]{0,256}</\w{1,32}>\s{0,64}){0,2}"
     r"<name>(?P<name>[^<>]{1,128})</name>"
 )
-_TAG = re.compile(r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)")
+_TAG = r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)"
 _NAMING_ATTRIBUTE = re.compile(
     r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
 )
@@ -228,6 +217,9 @@ STEPS: tuple[Step, ...] = (
     Step(("value",), _VALUE_NAMED, where(is_credential)),
     Step(("...|",), _QUOTED_BODY, second),
     Step(("</",), _ELEMENT, _element),
-    *(Step(("</",), listed, where(says_credential)) for listed in (_LISTED, _LISTED_BEFORE)),
+    *(
+        Step(("</",), listed.pattern, where(says_credential))
+        for listed in (_LISTED, _LISTED_BEFORE)
+    ),
     Step(("value", "content="), _TAG, _tag),
 )
