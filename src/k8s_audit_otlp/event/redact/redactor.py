@@ -108,7 +108,9 @@ class Redactor:
             found.fired.add(UNREADABLE)
         if not found.fired and whole == compact and (read := _read(whole)) is not None:
             redacted = self._redacted(read, whole, None, found.context)
-            return Redacted(event, line) if not redacted.fired else redacted
+            if redacted.line != whole:  # it holds a body twice, of which one was looked at
+                return redacted._replace(fired=redacted.fired or (UNREADABLE,))
+            return Redacted(event, line)
         read = _read(whole) or event
         redacted = self._redacted(read, whole, None, found.context)
         return redacted._replace(fired=tuple(sorted({*redacted.fired, *found.fired})))

@@ -114,6 +114,16 @@ def test_what_is_said_twice_in_a_member_is_judged_twice(once: str, twice: str) -
     assert VALUE not in record_of(line.replace(once, twice))
 
 
+@pytest.mark.parametrize("other", ["{}", "null", "[]", '"x"', '{"metadata":{}}'])
+def test_a_body_that_is_there_twice_goes_once(other: str) -> None:
+    """What nobody looked at must not go, whatever it is: a Secret's patch with a strange member."""
+    line = written(EVENT).replace('"resource":"pods"', '"resource":"secrets"')
+    strange = '{"x":["maple tree"]}'
+    for first, last in ((strange, other), (other, strange)):
+        each = f'{line[:-1]},"requestObject":{first},"requestObject":{last}}}'
+        assert "maple tree" not in record_of(each)
+
+
 def test_an_event_that_names_two_resources_is_about_the_worse() -> None:
     """Its body is a Secret's if either says so."""
     two = '"objectRef":{"resource":"secrets","resource":"pods"'
