@@ -7,7 +7,7 @@ A record stays in `left` until it is accepted or set aside. One bad record among
 from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
-from k8s_audit_otlp.exporter.decisions import BatchProgress, Next, after
+from k8s_audit_otlp.exporter.decisions import BatchProgress, Decision, Next, after
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 
 _GOLDEN = 0.6180339887498949  # its multiples spread over the batch: neighbours may share a fault
@@ -45,17 +45,28 @@ class Bisect:
         """The record of a part that has no other, as it was before it was made smaller."""
         return self._original or self.left[self._at]
 
-    def answered(self, outcome: Outcome) -> BatchProgress:
-        """Count an answer to the part; return what there is to decide by."""
+    def decide(
+        self,
+        outcome: Outcome,
+        *,
+        refused_in_a_row: int = 0,
+        can_shrink: bool = False,
+        out_of_time: bool = False,
+    ) -> Decision:
+        """Count an answer to the part; return what to do. The rest is as in `BatchProgress`."""
         if isinstance(outcome, Misconfigured) or (isinstance(outcome, Retry) and outcome.reached):
             self._failures += 1
-        return BatchProgress(
+        progress = BatchProgress(
             self._count,
             len(self.left),
             self._failures,
             self._singles_refused,
             self.others_accepted,
+            refused_in_a_row,
+            can_shrink,
+            out_of_time,
         )
+        return after(outcome, progress)
 
     def choose(self, part: Next, size: int, smaller: bytes | None = None) -> None:
         """Choose the next part after a request of *size* bytes.
@@ -134,7 +145,7 @@ def deliver_now(
     while search.left:
         part = search.part
         outcome = send(part)
-        step = after(outcome, search.answered(outcome))
+        step = search.decide(outcome)
         if step.wait:
             yield search.left, outcome
             return

@@ -17,9 +17,7 @@ from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import (
     MAX_QUARANTINED,
     SYSTEMIC,
-    Decision,
     Next,
-    after,
 )
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
@@ -99,26 +97,39 @@ class Delivery:
         self.quarantine = Quarantine()
 
     def prepare(self, in_flight: InFlight) -> None:
-        """Make the request of the whole batch ahead of its delivery."""
+        """Make the request of a whole batch ahead of its delivery, without what is too old."""
+        if self.window is not None:
+            in_flight.leave_out(*self.window.split(in_flight.batch))
         batch = in_flight.batch
-        in_flight.request = self.sender.prepare(batch.receiver, batch.records)
+        if batch.records:
+            in_flight.request = self.sender.prepare(batch.receiver, batch.records)
 
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
-        self._leave_out_old(in_flight)
+        if self.window is not None and in_flight.too_old:
+            self._dead_letter(in_flight, in_flight.too_old, self.window.why)
         search = Bisect(in_flight.batch.records, self.limit.too_large)
         started, attempt = self.monotonic(), 0
         request, in_flight.request = in_flight.request, None
         while search.left and not self.stop.is_set():
-            if request is None:
-                request = self.sender.prepare(in_flight.batch.receiver, search.part)
-            outcome = self._send(in_flight, request, search.part)
-            step, smaller = self._decide(in_flight, search, outcome, started)
+            part = search.part
+            request = request or self.sender.prepare(in_flight.batch.receiver, part)
+            outcome = self._send(in_flight, request, part)
+            too_large = isinstance(outcome, TooLarge) and len(part) == 1
+            smaller = self.split_record(part[0]) if too_large else None
+            step = search.decide(
+                outcome,
+                refused_in_a_row=self.quarantine.refused_in_a_row,
+                can_shrink=smaller is not None,
+                out_of_time=0 < self.options.max_elapsed_s <= self.monotonic() - started,
+            )
             if step.next is Next.GIVE_UP:
                 self._dead_letter(in_flight, search.left, f"max_elapsed_time: {why_of(outcome)}")
                 return
             if step.next is Next.SET_ASIDE:
                 self._set_aside(in_flight, search, outcome)
+            if step.next is Next.SHRUNK and smaller is not None:
+                in_flight.replaced(part[0], smaller)
             search.choose(step.next, request.size, smaller)
             if step.next is not Next.SAME:
                 request = None
@@ -127,33 +138,6 @@ class Delivery:
                 attempt += 1
             elif isinstance(outcome, Delivered):
                 attempt = 0
-
-    def _leave_out_old(self, in_flight: InFlight) -> None:
-        """Dead-letter the records that are too old, before the first request of a batch."""
-        if self.window is None or in_flight.notices:  # notices have a time of their own
-            return
-        recent, old = self.window.split(in_flight.batch)
-        if old:
-            in_flight.request = None  # it was made of all of them
-            self._dead_letter(in_flight, old, self.window.why)
-        in_flight.batch = recent
-
-    def _decide(
-        self, in_flight: InFlight, search: Bisect, outcome: Outcome, started: float
-    ) -> tuple[Decision, bytes | None]:
-        """Return what to do after *outcome*, and a record that is too large in a smaller form."""
-        progress = search.answered(outcome)
-        too_large = isinstance(outcome, TooLarge) and progress.sent == 1
-        smaller = self.split_record(search.part[0]) if too_large else None
-        if smaller is not None:
-            in_flight.replaced(search.part[0], smaller)
-        longest = self.options.max_elapsed_s
-        progress = progress._replace(
-            refused_in_a_row=self.quarantine.refused_in_a_row,
-            can_shrink=smaller is not None,
-            out_of_time=longest > 0 and self.monotonic() - started >= longest,
-        )
-        return after(outcome, progress), smaller
 
     # -- one request ---------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class InFlight:
     on_freed: Callable[[int], None] | None = None  # told how many bytes `size` fell by
     notices: bool = False
     request: ExportRequest | None = None  # of all its records, where that was made ahead
+    too_old: Sequence[bytes] = ()  # records that it came with and that are not sent
     _abandoned: bool = False
     _undecided: int = 0
     _set_aside_count: int = 0
@@ -52,6 +53,12 @@ class InFlight:
             return False
         self._settle()
         return True
+
+    def leave_out(self, batch: Batch, too_old: Sequence[bytes]) -> None:
+        """Send *batch*, which is without the records that are *too_old*."""
+        if too_old:
+            self._index_of(too_old[0])  # while the batch has them all
+        self.batch, self.too_old = batch, too_old
 
     def decided(self, *, delivered: int = 0, refused: int = 0, dead_lettered: int = 0) -> None:
         """Count records; *refused* are those that the back end refused without saying which."""

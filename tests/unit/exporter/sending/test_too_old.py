@@ -8,6 +8,7 @@ import pytest
 from k8s_audit_otlp.exporter.back_end_limits import AgeWindow, window_of
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Delivered, Span
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.record import encode_record
@@ -97,6 +98,17 @@ def test_a_batch_of_old_records_settles_without_a_request(windowed: Harness) -> 
     windowed.deliver([at(20), at(19)])
     assert not windowed.sender.asked
     assert windowed.offset == 2
+
+
+def test_of_the_old_no_receipt_says_that_they_were_delivered(windowed: Harness) -> None:
+    """The digests of the others stay, in their order."""
+    records = [at(20), at(1), at(19), at(2)]
+    digests = [(number, bytes([number]) * 8) for number in range(4)]
+    batch = Batch("k8s_audit", Span(1, 0, 4), records, digests=digests)
+    in_flight = InFlight(batch, lambda *_: None, 0)
+    windowed.delivery.prepare(in_flight)
+    windowed.delivery.deliver(in_flight)
+    assert in_flight.digests() == [digests[1], digests[3]]
 
 
 def test_nothing_settles_before_the_dead_letter_is_written(windowed: Harness) -> None:
