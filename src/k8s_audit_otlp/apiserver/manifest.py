@@ -26,6 +26,7 @@ from k8s_audit_otlp.apiserver.settings import (
     check,
     choose,
 )
+from k8s_audit_otlp.config.reading.plain_yaml import REFUSED, line_of
 
 _RENAMED = "the single-file mount of {} is replaced: rotation cannot rename a mounted file"
 SHELLS = frozenset({"sh", "bash", "ash", "dash"})
@@ -49,8 +50,8 @@ def patch(text: str, asked: Mapping[str, str], path: str = "manifest") -> Patche
     yaml = _yaml_like(text)
     try:
         pod = yaml.load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise not_yaml(path, error) from None
+    except (YAMLError, *REFUSED) as error:
+        raise not_yaml(path, line_of(error)) from None
     container = container_of(pod, path)
     lists = _command_lists(container, path)
     chosen = {name: choose(name, _present(lists, name), asked.get(name)) for name in DEFAULTS}

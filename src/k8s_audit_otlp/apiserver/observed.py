@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from k8s_audit_otlp.apiserver import flags as command_line
 from k8s_audit_otlp.apiserver.mounts import Mounts, Node
 from k8s_audit_otlp.apiserver.platforms import Owner, owner_of
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, MANIFEST, POLICY_FILE, RefusalError
+from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml
 
 _ADDRESS = "127.0.0.1", 6443
 
@@ -48,9 +47,9 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
     Raise RefusalError where it is not the manifest of a kube-apiserver.
     """
     try:
-        pod = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date of month 13
-        raise not_yaml(path, error) from None
+        pod = parse_yaml(text)
+    except YamlError as error:
+        raise not_yaml(path, error.line) from None
     container = container_of(pod, path)
     items = command_line.command_of(container)
     found = audit_flags(items)
@@ -66,10 +65,9 @@ def observe(text: str, path: str = "manifest") -> Apiserver:
     )
 
 
-def not_yaml(path: str, error: Exception) -> RefusalError:
+def not_yaml(path: str, line: int | None) -> RefusalError:
     """Return the refusal of a text that is no YAML; it may be any file, so nothing is quoted."""
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1})" if mark else ""
+    where = f" (line {line})" if line else ""
     hint = "repair the file, or give the static pod manifest of kube-apiserver"
     return RefusalError(f"{path}: not one YAML document{where}; {hint}")
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from k8s_audit_otlp.config.durations import duration_ns
 from k8s_audit_otlp.config.mistakes import Kind
-from k8s_audit_otlp.config.reading.document import packaged_yaml
+from k8s_audit_otlp.config.reading.plain_yaml import packaged_yaml
 
 # How a row says what becomes of a key beside being honoured: a remark, or None for a mistake.
 _WORDS: Final = {"no_effect": Kind.NO_EFFECT, "different": Kind.DIFFERENT, "refused": None}

@@ -7,12 +7,12 @@ text. A duplicate key is a mistake, because the last one would win in silence.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any, TypeAlias
 
 import yaml
 
 from k8s_audit_otlp.config.mistakes import Mistake
+from k8s_audit_otlp.config.reading.plain_yaml import BAD_VALUE, line_of
 
 Path: TypeAlias = tuple[str | int, ...]
 
@@ -79,16 +79,6 @@ for _tag, _pattern, _first in _CORE_SCHEMA:
     )
 
 
-def packaged_yaml(package: str, name: str) -> Any:
-    """Read a table that comes with the package.
-
-    libyaml's loader takes a fortieth of the time, where there is one.
-    """
-    text = files(package).joinpath(name).read_text(encoding="utf-8")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(text, Loader=loader)  # noqa: S506 - either is safe
-
-
 def where(path: Path) -> str:
     """Write *path* as the Collector does: `exporters::otlp_http::timeout`."""
     return "::".join(str(part) for part in path)
@@ -116,9 +106,8 @@ def read_document(text: str) -> ConfigDocument:
 def _syntax_mistake(error: yaml.YAMLError) -> Mistake:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or "a character that YAML does not allow"
-    line = mark.line + 1 if mark else None
     column = f" at column {mark.column + 1}" if mark else ""
-    return Mistake("", f"not YAML: {problem}{column}", "correct the syntax there", line)
+    return Mistake("", f"not YAML: {problem}{column}", "correct the syntax there", line_of(error))
 
 
 class _Builder:
@@ -155,8 +144,11 @@ class _Builder:
     def _scalar(self, node: yaml.Node, path: Path) -> Any:
         try:
             return self._loader.construct_object(node)
-        except (yaml.YAMLError, ValueError):
+        except yaml.YAMLError:
             self._mistake(node, path, f"the tag {node.tag} is not known", "remove the tag")
+            return None
+        except BAD_VALUE:
+            self._mistake(node, path, f"is not what the tag {node.tag} says", "remove the tag")
             return None
 
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import yaml
-
 from k8s_audit_otlp.config.mistakes import Mistake
 from k8s_audit_otlp.config.reading.document import Path, where
+from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml
 from k8s_audit_otlp.config.secret import FileText, Secret
 from k8s_audit_otlp.config.template import (
     Expanded,
@@ -101,7 +100,7 @@ def _block(value: str) -> Any:
     if not value.lstrip().startswith(("[", "{")):
         return None
     try:
-        parsed = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        parsed = parse_yaml(value)
+    except YamlError:
         return None
     return parsed if isinstance(parsed, dict | list) else None

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import convert
 
-from k8s_audit_otlp.config.reading.document import packaged_yaml
+from k8s_audit_otlp.config.reading.plain_yaml import packaged_yaml
 
 Tree: TypeAlias = Mapping[str, Any]
 

@@ -6,10 +6,9 @@ Flags: kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver.
 import re
 from pathlib import PurePosixPath
 
-import yaml
-
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, WEBHOOK_FILE
+from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml_documents
 from k8s_audit_otlp.telemetry.runway import (
     retention_of_flags,
     runway_s,
@@ -175,8 +174,8 @@ def kubeadm(facts: ApiserverFacts) -> CheckResult | None:
 def _extra_args(text: str) -> dict[str, str] | None:
     """Read apiServer.extraArgs of a ClusterConfiguration: a map, or since v1beta4 a list."""
     try:
-        documents = list(yaml.safe_load_all(text))
-    except (yaml.YAMLError, ValueError, RecursionError):
+        documents = parse_yaml_documents(text)
+    except YamlError:
         return None
     for document in documents:
         if isinstance(document, dict) and document.get("kind") == "ClusterConfiguration":

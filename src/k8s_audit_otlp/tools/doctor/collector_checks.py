@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from k8s_audit_otlp.config.durations import parse_duration
+from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped
 
 # exporters without a sending queue of their own: what they are given is written or shown at once
@@ -28,10 +27,9 @@ class CollectorFacts:
     @classmethod
     def read(cls, text: str) -> "CollectorFacts":
         try:
-            tree = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            why = getattr(error, "problem", "a value in it, or how deep it is, is not taken")
-            return cls({}, f"it is no YAML: {why}")
+            tree = parse_yaml(text)
+        except YamlError as error:
+            return cls({}, f"it is no YAML: {error}")
         return cls(tree) if isinstance(tree, dict) else cls({}, "it holds no blocks of keys")
 
     def block(self, *path: str) -> Mapping[str, Any]:

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from k8s_audit_otlp.apiserver.files import MAX_BYTES
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, WEBHOOK_FILE
 from k8s_audit_otlp.apiserver.webhook import MODES, given_up_after_s
 from k8s_audit_otlp.config.durations import parse_duration
+from k8s_audit_otlp.config.reading.plain_yaml import BAD_VALUE, parse_yaml
 from k8s_audit_otlp.config.secret import safe_url
 from k8s_audit_otlp.receiver.spool.event_list import MOST_EVENTS
 from k8s_audit_otlp.state.files import read_regular
@@ -36,7 +35,6 @@ _DEFAULTS = {
     "batch-throttle-qps": "10",
     "batch-throttle-enable": "true",
 }
-_WRONG = ValueError, LookupError, TypeError, AttributeError, RecursionError  # of no kubeconfig
 _WATCH = "watch apiserver_audit_error_total"
 
 
@@ -112,12 +110,12 @@ def config_file(facts: ApiserverFacts) -> CheckResult:
     inside = facts.flags[WEBHOOK_FILE]
     path = Path(facts.apiserver.on_host(inside))
     try:
-        cluster, user = _chosen(yaml.safe_load(read_regular(path, MAX_BYTES)))
+        cluster, user = _chosen(parse_yaml(read_regular(path, MAX_BYTES)))
     except FileNotFoundError:
         return _unseen(facts, path)
     except OSError as error:
         return fail(f"{path}: {error.strerror}", "let the doctor's user read it, or run it as root")
-    except (*_WRONG, yaml.YAMLError):
+    except BAD_VALUE:
         return fail(
             f"{path} is no kubeconfig with a current-context, its cluster and its user",
             "k8s-audit-otlp apiserver webhook prints one: without it kube-apiserver does not start",
