@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from k8s_audit_otlp.exporter.reasons import describe
 from k8s_audit_otlp.exporter.shared import Encode, concatenate
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
-from k8s_audit_otlp.receiver.lines import without_bodies
+from k8s_audit_otlp.receiver.long_lines import without_bodies
 from k8s_audit_otlp.state.marker import Marker
 
 SAFE_MODE_BYTES = 16 * 1024 * 1024  # more than can be in flight: the crash lies before it

@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Stretch, find_block, first_time_after
+from k8s_audit_otlp.receiver.lines import Stretch, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, Source
@@ -127,7 +127,7 @@ class BlockReader:
         if source.end and not segment.state.complete:  # a compressed one, read so far now
             self._log.ended(segment, source.end)
         if found.end == offset:
-            return self._nothing(source, segment, offset)
+            return self._nothing(source, segment, found)
         state = segment.state
         span = Span(segment.seq, offset, found.end)
         if found.hole:
@@ -169,7 +169,7 @@ class BlockReader:
             useful=limits.useful_line_bytes,
         )
         if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
-            return Stretch(b"", offset + found.data.find(b"\n") + 1)
+            return found._replace(data=b"", end=offset + found.data.find(b"\n") + 1)
         return found
 
     def _last_counts(self, source: Source, segment: Segment) -> bool:
@@ -181,24 +181,24 @@ class BlockReader:
 
     def _note(self, segment: Segment, span: Span, data: bytes) -> None:
         """Remember what was read farthest, so that the file is known by it."""
-        marks = segment.state.marks
+        state = segment.state
         whole = len(data) == span.end - span.start  # not of a line that was shortened
-        if data and whole and (not marks or span.end > marks[0][0]):
+        if data and whole and span.end > state.farthest:
             at = data.rfind(_STAGE_TIME) + len(_STAGE_TIME)
             last = data[at : at + 40].partition(b'"')[0] if at >= len(_STAGE_TIME) else b""
             last_ns = unix_ns(last.decode("utf-8", "replace")) or 0
-            follows = bool(marks) and marks[0][0] == span.start
-            lines = last_lines(segment.state.lines if follows else b"", data)
-            self._log.read_up_to(segment, extended(marks, span.start, data), lines, last_ns)
+            lines = last_lines(state.lines if state.farthest == span.start else b"", data)
+            marks = extended(state.marks, span.start, data)
+            self._log.read_up_to(segment, marks, lines, last_ns)
 
     # -- what is not there ---------------------------------------------------------------------
 
-    def _nothing(self, source: Source, segment: Segment, offset: int) -> Gap | None:
+    def _nothing(self, source: Source, segment: Segment, found: Stretch) -> Gap | None:
         """Say whether what should follow is lost: the file ends for good before the segment."""
-        state = segment.state
+        state, offset = segment.state, found.end
         if not source.has_end:
-            half = len(source.read_at(offset, BLOCK_BYTES))
-            return self._torn(source, segment, offset, offset + half, "the file has no end")
+            seen = offset + found.unfinished
+            return self._torn(source, segment, offset, seen, "the file has no end")
         if segment.live or not state.complete or offset >= state.size:
             return None
         if not source.compressed:  # the rest of a copy may be under way

@@ -160,7 +160,7 @@ def last_lines(before: bytes, data: bytes) -> bytes:
 def whole_lines(source: Source, place: int, state: SegmentState) -> int:
     """Return how far the lines behind *place* are what they were, as far as each is known."""
     lines = list(_LINE.iter_unpack(state.lines))
-    start = (state.marks[0][0] if state.marks else 0) - sum(length for length, _ in lines)
+    start = state.farthest - sum(length for length, _ in lines)
     for length, checksum in lines:
         if start >= place:
             line = _read(source, start, length)

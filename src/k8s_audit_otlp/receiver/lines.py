@@ -1,25 +1,21 @@
 """Finds where the lines of a block end. Reads a source, has no state.
 
 A block ends at the first line start at or after a multiple of 256 KiB, or where the data ends. A
-line over 1 MiB is a block of its own. Of a line over the limit its two ends are kept: the apiserver
-writes who, what and the objects first, then the bodies, then the timestamps and annotations.
+line over 1 MiB is a block of its own.
 """
 
 import re
 import sys
-from collections.abc import Iterator
-from itertools import islice
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.lenient_json import is_json
 from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.receiver.long_lines import END_KEPT, without_bodies
 from k8s_audit_otlp.receiver.source import Source
 
 BLOCK_BYTES = 256 * 1024
 _LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the block
 _LONG_LINE = 1024 * 1024  # a longer one goes alone
 _STEP = 1024 * 1024  # how a longer line is fetched
-_TAIL_KEPT = 256 * 1024  # of a line over the limit: the timestamps come last
 _WHEN = rb"([0-9]{4}-[0-9T:.Z+-]{15,30})"
 _LEADING_TIME = re.compile(_WHEN + b" ")  # the legacy format, and CRI's frame
 # Within other JSON, as docker and clouds frame an event, quotes have backslashes before them.
@@ -27,22 +23,19 @@ _NAMED_TIME = re.compile(rb'(?:stageT|ReceivedT|"t)imestamp\\*"[ \t]*:[ \t]*\\*"
 BLANKS = b" \t\r\n\0"
 HOLE = bytes(64)  # at least: what a power cut or a punched hole leaves; fewer are part of a line
 _PASSED = 16 * 1024 * 1024  # bytes of a hole that are looked through at once
-_EVENT = b'{"kind":"Event",'  # not a list of them: who of one would stand with when of another
-_BODIES = re.compile(rb',"(?:requestObject|responseObject)":')
-_TRIED = 8  # of what looks like the first body, and like the end of the last
-_AFTER = re.compile(rb',"requestReceivedTimestamp":"[^"\\]{1,40}","stageTimestamp":')
 
 
 class Stretch(NamedTuple):
     """What begins at an offset of a segment, and where it ends; at the offset if nothing does yet.
 
     `data` are whole lines, or one that was shortened; none of blanks and of NULs. `hole`: NULs that
-    stand where lines were.
+    stand where lines were. `unfinished`: where nothing ends yet, the bytes that are there.
     """
 
     data: bytes
     end: int
     hole: bool = False
+    unfinished: int = 0
 
 
 def find_block(
@@ -65,7 +58,7 @@ def find_block(
     data = _read(source, offset, length, upto)
     if data.startswith(b"\0"):
         end = _behind_nuls(source, offset, upto, last=last)
-        return Stretch(b"", end, hole=end - offset >= len(HOLE))
+        return Stretch(b"", end, end - offset >= len(HOLE), len(data))
     if blank := _blank(data, offset):
         return Stretch(b"", offset + blank)
     end = data.find(b"\n", want - 1) + 1
@@ -80,7 +73,7 @@ def find_block(
     hole = data.find(HOLE, 0, end) if b"\0" in data else -1  # one byte is soon searched for
     if hole > 0:  # the line that it tore ends there
         end = data.rfind(b"\n", 0, hole) + 1 or hole
-    return Stretch(data[:end], offset + end)
+    return Stretch(data[:end], offset + end, unfinished=len(data))
 
 
 def _long_line(
@@ -96,10 +89,10 @@ def _long_line(
     longest, useful = limits
     whole, ended = length_of_line(source, offset, len(data), upto=upto)
     if not ended and not last:
-        return Stretch(b"", offset)  # none of it is held
+        return Stretch(b"", offset, unfinished=whole)  # none of it is held
     if whole > min(longest, useful):
-        head = data[:_TAIL_KEPT]
-        tail = source.read_at(offset + max(0, whole - _TAIL_KEPT), min(whole, _TAIL_KEPT))
+        head = data[:END_KEPT]
+        tail = source.read_at(offset + max(0, whole - END_KEPT), min(whole, END_KEPT))
         short = without_bodies(head, tail)
         if whole > longest or short is not head:
             return Stretch(short, offset + whole)
@@ -191,29 +184,6 @@ def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, boo
             at += len(line)
             older = at if line_ns and line.endswith(b"\n") else older
     return older, False
-
-
-def without_bodies(head: bytes, tail: bytes) -> bytes:
-    """Join what stands before the first body with what stands after the last one.
-
-    Where either end is not found, the head is returned as it is: not an event, but no silence.
-    """
-    afters = [found.start() for found in _AFTER.finditer(tail)][-_TRIED:]
-    for before in heads(head):
-        for after in reversed(afters):
-            if is_json(joined := before + tail[after:]):
-                return joined
-    return head
-
-
-def heads(event: bytes) -> Iterator[bytes]:
-    """Yield what stands before the bodies of an event; more than once if others are named so.
-
-    A client may call a part of its identity like a body.
-    """
-    if event.startswith(_EVENT):
-        for found in islice(_BODIES.finditer(event), _TRIED):
-            yield event[: found.start()]
 
 
 def first_time_after(source: Source, offset: int, since_ns: int) -> int:

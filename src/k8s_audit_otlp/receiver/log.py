@@ -153,7 +153,7 @@ class AuditLog:
         """Note by their bytes the places up to which a segment was read, past the last look too."""
         with self._known.lock:
             segment.state.marks, segment.state.lines = list(marks), lines
-            segment.state.size = max(segment.state.size, marks[0][0] if marks else 0)
+            segment.state.size = max(segment.state.size, segment.state.farthest)
             segment.state.last_ns = last_ns or segment.state.last_ns
 
     def failed(self, segment: Segment, error: OSError) -> None:

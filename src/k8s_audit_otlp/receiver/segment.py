@@ -57,8 +57,7 @@ class Segment:
     def least_size(self) -> int:
         """What its file has at least, unless it was cut: as it was looked at or, if plain, read."""
         plain = not self.state.truncated and not self.compressed
-        read = self.state.marks[0][0] if self.state.marks and plain else 0
-        return max(self.disk_size, read)
+        return max(self.disk_size, self.state.farthest if plain else 0)
 
     def begins_at(self, offset: int) -> bool:
         """Say whether nothing of the segment stands before *offset*, not a line."""

@@ -51,6 +51,11 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
         return self.names[0] if self.names else "?"
 
     @property
+    def farthest(self) -> int:
+        """The end of what was read of it by anyone, as far as its bytes are known."""
+        return self.marks[0][0] if self.marks else 0
+
+    @property
     def likely_size(self) -> int:
         """Its size, or what its .gz promises as long as that is an estimate."""
         return max(self.size, self.promised) if self.is_estimated else self.size

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from k8s_audit_otlp.config.sources import CloudWatch
 from k8s_audit_otlp.event.lenient_json import is_json, is_object
-from k8s_audit_otlp.receiver.lines import heads
+from k8s_audit_otlp.receiver.long_lines import heads
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource, keep, read_kept
 from k8s_audit_otlp.receiver.sources.partition import lines_in
 from k8s_audit_otlp.receiver.spool.spool import Spool
