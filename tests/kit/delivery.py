@@ -189,7 +189,7 @@ class Harness:
 
     def look_after(self, times: Any = 1, every_s: Any = 1.0) -> None:
         for _ in range(times):
-            self.delivery.look_after_quarantined()
+            self.delivery.retry_quarantined()
             self.clock.advance(every_s)
 
     @property

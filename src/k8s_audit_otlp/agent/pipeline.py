@@ -28,7 +28,7 @@ from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.delivery import Delivery
-from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder, SafeModeEncoder
+from k8s_audit_otlp.exporter.safe_mode import FallbackEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.shared import (
     REQUEST_BYTES,
     Encode,
@@ -161,7 +161,7 @@ class Pipeline:
         kind = Encoder if self.marker is None else PythonEncoder
         encoder = mapping.encoder(digests=self._hashes != "none", kind=kind)
         unwrapping = UnwrappingEncoder(encoder.encode_block, name, look_back)
-        encode: Encode = ForgivingEncoder(unwrapping, said)
+        encode: Encode = FallbackEncoder(unwrapping, said)
         if self._around_encode is not None:
             encode = self._around_encode(encode)
         if self.marker is None:

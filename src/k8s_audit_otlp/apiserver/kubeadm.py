@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from k8s_audit_otlp.apiserver.mounts import Want, log_directory, policy_file
+from k8s_audit_otlp.apiserver.mounts import NeededMount, log_directory, policy_file
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE
 
 API_VERSIONS = ("v1beta3", "v1beta4")  # a map of extraArgs, and a list of name and value
@@ -31,7 +31,7 @@ def fragment(flags: Mapping[str, str], api_version: str) -> str:
     return yaml.safe_dump(document, sort_keys=False, width=1000)
 
 
-def _volume(want: Want) -> dict[str, Any]:
+def _volume(want: NeededMount) -> dict[str, Any]:
     return {
         "name": want.volume,
         "hostPath": want.path,

@@ -16,7 +16,7 @@ Node: TypeAlias = MutableMapping[str, Any]
 Nodes: TypeAlias = MutableSequence[Any]
 
 
-class Want(NamedTuple):
+class NeededMount(NamedTuple):
     """One host path that the apiserver must see."""
 
     path: str
@@ -25,12 +25,12 @@ class Want(NamedTuple):
     volume: str  # name of the volume, if a new one is needed
 
 
-def log_directory(log_path: str) -> Want:
-    return Want(str(PurePosixPath(log_path).parent), "DirectoryOrCreate", False, "audit-log")
+def log_directory(log_path: str) -> NeededMount:
+    return NeededMount(str(PurePosixPath(log_path).parent), "DirectoryOrCreate", False, "audit-log")
 
 
-def policy_file(path: str) -> Want:
-    return Want(path, "File", True, "audit-policy")
+def policy_file(path: str) -> NeededMount:
+    return NeededMount(path, "File", True, "audit-policy")
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Mounts:
                 "it showed admin.conf and the cluster's keys to the container"
             )
 
-    def ensure(self, want: Want, host_path: str) -> None:
+    def ensure(self, want: NeededMount, host_path: str) -> None:
         """Add the mount and its volume, or correct what is there."""
         mount = next((m for m in self.mounts if _at(m) == PurePosixPath(want.path)), None)
         if mount is None:
@@ -100,7 +100,7 @@ class Mounts:
         if "subPath" not in mount:  # then the volume is something larger, typed by its own needs
             self._volume(mount["name"])["hostPath"]["type"] = want.kind
 
-    def _add_volume(self, want: Want, host_path: str) -> str:
+    def _add_volume(self, want: NeededMount, host_path: str) -> str:
         taken = {volume.get("name") for volume in self.volumes}
         name, number = want.volume, 1
         while name in taken:

@@ -16,11 +16,11 @@ _HTTP = {0: 200, 1: 499, 2: 500, 3: 400, 4: 504, 5: 404, 6: 409, 7: 403, 8: 429,
          11: 400, 12: 501, 13: 500, 14: 503, 15: 500, 16: 401}  # fmt: skip
 
 
-class _Who(msgspec.Struct):
+class _AuthenticationInfo(msgspec.Struct):
     principalEmail: str = ""  # noqa: N815 - Google's own names, here and below
 
 
-class _From(msgspec.Struct):
+class _RequestMetadata(msgspec.Struct):
     callerIp: str = ""  # noqa: N815
     callerSuppliedUserAgent: str = ""  # noqa: N815
 
@@ -33,8 +33,8 @@ class _Status(msgspec.Struct):
 class _Payload(msgspec.Struct):
     methodName: str = ""  # noqa: N815
     resourceName: str = ""  # noqa: N815
-    authenticationInfo: _Who = msgspec.field(default_factory=_Who)  # noqa: N815
-    requestMetadata: _From = msgspec.field(default_factory=_From)  # noqa: N815
+    authenticationInfo: _AuthenticationInfo = msgspec.field(default_factory=_AuthenticationInfo)  # noqa: N815
+    requestMetadata: _RequestMetadata = msgspec.field(default_factory=_RequestMetadata)  # noqa: N815
     status: _Status = msgspec.field(default_factory=_Status)
     request: msgspec.Raw = msgspec.Raw(b"")
     response: msgspec.Raw = msgspec.Raw(b"")

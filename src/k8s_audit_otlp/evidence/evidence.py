@@ -188,7 +188,7 @@ class Evidence:
 
 
 @dataclass(slots=True)
-class _Growth:
+class _LastGrowth:
     written: int
     at_ns: int
     silent: bool = False
@@ -204,7 +204,7 @@ class Silence:
         self._evidence = evidence
         self._after_s = after_s
         self._now_ns = now_ns
-        self._logs: dict[LogKey, _Growth] = {}
+        self._logs: dict[LogKey, _LastGrowth] = {}
 
     def look(self, logs: list[AuditLog]) -> None:
         for log in logs:
@@ -214,11 +214,11 @@ class Silence:
 
     def _look_at(self, log: AuditLog, after_s: float) -> None:
         now, written = self._now_ns(), written_bytes(log)
-        growth = self._logs.setdefault(log.key, _Growth(written, now))
+        growth = self._logs.setdefault(log.key, _LastGrowth(written, now))
         if written != growth.written:
             if growth.silent:
                 self._evidence.silence(log, growth.at_ns, ended=True)
-            self._logs[log.key] = _Growth(written, now)
+            self._logs[log.key] = _LastGrowth(written, now)
         elif not growth.silent and now - growth.at_ns >= after_s * 1e9:
             growth.silent = True
             self._evidence.silence(log, growth.at_ns, ended=False)

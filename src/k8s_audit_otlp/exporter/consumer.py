@@ -218,7 +218,7 @@ class Consumer:
             try:
                 in_flight = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
-                self._look_after_quarantined()
+                self._retry_quarantined()
                 continue
             if in_flight is None:
                 return
@@ -229,16 +229,16 @@ class Consumer:
                 self._note_failure(error)
             finally:
                 self._request_done()
-            self._look_after_quarantined()
+            self._retry_quarantined()
 
     def _request_done(self) -> None:
         with self._lock:
             self._sending -= 1
         self.wake.set()
 
-    def _look_after_quarantined(self) -> None:
+    def _retry_quarantined(self) -> None:
         try:
-            self.delivery.look_after_quarantined()
+            self.delivery.retry_quarantined()
         except Exception as error:  # noqa: BLE001 - as above
             self._note_failure(error)
 

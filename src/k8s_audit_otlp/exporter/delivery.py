@@ -206,7 +206,7 @@ class Delivery:
         )
         self.events.set_aside(why, delay, reason_of(outcome))
 
-    def look_after_quarantined(self) -> None:
+    def retry_quarantined(self) -> None:
         """Retry the quarantined records that are due; dead-letter what will never be accepted.
 
         Stops at the first answer that decides nothing: a back end may hang, and senders are few.

@@ -1,6 +1,6 @@
 """Encodes line by line where a whole block fails: one bad line must not stop the others.
 
-`ForgivingEncoder` handles a line that raises an unexpected error: it is sent without its bodies,
+`FallbackEncoder` handles a line that raises an unexpected error: it is sent without its bodies,
 and if that fails too as one unparsable record. `SafeModeEncoder` handles a line that kills the
 process: each line is marked before it is encoded, so the next process knows which one it was, and
 degrades it in the same way.
@@ -23,7 +23,7 @@ LEFT_OUT_AFTER = 3
 _UNREADABLE = b"\x01"  # what stands for a line that is left out: no JSON, one unparsable record
 
 
-class ForgivingEncoder:
+class FallbackEncoder:
     """Encodes a block as a whole, and only where that raises line by line."""
 
     def __init__(self, encode: Encode, on_failure: Callable[[str], None]) -> None:

@@ -75,7 +75,7 @@ class BlockReader:
             self._on_read(segment, found)
             self._keep(found)
         elif found is None:
-            self._log.waited_for(segment)
+            self._log.ask_again_later(segment)
         return found
 
     def before(self, seq: int, offset: int, size: int) -> bytes:

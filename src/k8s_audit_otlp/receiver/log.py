@@ -12,9 +12,9 @@ from threading import Lock
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.finding.departures import Departures
 from k8s_audit_otlp.receiver.finding.discovery import Discovery
 from k8s_audit_otlp.receiver.finding.links import linked_before
+from k8s_audit_otlp.receiver.finding.renames import Renames
 from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import (
@@ -71,7 +71,7 @@ class AuditLog:
         self._listeners: list[Callable[[], None]] = []
         self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
-        self._departures = Departures(self._known)
+        self._renames = Renames(self._known)
 
     def __repr__(self) -> str:
         return f"<AuditLog {self.key} {len(self.segments())} segments, live {self.live_size} B>"
@@ -163,7 +163,7 @@ class AuditLog:
             self.version += 1
         self._troubles.add(segment.state.name, segment.trouble)
 
-    def looking_failed(self, error: Exception) -> None:
+    def scan_failed(self, error: Exception) -> None:
         """Note that a scan ended with an unexpected error."""
         self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
@@ -171,7 +171,7 @@ class AuditLog:
         """Note for how long the live file has been away, 0 while it is there."""
         self._troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
 
-    def waited_for(self, segment: Segment) -> None:
+    def ask_again_later(self, segment: Segment) -> None:
         """Make consumers ask again later for *segment*, which has nothing to read now.
 
         It was closed to make room for others; or an older log is now in the place of the live one.
@@ -218,7 +218,7 @@ class AuditLog:
 
     def moved(self, before: str, now: str) -> None:
         """Note that a file was renamed, or deleted if it has no name *now*."""
-        self._departures.note((before == str(self._live)) - (now == str(self._live)))
+        self._renames.note((before == str(self._live)) - (now == str(self._live)))
 
     def scan(self) -> None:
         """List the directory: place new segments, follow renames, let go what is done."""
@@ -227,13 +227,13 @@ class AuditLog:
                 old, self._live = self._live, live_path(self.path)
                 unknown = sorted(unknown_backups(self.path))
                 before = self._known.appearance()
-                self._departures.begin()
+                self._renames.begin()
                 self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
             except OSError as error:
                 self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
-            self._departures.tell_missing(entries, self._live.name)
+            self._renames.tell_missing(entries, self._live.name)
             for segment in self._known:
                 if segment.seq >= self._told:
                     self._events.discovered(self.key, segment.state)

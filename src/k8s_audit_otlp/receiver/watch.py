@@ -104,7 +104,7 @@ class Watcher(Thread):
         try:
             self.log.scan()
         except Exception as error:  # noqa: BLE001 - of whatever kind, the next look may do better
-            self.log.looking_failed(error)
+            self.log.scan_failed(error)
         if any(map(os.path.exists, (self.log.path, live_path(self.log.path)))):
             self._there_at = self._monotonic()
         away_s = self._monotonic() - self._there_at

@@ -19,7 +19,7 @@ from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 from k8s_audit_otlp.telemetry.tap import Tap
-from k8s_audit_otlp.telemetry.views import Happening, HappeningKind
+from k8s_audit_otlp.telemetry.views import Incident, IncidentKind
 
 _RECENT: Final = 20  # of the newest happenings
 # What a back end answers stays with its exporter: other back ends get the notice too.
@@ -42,7 +42,7 @@ class ExporterCounts:
     acknowledged_at: float = 0.0  # seconds since the epoch
     lag_s: float | None = None  # age of the newest event in the last request that held any
     sent: RequestCounts = field(default_factory=RequestCounts)
-    recent: deque[Happening] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    recent: deque[Incident] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
 
 class ExporterJournal:
@@ -188,13 +188,13 @@ class ExporterJournal:
         more = {"receiver": source, "reason": "deleted", "messages": messages}
         self._say(logger.error, "gap", text, **more)
 
-    def _note(self, kind: HappeningKind, text: str) -> None:
+    def _note(self, kind: IncidentKind, text: str) -> None:
         """Remember it; the same again only moves the time."""
         with self._lock:
             recent = self.counts.recent
             for same in [one for one in recent if one[1:] == (kind, text)]:
                 recent.remove(same)
-            recent.append(Happening(time.time(), kind, text))
+            recent.append(Incident(time.time(), kind, text))
 
 
 class LogJournal:

@@ -97,7 +97,7 @@ class Reporter:
                 os.close(fd)
 
 
-class AgentNow(NamedTuple):
+class AgentState(NamedTuple):
     """The agent that uses a state directory, as far as it can be known without asking it."""
 
     report: StatusReport | None  # None where none is fresh
@@ -123,7 +123,7 @@ class AgentNow(NamedTuple):
         )
 
 
-def agent_now(state_dir: Path, now: float) -> AgentNow:
+def agent_now(state_dir: Path, now: float) -> AgentState:
     """Return what is known of the agent that runs with *state_dir*. A report outlives its agent."""
     last = last_report(state_dir)
     try:
@@ -132,13 +132,13 @@ def agent_now(state_dir: Path, now: float) -> AgentNow:
     except OSError:  # the lock is another user's: the report's age must do
         holder, told_at = (str(last.pid) if last and _fresh(last, now) else None), 0.0
     if holder is None:
-        return AgentNow(None, None, ["no agent is running"])
+        return AgentState(None, None, ["no agent is running"])
     if last and holder != str(last.pid) and holder.isdecimal():
         last = None  # of its predecessor
     if now - max(told_at, last.at if last else 0.0) > LATE_S:
-        return AgentNow(None, holder, [f"it has not told how it is for {LATE_S:.0f} s"])
+        return AgentState(None, holder, [f"it has not told how it is for {LATE_S:.0f} s"])
     alerts = last.alerts if last else ()
-    return AgentNow(last if last and _fresh(last, now) else None, holder, alerts)
+    return AgentState(last if last and _fresh(last, now) else None, holder, alerts)
 
 
 def _fresh(report: StatusReport, now: float) -> bool:

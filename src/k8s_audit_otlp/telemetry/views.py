@@ -19,14 +19,14 @@ _SHOWN = (
     "lag_s", "acknowledged_at", "trouble", "trouble_at", "retry_at",
 )  # fmt: skip
 ExporterState = Literal["stalled", "in back-off", "failing", "no answer yet", "sending", "idle"]
-HappeningKind = Literal["gap", "refused", "dead letter", "quarantine"]
+IncidentKind = Literal["gap", "refused", "dead letter", "quarantine"]
 
 
-class Happening(NamedTuple):
+class Incident(NamedTuple):
     """Something about an exporter that somebody should know of later: for the page."""
 
     at: float  # seconds since the epoch
-    kind: HappeningKind
+    kind: IncidentKind
     text: str  # in our own words
 
 
@@ -70,7 +70,7 @@ class ExporterView:
     lag_s: float | None = None  # age of the newest acknowledged event when it was acknowledged
     requests: RequestCounts | None = None
     redactions: Mapping[str, int] = field(default_factory=dict)  # events, by rule
-    recent: Sequence[Happening] = ()  # what was lost or refused of late
+    recent: Sequence[Incident] = ()  # what was lost or refused of late
     trouble: str = ""  # reason of the last failed request, '' where none failed
     trouble_at: float = 0.0
     retry_at: float = 0.0  # seconds since the epoch, 0 where nothing waits

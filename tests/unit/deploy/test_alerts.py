@@ -18,9 +18,9 @@ from k8s_audit_otlp.telemetry.metrics.table import table
 from k8s_audit_otlp.telemetry.views import (
     ApiserverView,
     ExporterView,
-    Happening,
-    HappeningKind,
     HealthView,
+    Incident,
+    IncidentKind,
     LogView,
     ReceiverView,
     SourceView,
@@ -116,8 +116,8 @@ def counted(events: float, **changes: Any) -> HealthView:
     return replace(sent(**changes), apiserver=ApiserverView("", events, counted=events, **of_it))
 
 
-def lost(kind: HappeningKind) -> tuple[Happening, ...]:
-    return (Happening(60.0, kind, "it is so"),)
+def lost(kind: IncidentKind) -> tuple[Incident, ...]:
+    return (Incident(60.0, kind, "it is so"),)
 
 
 VIEWS = {

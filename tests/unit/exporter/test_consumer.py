@@ -14,7 +14,7 @@ from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe
-from k8s_audit_otlp.exporter.safe_mode import ForgivingEncoder
+from k8s_audit_otlp.exporter.safe_mode import FallbackEncoder
 from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
@@ -63,7 +63,7 @@ class FailingDelivery:
             self.taken.update(in_flight.batch.records)
         in_flight.decided(delivered=len(in_flight.batch.records))
 
-    def look_after_quarantined(self) -> None:
+    def retry_quarantined(self) -> None:
         """Set nothing aside."""
 
 
@@ -257,7 +257,7 @@ WHOLLY = b'{"auditID":"poison"}\n'
 def test_a_line_that_cannot_be_encoded_costs_its_bodies_and_no_other_line() -> None:
     """And one that cannot even be encoded without them is one unparsable record."""
     said: list[str] = []
-    forgiving = EncodedBlocks(ForgivingEncoder(encode, said.append), sharers=1)
+    forgiving = EncodedBlocks(FallbackEncoder(encode, said.append), sharers=1)
     whole = block([GOOD, IN_A_BODY, WHOLLY, GOOD])
     encoded = forgiving.encode(whole)
     assert encoded.records[0] == encoded.records[3] == GOOD

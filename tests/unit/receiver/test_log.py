@@ -250,10 +250,10 @@ def test_who_waits_at_the_live_file_asks_again_where_another_one_came_later(
     receiver.drain()
     (segment,) = receiver.log.segments()
     version = receiver.log.version
-    receiver.log.waited_for(segment)
+    receiver.log.ask_again_later(segment)
     assert receiver.log.version == version
     append(live.with_name("audit.log.1"), event(1))
     receiver.log.scan()
     version = receiver.log.version
-    receiver.log.waited_for(segment)
+    receiver.log.ask_again_later(segment)
     assert receiver.log.version == version + 1

@@ -16,7 +16,7 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
 from k8s_audit_otlp.telemetry.health import next_step
-from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentNow, agent_now
+from k8s_audit_otlp.telemetry.status_file import FILE_NAME, AgentState, agent_now
 from k8s_audit_otlp.telemetry.views import ExporterView, SourceView
 from k8s_audit_otlp.tools.text import about, ago, counted, duration, size
 
@@ -41,7 +41,7 @@ def command(directory: Path, *, as_json: bool, watch: bool, fail: bool) -> None:
         time.sleep(_WATCH_S)
 
 
-def _read(directory: Path) -> tuple[Checkpoint, AgentNow]:
+def _read(directory: Path) -> tuple[Checkpoint, AgentState]:
     agent = agent_now(directory, time.time())
     report = directory / FILE_NAME
     if report.exists() and not report.is_file():
@@ -52,7 +52,7 @@ def _read(directory: Path) -> tuple[Checkpoint, AgentNow]:
     return checkpoint, agent
 
 
-def _as_json(checkpoint: Checkpoint, agent: AgentNow) -> dict[str, Any]:
+def _as_json(checkpoint: Checkpoint, agent: AgentState) -> dict[str, Any]:
     report = agent.report
     live = {e.exporter: e for e in report.exporters} if report else {}
     return {
@@ -78,7 +78,7 @@ def _now(view: ExporterView | None) -> dict[str, Any] | None:
     return view.as_json() | {"error": view.error, "error_at": view.error_at, "rate": view.rate}
 
 
-def _as_text(checkpoint: Checkpoint, agent: AgentNow, now: float) -> str:
+def _as_text(checkpoint: Checkpoint, agent: AgentState, now: float) -> str:
     report = agent.report
     lines = [agent.line]
     if checkpoint.written:

@@ -13,7 +13,7 @@ from k8s_audit_otlp.cli.terminal import LiveView
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.telemetry.backlog import StoredSubscription, inspect
-from k8s_audit_otlp.telemetry.status_file import AgentNow, StatusReport
+from k8s_audit_otlp.telemetry.status_file import AgentState, StatusReport
 from k8s_audit_otlp.telemetry.terminal_safe import visible
 from k8s_audit_otlp.telemetry.views import ExporterView
 from k8s_audit_otlp.tools.table import FittingTable
@@ -23,7 +23,7 @@ _TITLES = ("exporter and log", "state", "rate/s", "backlog", "runway")
 _AROUND = 2  # lines above the table, and the empty one of the cursor: "^C" must fit on it
 _EVERY_S = 1.0
 
-Look = Callable[[], tuple[Checkpoint, AgentNow]]
+Look = Callable[[], tuple[Checkpoint, AgentState]]
 
 
 def watch(look: Look, screen: Console) -> None:
@@ -36,7 +36,7 @@ def watch(look: Look, screen: Console) -> None:
             time.sleep(_EVERY_S)
 
 
-def view(checkpoint: Checkpoint, agent: AgentNow, now: float, screen: Console) -> Group:
+def view(checkpoint: Checkpoint, agent: AgentState, now: float, screen: Console) -> Group:
     """Return one picture of it: the table, and under it as much of what is wrong as fits."""
     report = agent.report
     table = FittingTable(_TITLES, 2)

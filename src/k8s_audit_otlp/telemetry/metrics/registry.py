@@ -45,7 +45,8 @@ class Metrics:
         self._lock = Lock()  # one reading at a time
         base = list(observe() if base is None else base)
         self._rows = [
-            (m, _Rising(m.read, base) if m.kind == "counter" else m.read) for m in EXPORTER_METRICS
+            (m, _MonotonicCounter(m.read, base) if m.kind == "counter" else m.read)
+            for m in EXPORTER_METRICS
         ]
 
     def families(self) -> list[Family]:
@@ -64,7 +65,7 @@ class Metrics:
         return text_of(self.families())
 
 
-class _Rising:
+class _MonotonicCounter:
     """One counter's values less those at the start, and never below what was told before."""
 
     def __init__(

@@ -31,7 +31,7 @@ Look = Callable[[ExporterFacts, Connections], CheckResult]
 def _on_network(look: Look) -> Callable[[ExporterFacts], CheckResult | None]:
     def check(facts: ExporterFacts) -> CheckResult | None:
         try:
-            return look(facts, facts.way) if facts.way else None
+            return look(facts, facts.connections) if facts.connections else None
         except OSError as error:
             return fail(f"{error.filename}: {error.strerror}", "correct the endpoint")
         except ValueError as error:
@@ -44,20 +44,20 @@ _STEPS = ("dns", "tcp", "proxy", "tls", "clock")  # as a request goes
 
 
 def _stopped(
-    facts: ExporterFacts, way: Connections, step: str, hint: str = ""
+    facts: ExporterFacts, connections: Connections, step: str, hint: str = ""
 ) -> CheckResult | None:
     """Say that the way ends at *step*, with *hint*, or before it; None where it goes on."""
     broken = facts.reached.broken
     if broken == step:
-        return fail(f"{way.where}: {facts.reached.why}", hint)
+        return fail(f"{connections.where}: {facts.reached.why}", hint)
     if broken and _STEPS.index(broken) < _STEPS.index(step):
         return skipped("it cannot be reached", f"see exporter.{broken}")
     return None
 
 
-def dns(_facts: ExporterFacts, way: Connections) -> CheckResult:
+def dns(_facts: ExporterFacts, connections: Connections) -> CheckResult:
     """Resolve the host, or that of the proxy."""
-    host, port = (way.proxy or way.url).address
+    host, port = (connections.proxy or connections.url).address
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -69,31 +69,32 @@ def dns(_facts: ExporterFacts, way: Connections) -> CheckResult:
     return ok(f"{host} is {', '.join(dict.fromkeys(str(info[4][0]) for info in found))}")
 
 
-def tcp(facts: ExporterFacts, way: Connections) -> CheckResult:
+def tcp(facts: ExporterFacts, connections: Connections) -> CheckResult:
     """Connect, as the agent will."""
     hint = "is the back end up, the port right, and does a NetworkPolicy or firewall let it out?"
-    return _stopped(facts, way, "tcp", hint) or ok("it takes connections")
+    return _stopped(facts, connections, "tcp", hint) or ok("it takes connections")
 
 
-def proxy(facts: ExporterFacts, way: Connections) -> CheckResult:
+def proxy(facts: ExporterFacts, connections: Connections) -> CheckResult:
     """Ask the proxy for a way to the back end, where there is one."""
-    if way.proxy is None:
+    if connections.proxy is None:
         return ok("no proxy is used")
     hint = "correct proxy_url with its user and password, or add the host to NO_PROXY"
-    lets = ok(f"{way.proxy.host_and_port} lets requests through")
-    return _stopped(facts, way, "proxy", hint) or lets
+    lets = ok(f"{connections.proxy.host_and_port} lets requests through")
+    return _stopped(facts, connections, "proxy", hint) or lets
 
 
-def handshake(facts: ExporterFacts, way: Connections) -> CheckResult:
+def handshake(facts: ExporterFacts, connections: Connections) -> CheckResult:
     """Shake hands, check the chain, and see how long it lasts."""
-    if way.url.scheme == "http":
-        return _in_the_clear(facts, way)
-    place = way.url.host_and_port
+    if connections.url.scheme == "http":
+        return _in_the_clear(facts, connections)
+    place = connections.url.host_and_port
+    name = connections.server_name or connections.url.host
     hint = (
         "renew the certificate, or name its authority in tls::ca_file; look: "
-        f"openssl s_client -connect {place} -servername {way.server_name or way.url.host}"
+        f"openssl s_client -connect {place} -servername {name}"
     )
-    if (stopped := _stopped(facts, way, "tls", hint)) is not None:
+    if (stopped := _stopped(facts, connections, "tls", hint)) is not None:
         return stopped
     tls = tls_of(facts.exporter)
     if tls.insecure_skip_verify:
@@ -109,9 +110,9 @@ def handshake(facts: ExporterFacts, way: Connections) -> CheckResult:
     return lasting("the chain is good", used, facts.now())
 
 
-def _in_the_clear(facts: ExporterFacts, way: Connections) -> CheckResult:
+def _in_the_clear(facts: ExporterFacts, connections: Connections) -> CheckResult:
     shows_keys = bool(getattr(facts.exporter, "headers", None) or facts.credentials)
-    if shows_keys and not is_local(way.url.host):
+    if shows_keys and not is_local(connections.url.host):
         return warn("headers and credentials travel in the clear", "write https:// if it takes it")
     return ok("no TLS is asked for")
 
@@ -151,9 +152,9 @@ def _header(name: str) -> str:
     return f"the header {name.lower()}"
 
 
-def clock(facts: ExporterFacts, way: Connections) -> CheckResult:
+def clock(facts: ExporterFacts, connections: Connections) -> CheckResult:
     """Compare this host's clock with the back end's."""
-    if (stopped := _stopped(facts, way, "clock")) is not None:
+    if (stopped := _stopped(facts, connections, "clock")) is not None:
         return stopped
     ahead = facts.clock_ahead_s
     if ahead is None:
@@ -244,7 +245,9 @@ def _wrong(facts: ExporterFacts, why: str) -> str:
 def _is_datakit(facts: ExporterFacts) -> bool:
     if not isinstance(facts.exporter, OtlpHttp):
         return False
-    if facts.exporter.audit.vendor == "guance" or (facts.way and facts.way.url.port == 9529):
+    if facts.exporter.audit.vendor == "guance" or (
+        facts.connections and facts.connections.url.port == 9529
+    ):
         return True
     return str(facts.exporter.url).endswith("/otel/v1/logs")
 

@@ -30,7 +30,7 @@ TIMEOUT_S = 5.0  # of one step: whoever waits for the doctor is a person
 TEST_EVENT = "k8s.audit.agent.test"
 
 
-class Reached(NamedTuple):
+class ConnectionResult(NamedTuple):
     """How far the way led: the step that failed and why, '' where none did."""
 
     broken: str = ""  # dns, tcp, proxy, tls
@@ -42,7 +42,7 @@ def tls_of(exporter: Exporter) -> Tls:
     return getattr(exporter, "tls", None) or Tls()
 
 
-def way_of(exporter: Exporter, env: Mapping[str, str]) -> Connections | None:
+def connections_of(exporter: Exporter, env: Mapping[str, str]) -> Connections | None:
     """Return how requests of an exporter go; None where it does not use the network.
 
     Raise OSError or ValueError where the address cannot be read.
@@ -93,29 +93,29 @@ class ExporterFacts:
     now: Callable[[], float] = field(default=time.time)
 
     @cached_property
-    def way(self) -> Connections | None:
-        return way_of(self.exporter, self.env)
+    def connections(self) -> Connections | None:
+        return connections_of(self.exporter, self.env)
 
     @cached_property
-    def reached(self) -> Reached:
+    def reached(self) -> ConnectionResult:
         """Connect as the agent does."""
-        assert self.way is not None  # noqa: S101 - checks ask for the way first
+        assert self.connections is not None  # noqa: S101 - checks ask for the way first
         try:
-            with self.way.connect(TIMEOUT_S) as sock:
-                shown = sock.getpeercert(True) if self.way.url.scheme == "https" else None
+            with self.connections.connect(TIMEOUT_S) as sock:
+                shown = sock.getpeercert(True) if self.connections.url.scheme == "https" else None
         except ConnectError as error:
-            return Reached(error.step, str(error))
+            return ConnectionResult(error.step, str(error))
         except TlsError as error:
-            return Reached("tls", str(error))
-        return Reached(certificate=ssl.DER_cert_to_PEM_cert(shown) if shown else "")
+            return ConnectionResult("tls", str(error))
+        return ConnectionResult(certificate=ssl.DER_cert_to_PEM_cert(shown) if shown else "")
 
     @cached_property
     def clock_ahead_s(self) -> float | None:
         """Ask the root of the server what time it is there; None where it does not say."""
-        if self.way is None or not isinstance(self.exporter, OtlpHttp):
+        if self.connections is None or not isinstance(self.exporter, OtlpHttp):
             return None
         try:
-            with ask(self.way, "HEAD", "/", {}, TIMEOUT_S) as answer:
+            with ask(self.connections, "HEAD", "/", {}, TIMEOUT_S) as answer:
                 then = parsedate_tz(answer.getheader("date", ""))
             return self.now() - mktime_tz(then) if then else None
         except (ConnectError, OSError, HTTPException, ValueError, OverflowError):

@@ -42,7 +42,7 @@ class SeenEvent(NamedTuple):
     size: int  # bytes in the log
 
 
-class Outlet:
+class RequestPreview:
     """The requests of one target."""
 
     def __init__(self, target: ExplainTarget, resource: bytes, scope: bytes) -> None:
@@ -99,7 +99,7 @@ class View:
         mapping = targets[0].mapping
         self._mapping = mapping
         self._receivers = targets[0].receivers
-        self._outlets = [Outlet(target, resource, scope) for target in targets]
+        self._outlets = [RequestPreview(target, resource, scope) for target in targets]
         self._heaviest: Heaviest[Key] = Heaviest()
         self._redacted = 0
         self._encoder = mapping.encoder()

@@ -20,7 +20,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
 )
 from k8s_audit_otlp.tools.verify.exports.uids import (
     MOST_NAMED,
-    ToldGap,
+    NotedGap,
     is_notice,
     offset_of,
     read_gap,
@@ -40,9 +40,9 @@ class Comparison:
         self._logs_on_disk: set[str] = set()
         self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity and chain
         self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
-        self._gaps: dict[str, list[ToldGap]] = {}
+        self._gaps: dict[str, list[NotedGap]] = {}
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
-        self._unlinked: list[ToldGap] = []
+        self._unlinked: list[NotedGap] = []
         self._linked = False
         self._replayed: set[str] = set()  # segments of which a replay may have sent more
         self._report = VerifyReport()
@@ -142,7 +142,7 @@ class Comparison:
         return cut
 
     def _explain(
-        self, found: SegmentReport, segment: DiskSegment, seen: bytearray, gaps: Sequence[ToldGap]
+        self, found: SegmentReport, segment: DiskSegment, seen: bytearray, gaps: Sequence[NotedGap]
     ) -> None:
         last = seen.rfind(1) if segment.live else len(seen)
         at = seen.find(0)

@@ -48,7 +48,7 @@ class Found(NamedTuple):
 
 
 @dataclass(slots=True)
-class _OfName:
+class _FieldTally:
     """What was found of one field."""
 
     agreed: int = 0
@@ -65,7 +65,7 @@ class FieldsByName:
     """Takes in what agrees and what does not; `report` judges it."""
 
     def __init__(self) -> None:
-        self._names: dict[str, _OfName] = {}
+        self._names: dict[str, _FieldTally] = {}
         self._report = FieldReport()
         self._longest_text = self._longest_list = 0
         self.most = 0  # attributes that a record has: a bound on their number may cut some
@@ -108,8 +108,8 @@ class FieldsByName:
         if not (_is_cut_first(name) and _is_large(derived)):
             _keep(self._of(name).absent, found)
 
-    def _of(self, name: str) -> _OfName:
-        return self._names.setdefault(name, _OfName())
+    def _of(self, name: str) -> _FieldTally:
+        return self._names.setdefault(name, _FieldTally())
 
     def _settle(self) -> None:
         """Note by name what agreed."""
@@ -164,7 +164,7 @@ def _keep(kept: list[Found], found: Found) -> None:
         kept.append(found)
 
 
-def _is_within(found: Found, of: _OfName) -> bool:
+def _is_within(found: Found, of: _FieldTally) -> bool:
     """Tell whether its mapping sends the field: where it has no name, records around it have it."""
     if found.form:
         return found.form in of.forms

@@ -134,7 +134,7 @@ def test_four_senders_at_once_lose_nothing(
             if in_flight is None:
                 return
             b.delivery.deliver(in_flight)
-            b.delivery.look_after_quarantined()
+            b.delivery.retry_quarantined()
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -12,7 +12,7 @@ import pytest
 
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.tools.doctor import topics
-from k8s_audit_otlp.tools.doctor.exporter_facts import way_of
+from k8s_audit_otlp.tools.doctor.exporter_facts import connections_of
 from k8s_audit_otlp.tools.doctor.findings import State
 from tests.kit.backends.backend import Backend
 from tests.unit.tools.doctor.exporter_fixtures import (
@@ -233,7 +233,7 @@ def test_grpc_targets_are_read(endpoint: str, place: tuple[str, int, bool] | Non
         "receivers: {k8s_audit: {include: [/l]}}\n"
         f"exporters: {{otlp_grpc: {{endpoint: '{endpoint}'}}}}\n"
     )
-    found = way_of(load_text(text, "test", {}).config.exporters["otlp_grpc"], {})
+    found = connections_of(load_text(text, "test", {}).config.exporters["otlp_grpc"], {})
     assert (found and (*found.url.address, found.url.scheme == "https")) == place
 
 

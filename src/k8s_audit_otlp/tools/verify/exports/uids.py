@@ -30,7 +30,7 @@ class UidPlace(NamedTuple):
     place: int
 
 
-class ToldGap(NamedTuple):
+class NotedGap(NamedTuple):
     """Bytes of a segment of which the agent itself has said that they are missing."""
 
     identity: str
@@ -71,12 +71,12 @@ def read_uid(uid: str) -> UidPlace | None:
     return UidPlace(identity, place_of(int(offset, 16), int(item) if item else -1))
 
 
-def read_gap(uid: str) -> ToldGap | None:
+def read_gap(uid: str) -> NotedGap | None:
     """Read the uid of a gap's notice, which names the bytes; one without a segment is its own."""
     if _LOST.fullmatch(uid):
-        return ToldGap(uid, 0, 0)
+        return NotedGap(uid, 0, 0)
     found = _GAP.fullmatch(uid) or _OLD_GAP.fullmatch(uid)
-    return ToldGap(found[1], int(found[2], 16), int(found[3], 16)) if found else None
+    return NotedGap(found[1], int(found[2], 16), int(found[3], 16)) if found else None
 
 
 def is_notice(uid: str) -> bool:

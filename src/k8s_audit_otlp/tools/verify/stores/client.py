@@ -38,7 +38,7 @@ class StoreError(Exception):
     """The store cannot be read; the message says where and why, and holds no credential."""
 
 
-class PassingError(StoreError):
+class TransientError(StoreError):
     """It may go well the next time."""
 
 
@@ -119,8 +119,8 @@ class StoreClient:
     def page_once(self, path: str, query: Mapping[str, str], patience_s: float) -> tuple[Any, int]:
         """Return one answer that is JSON, and its size in bytes, without trying again.
 
-        Raise PassingError where there was none within *patience_s*, or the store failed; StoreError
-        where it cannot be asked, or what it says is no JSON.
+        Raise TransientError where there was none within *patience_s*, or the store failed;
+        StoreError where it cannot be asked, or what it says is no JSON.
         """
         with self._sent("GET", f"{path}?{urlencode(query)}", None, "", patience_s) as answer:
             data = b"".join(self._chunks(answer))
@@ -137,7 +137,7 @@ class StoreClient:
             try:
                 answer = self._sent(method, target, body, content)
                 break
-            except PassingError:
+            except TransientError:
                 if wait is None:
                     raise
                 self._sleep(wait)
@@ -165,7 +165,7 @@ class StoreClient:
         with contextlib.suppress(HTTPException, OSError):
             said = self._masked(read_status(answer.read(MAX_READ), _content_type(answer)))
         answer.close()
-        kind = PassingError if answer.status in _TRY_AGAIN else StoreError
+        kind = TransientError if answer.status in _TRY_AGAIN else StoreError
         text = f"{self.where} answers HTTP {answer.status}: {said}".rstrip(": ")
         if 300 <= answer.status < 400:
             text += "; a redirect is not followed: give the URL that it leads to"
@@ -182,7 +182,7 @@ class StoreClient:
         except _NO_ANSWER as error:
             raise self._failure(error) from None
         if answer.length:
-            raise PassingError(f"{self.where}: the answer broke off")
+            raise TransientError(f"{self.where}: the answer broke off")
 
     def _object(self, line: bytes) -> dict[str, Any]:
         value = self._json(line)
@@ -203,12 +203,12 @@ class StoreClient:
     def _failure(self, error: Exception) -> StoreError:
         if isinstance(error, ConnectError):
             why = str(error).replace("tls::ca_file", "--ca").partition("; tls::")[0]
-            kind = StoreError if error.misconfigured else PassingError
+            kind = StoreError if error.misconfigured else TransientError
             return kind(f"{self.where}: {why}")
         if isinstance(error, ValueError):
             return StoreError(f"{self.where}: a header or the URL cannot be sent")
         why = "no answer in time" if isinstance(error, TimeoutError) else "the connection broke"
-        return PassingError(f"{self.where}: {why}")
+        return TransientError(f"{self.where}: {why}")
 
     def _masked(self, text: str) -> str:
         for secret in self._secrets:

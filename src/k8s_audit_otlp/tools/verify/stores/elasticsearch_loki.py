@@ -9,9 +9,9 @@ import msgspec
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.client import (
-    PassingError,
     StoreClient,
     StoreError,
+    TransientError,
     Where,
     slices,
     time_text,
@@ -69,7 +69,7 @@ class Loki:
             try:
                 answer, size = self._asking.page_once(_LOKI_PATH, form, _PATIENCE_S)
                 break
-            except PassingError:
+            except TransientError:
                 if limit == least:
                     raise
                 limit = max(least, limit // 2)

@@ -12,7 +12,7 @@ from k8s_audit_otlp.receiver.segments import KnownSegments
 _LATE_NS = 10_000_000_000  # within which inotify tells of what a listing shows already
 
 
-class Departures:
+class Renames:
     """`note` is for the thread that hears of renames and deletions, the rest for who scans."""
 
     def __init__(self, known: KnownSegments) -> None:
