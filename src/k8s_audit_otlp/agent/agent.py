@@ -138,7 +138,7 @@ class Agent:
             self._failures.guard("tap", self._tap.start)
 
     def _load_state(self) -> None:
-        """Make the state ours, and read it."""
+        """Lock the state directory, and load the checkpoint."""
         self._file.prepare()
         self.lock.acquire(self._options.lock_timeout_s, self._await_predecessor)
         self.started = True
@@ -148,7 +148,7 @@ class Agent:
         self._base = (restored.checkpoint or self._base).note_boot(self._options.boot())
 
     def _build(self, marker: Marker | None) -> Pipeline:
-        """Open the logs, and make everything that works on them."""
+        """Open the logs, and build what reads and delivers them."""
         self.sources.open()
         self.sources.warn_of_abandoned_spools(self._base)
         manifests, handed = self._base.manifests, self._options.handed

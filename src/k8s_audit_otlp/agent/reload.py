@@ -169,7 +169,7 @@ class Reload:
 
 
 def _same_state(old: Config, new: Config) -> None:
-    """Refuse to leave the positions behind."""
+    """Refuse another state directory: the positions are in this one."""
     if new.service.state_dir != old.service.state_dir:
         raise ConfigError.at(
             "service::state_dir",

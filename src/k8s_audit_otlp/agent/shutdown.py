@@ -119,7 +119,7 @@ class DrainTarget:
     def __init__(
         self, logs: Sequence[AuditLog], subscriptions: Sequence[Subscription], deadline_s: float
     ) -> None:
-        """*deadline_s*: give up after so long without progress."""
+        """*deadline_s*: how long nothing may settle before it gives up."""
         self._logs = logs
         self._targets = targets(logs)
         self._troubles = [trouble for log in logs for trouble in log.troubles]

@@ -117,7 +117,7 @@ class Sources:
             logger.info("source", f"{name}: listening at {address}", receiver=name, address=address)
 
     def look(self) -> None:
-        """Take up new certificates."""
+        """Load certificates that have changed."""
         for running in self.running.values():
             running.look()
 

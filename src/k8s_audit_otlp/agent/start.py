@@ -127,7 +127,7 @@ def _tell_missed_segments(subscription: Subscription, evidence: Evidence) -> Non
 
 
 def _progress(checkpoint: Checkpoint) -> str:
-    """Return what changes when any exporter has moved."""
+    """Return what differs once any exporter has settled more."""
     settled = {
         log: {exporter: position.settled for exporter, position in exporters.items()}
         for log, exporters in checkpoint.positions.items()

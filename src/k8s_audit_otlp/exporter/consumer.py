@@ -117,7 +117,7 @@ class Consumer:
         return self.stop.is_set() or self._draining.is_set()
 
     def _round(self, turn: int) -> None:
-        """Send from every log, beginning with another one each time."""
+        """Send from every log in turn, starting with the next one each time."""
         self.wake.clear()
         dispatched = False
         for i in range(len(self.readers)):

@@ -41,7 +41,7 @@ class Quarantined:
         self.finals = int(self.final)
 
     def refused(self, why: str, *, final: bool) -> None:
-        """Note that it was refused once more."""
+        """Count another refusal."""
         self.attempts += 1
         self.why, self.final = why, final
         self.finals += final

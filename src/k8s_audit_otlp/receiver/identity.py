@@ -15,6 +15,7 @@ from struct import Struct
 import msgspec
 from isal.isal_zlib import crc32
 
+from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import BLANKS, length_of_line
@@ -116,7 +117,7 @@ def _name(line: bytes) -> tuple[str, int]:
     """Return the name of a segment with this first line, and when that event happened."""
     try:
         first = _decode_first(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except REFUSED:
         return fingerprint(line), 0
     when_ns = unix_ns(first.stageTimestamp) or unix_ns(first.requestReceivedTimestamp) or 0
     parts = (first.auditID, first.stage, first.requestReceivedTimestamp, first.stageTimestamp)

@@ -210,7 +210,7 @@ class Ledger:
             return self._segments.get(segment, _UNKNOWN).opened
 
     def next_offsets(self) -> dict[int, int]:
-        """Return that of all segments: a log may have thousands."""
+        """Return the next offset of every segment, under one lock."""
         with self._lock:
             return {n: s.opened for n, s in self._segments.items()}
 

@@ -51,7 +51,7 @@ class Marker:
         self._write("")
 
     def forget(self) -> None:
-        """Remember nothing more: the stretch is passed."""
+        """Forget all lines: the range where it crashed is passed."""
         self._path.unlink(missing_ok=True)
         self._marks = _Marks()
         if self._fd >= 0:

@@ -171,7 +171,7 @@ def _alike(one: Notice, other: Notice) -> bool:
 
 
 def _merged(old: Notice, new: Notice) -> Notice:
-    """Return *new* with the sums and the outer span of both."""
+    """Return *new* with the sums of both, over the range of both."""
     one, other = old.attributes, new.attributes
     count = int(one.get(COUNT, 1)) + int(other.get(COUNT, 1))
     kept: dict[str, Value] = {

@@ -6,7 +6,6 @@ Nothing is stopped for it: each number is right, and all of them are of about th
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -111,8 +110,13 @@ def _receiver(
     left = [runways.seconds(c, window_s) for c in subscriptions] if runways else []
     read_ns = (s.state.last_ns for c in subscriptions for s in c.log.segments())
     last_ns = max((tally.last_ns, *read_ns))  # a segment knows it of lines of an apiserver's form
-    return replace(
-        _counted(name, tally),
+    return ReceiverView(
+        name,
+        tally.read,
+        tally.delivered,
+        dict(tally.dropped),
+        tally.refused,
+        tally.dead_lettered,
         backlog_bytes=sum(backlog.bytes for backlog in backlogs),
         backlog_estimated=any(backlog.estimated for backlog in backlogs),
         backlog_s=max(backlog.age_s(now_ns) for backlog in backlogs),
@@ -121,17 +125,6 @@ def _receiver(
         only_here_bytes=sum(backlog.only_here_bytes for backlog in backlogs),
         held_bytes=sum(s.state.size for c in subscriptions for s in c.log.segments() if s.unlinked),
         last_event_at=last_ns / 1e9 if last_ns else None,
-    )
-
-
-def _counted(receiver: str, tally: Tally) -> ReceiverView:
-    return ReceiverView(
-        receiver,
-        tally.read,
-        tally.delivered,
-        dict(tally.dropped),
-        tally.refused,
-        tally.dead_lettered,
     )
 
 

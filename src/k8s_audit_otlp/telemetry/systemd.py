@@ -45,7 +45,7 @@ class ServiceManager:
             self._tell(f"STOPPING=1\nSTATUS=stopping{self._watchdog(drain_s)}")
 
     def status(self, text: Callable[[], str]) -> None:
-        """Say how it is, every few seconds where it has changed."""
+        """Send STATUS= where it has changed, at most every few seconds."""
         now = self._monotonic()
         if not self._address or self._stops or now - self._looked < _LOOK_S:
             return

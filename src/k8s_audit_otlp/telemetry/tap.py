@@ -117,7 +117,7 @@ class _Reader(Thread):
         self._on_gone(self)
 
     def _next(self) -> tuple[str, Sequence[bytes]] | None:
-        """Wait for what is to be sent; None when the end has come."""
+        """Wait for the next frame to send; None once it is closed."""
         with self._changed:
             while not self._waiting:
                 if self._missed:
@@ -133,7 +133,7 @@ class _Reader(Thread):
         return True
 
     def close(self, within_s: float) -> None:
-        """Send what waits, and hang up."""
+        """Send what is queued, and close the connection."""
         with self._changed:
             self._closing = True
             self._changed.notify()

@@ -65,3 +65,10 @@ def ago(seconds: float) -> str:
 def time_of(ns: int) -> str:
     """Write nanoseconds since the epoch as a time in UTC, to the second."""
     return datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds")
+
+
+def rfc3339(ns: int, digits: int = 0) -> str:
+    """Write nanoseconds since the epoch as kube-apiserver does, with *digits* of a fraction."""
+    seconds, rest = divmod(ns, 10**9)
+    fraction = f".{rest:09d}"[: digits + 1] if digits else ""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}{fraction}Z"

@@ -58,7 +58,7 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """Host and port, without the port that its scheme means."""
+        """Host and port, without the default port of the scheme."""
         return self.host_and_port.removesuffix(f":{_DEFAULT_PORTS[self.scheme]}")
 
     @property

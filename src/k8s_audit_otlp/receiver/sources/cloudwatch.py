@@ -134,7 +134,7 @@ class CloudWatchSource(FetchingSource[Any]):
             self._positions = positions
 
     def _at(self, stream: _Stream, **position: Any) -> _Position:
-        """Return a position, with whose it is."""
+        """Return the position of a stream, with its name."""
         return _Position(**position, group=self._options.log_group, created=stream.created)
 
     def _tell_of_streams(self, streams: Mapping[str, _Stream]) -> None:

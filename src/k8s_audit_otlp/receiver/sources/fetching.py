@@ -33,7 +33,7 @@ class Lag:
         self.waiting: Mapping[str, int] = {}  # messages that are not on disk, by place
 
     def has_all_of(self, at: float) -> None:
-        """Note that all there was at a moment (of `now`) is on disk."""
+        """Note that everything up to a moment (of `now`) is on disk."""
         self._had_all_at = max(self._had_all_at, at)
 
     @property
@@ -114,7 +114,7 @@ class FetchingSource(ABC, Generic[Connection]):
         return where
 
     def look(self) -> None:
-        """Nothing has to be taken up while it runs."""
+        """Do nothing: it reads its settings anew whenever it connects."""
 
     def stop(self, within_s: float) -> None:
         """Take nothing more; a call to a service that lasts longer is left to itself.

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.receiver.spool.event_list import REFUSED
 
 _JSON = re.compile(rb'\s*\{\s*"resourceLogs"')
 _GAP = "k8s.audit.gap"

@@ -12,6 +12,7 @@ from typing import Any, overload
 import msgspec
 
 from k8s_audit_otlp.event import json_scan
+from k8s_audit_otlp.event.lenient_json import REFUSED
 
 MOST_EVENTS = 131_072  # of one body: 64 MiB of events of 512 bytes
 LINE_BREAKS = b"\r\n"  # never inside a JSON string, so they can be taken out anywhere
@@ -37,7 +38,6 @@ _text = msgspec.json.Decoder(str).decode
 raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _event = msgspec.json.Decoder(_Event).decode
 _events = msgspec.json.Decoder(list[_Event]).decode
-REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class EventLines(Sequence[bytes]):

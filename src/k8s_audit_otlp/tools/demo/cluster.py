@@ -17,6 +17,8 @@ from uuid import UUID
 
 import orjson
 
+from k8s_audit_otlp.tools.text import rfc3339
+
 _NAMESPACES: Final = ("shop", "billing", "web-prod")
 _WORKLOADS: Final = ("cart", "checkout", "ledger", "frontend")
 
@@ -88,8 +90,8 @@ class DemoCluster:
         event["responseStatus"] = {"metadata": {}, "code": request.code}
         if request.level == "Request":
             event["requestObject"] = _secret(rng, names)
-        event["requestReceivedTimestamp"] = _micro_time(now - 0.003)
-        event["stageTimestamp"] = _micro_time(now)
+        event["requestReceivedTimestamp"] = rfc3339(round((now - 0.003) * 1e9), 6)
+        event["stageTimestamp"] = rfc3339(round(now * 1e9), 6)
         if request.user:
             decision = "forbid" if request.code == 403 else "allow"
             event["annotations"] = {"authorization.k8s.io/decision": decision}
@@ -113,11 +115,6 @@ def _secret(rng: random.Random, names: dict[str, str]) -> dict[str, Any]:
     metadata = {"name": f"{names['name']}-db", "namespace": names["ns"]}
     data = {"password": value}
     return {"kind": "Secret", "apiVersion": "v1", "metadata": metadata, "data": data}
-
-
-def _micro_time(seconds: float) -> str:
-    """Write a time as metav1.MicroTime does."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 _GZIP_LEVEL: Final = 6

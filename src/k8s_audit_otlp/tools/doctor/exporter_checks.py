@@ -46,7 +46,7 @@ _STEPS = ("dns", "tcp", "proxy", "tls", "clock")  # as a request goes
 def _stopped(
     facts: ExporterFacts, connections: Connections, step: str, hint: str = ""
 ) -> CheckResult | None:
-    """Say that the way ends at *step*, with *hint*, or before it; None where it goes on."""
+    """Say that connecting failed at *step*, with *hint*, or before it; None where it did not."""
     broken = facts.reached.broken
     if broken == step:
         return fail(f"{connections.where}: {facts.reached.why}", hint)
@@ -76,7 +76,7 @@ def tcp(facts: ExporterFacts, connections: Connections) -> CheckResult:
 
 
 def proxy(facts: ExporterFacts, connections: Connections) -> CheckResult:
-    """Ask the proxy for a way to the back end, where there is one."""
+    """Ask the proxy for a tunnel to the back end, where there is one."""
     if connections.proxy is None:
         return ok("no proxy is used")
     hint = "correct proxy_url with its user and password, or add the host to NO_PROXY"

@@ -1,4 +1,4 @@
-"""Finds out what the back end of an exporter is: name, connection, certificate, clock.
+"""Asks the back end of an exporter for its address, connection, certificate and clock.
 
 The way to it is the agent's own, and is gone once. Nothing is sent to the path of the logs: some
 back ends take an empty request for a broken one.
@@ -31,7 +31,7 @@ TEST_EVENT = "k8s.audit.agent.test"
 
 
 class ConnectionResult(NamedTuple):
-    """How far the way led: the step that failed and why, '' where none did."""
+    """The step of connecting that failed and why, '' where none did."""
 
     broken: str = ""  # dns, tcp, proxy, tls
     why: str = ""

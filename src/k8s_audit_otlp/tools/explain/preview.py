@@ -4,7 +4,6 @@ Memory: one block, the requests that are being filled, and a table with a bound 
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from k8s_audit_otlp.event.decode import REFUSED, ReadEvent, decode, read_line
@@ -28,6 +27,7 @@ from k8s_audit_otlp.tools.explain.report import (
 from k8s_audit_otlp.tools.explain.rules import NO_POLICY, NO_RULE, OTHERS, UNREAD, rule_texts
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget, with_all_rules
 from k8s_audit_otlp.tools.heaviest import Heaviest
+from k8s_audit_otlp.tools.text import rfc3339
 from k8s_audit_otlp.transport.compress import compressor
 
 TOP = 20
@@ -198,7 +198,7 @@ class Preview:
         if text is None or len(text) != _LENGTH or text[-1] != "Z":
             if not (time := event_time(event)):
                 return
-            text = micro_text(time)
+            text = rfc3339(time, 6)
         self._first = min(self._first or text, text)
         self._last = max(self._last, text)
 
@@ -215,12 +215,6 @@ def _alike(targets: Sequence[ExplainTarget]) -> Iterable[list[ExplainTarget]]:
     for target in targets:
         groups.setdefault((target.mapping, target.receivers), []).append(target)
     return groups.values()
-
-
-def micro_text(ns: int) -> str:
-    """Write a time as kube-apiserver does."""
-    moment = datetime.fromtimestamp(ns // 1_000_000_000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns // 1000 % 1_000_000:06}Z"
 
 
 def _events(line: bytes) -> list[SeenEvent]:

@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from k8s_audit_otlp.event.redact import RULES
 from k8s_audit_otlp.tools.explain.event import EventSize, Explained, value_of
-from k8s_audit_otlp.tools.text import number, printable
+from k8s_audit_otlp.tools.text import number, printable, rfc3339
 
 _MOST_VALUE = 400  # characters of one attribute
 _LONGEST_BODY = 4 << 20  # characters that are laid out
@@ -84,7 +83,7 @@ def _size(size: EventSize) -> str:
 def _record(record: dict[str, Any]) -> Iterator[str]:
     for name in ("timeUnixNano", "observedTimeUnixNano"):
         if name in record:
-            yield f"{name:<21} {record[name]} ({_time(int(record[name]))})"
+            yield f"{name:<21} {record[name]} ({rfc3339(int(record[name]))})"
     severity = f"{record.get('severityText')} ({record.get('severityNumber')})"
     yield f"{'severity':<21} {severity}"
     yield f"{'eventName':<21} {record.get('eventName', '')}"
@@ -96,10 +95,6 @@ def _record(record: dict[str, Any]) -> Iterator[str]:
         yield f"  {printable(key):<{width}} {printable(text, _MOST_VALUE)}"
     yield "body (a string of JSON, laid out here)"
     yield from _body(value_of(record.get("body", {})))
-
-
-def _time(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 10**9, UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def _body(text: str) -> Iterator[str]:

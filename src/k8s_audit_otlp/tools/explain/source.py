@@ -12,6 +12,7 @@ from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.source import GzipSource
 from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.tools.text import counted
 
@@ -72,18 +73,11 @@ def _as_text(block: Block) -> EncodedBlock:
 
 
 def _with_progress(segment: OfflineSegment, now_ns: int, advance: Advance) -> Iterator[Block]:
-    size, reported = segment.entry.size, 0
-    whole = _unpacked_size(segment)
+    source, size, reported = segment.source, segment.entry.size, 0
+    whole = source.promised_size() if isinstance(source, GzipSource) else size
     for block in segment.blocks(now_ns=now_ns, with_rest=True):
         yield block
         passed = min(size, block.span.end * size // max(1, whole))
         advance(max(0, passed - reported))
         reported = max(reported, passed)
     advance(size - reported)
-
-
-def _unpacked_size(segment: OfflineSegment) -> int:
-    """Read the size that a gzip file gives at its end: good enough to show how far we are."""
-    if not segment.source.compressed:
-        return segment.entry.size
-    return int.from_bytes(segment.source.raw(max(0, segment.entry.size - 4), 4), "little")

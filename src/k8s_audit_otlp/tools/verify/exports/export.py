@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 import zstandard
 
+from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.otlp.export_response import safe_text
 from k8s_audit_otlp.receiver.inflate import DamagedError
@@ -168,7 +169,7 @@ class Export:
                     parts = [labels, *value] if isinstance(value, list) else [labels, value]
                     plain = (field for part in parts for field in flat(part))
                     yield item_of_fields(plain, self._field)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except REFUSED:
             self.unread += 1  # it breaks off
         if found in _MOST_AT_ONCE and not self.doubt:
             self.doubt = (
@@ -197,7 +198,7 @@ class Export:
             try:
                 if line.strip():
                     yield from read(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            except REFUSED:
                 self.unread += 1  # such as a last line that is being written
 
     def _table(self, head: bytes, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
@@ -241,7 +242,7 @@ def _names_of_rows(head: bytes) -> list[Any]:
     """Return the names of columns that an array in the first line holds; none if it holds uids."""
     try:
         first = _read_row(head.partition(b"\n")[0])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except REFUSED:
         return []
     if all(isinstance(cell, dict) for cell in first) or any(read_uid(str(c)) for c in first):
         return []

@@ -7,7 +7,6 @@ store, is an error here: half of the records would look like a loss.
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Final, NamedTuple, Protocol
@@ -16,6 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from k8s_audit_otlp.config.blocks import Tls
+from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.otlp.export_response import MAX_READ, read_status
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord
 from k8s_audit_otlp.transport.connection import ConnectError, Connections, ask
@@ -193,7 +193,7 @@ class StoreClient:
     def _json(self, data: bytes) -> Any:
         try:
             return msgspec.json.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except REFUSED:
             raise self._strange(data) from None
 
     def _strange(self, data: bytes) -> StoreError:
@@ -223,12 +223,6 @@ def slices(since_ns: int, until_ns: int, *, hours: int = 1) -> Iterator[tuple[in
     step = hours * 3600 * 1_000_000_000
     for start in range(since_ns, until_ns, step):
         yield start, min(start + step, until_ns)
-
-
-def time_text(ns: int) -> str:
-    """Write a time as RFC 3339 with nanoseconds."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
 def _content_type(answer: HTTPResponse) -> str:

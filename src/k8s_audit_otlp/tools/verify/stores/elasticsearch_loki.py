@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from k8s_audit_otlp.tools.text import rfc3339
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import ExportRecord, flat, item_of_fields
 from k8s_audit_otlp.tools.verify.stores.client import (
@@ -14,7 +15,6 @@ from k8s_audit_otlp.tools.verify.stores.client import (
     TransientError,
     Where,
     slices,
-    time_text,
 )
 
 _PAGE: Final = 2000  # records at most
@@ -61,7 +61,7 @@ class Loki:
         limit = max(least, self._limit)
         if limit > _MOST_IN_LOKI:
             raise StoreError(
-                f"{self._asking.where}: {least // 2} records have the time {time_text(start)}; "
+                f"{self._asking.where}: {least // 2} records have the time {rfc3339(start, 9)}; "
                 "Loki gives no way to ask for more of them"
             )
         while True:
@@ -102,7 +102,7 @@ class Elasticsearch:
         self._cluster = _any_of("term", "k8s.cluster.name", where.cluster)
 
     def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
-        time = {"gte": time_text(since_ns), "lt": time_text(until_ns)}
+        time = {"gte": rfc3339(since_ns, 9), "lt": rfc3339(until_ns, 9)}
         wanted = [{"range": {"@timestamp": time}}, self._cluster, _any_of("exists", field)]
         first = {"query": {"bool": {"filter": wanted}}, "size": _PAGE, "sort": ["_doc"]}
         query = {"scroll": _KEPT, "allow_partial_search_results": "false"}

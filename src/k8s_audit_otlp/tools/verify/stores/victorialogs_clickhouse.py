@@ -5,9 +5,10 @@ from typing import Final
 
 import msgspec
 
+from k8s_audit_otlp.tools.text import rfc3339
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, ExportRecord, flat, item_of_fields
-from k8s_audit_otlp.tools.verify.stores.client import StoreClient, Where, slices, time_text
+from k8s_audit_otlp.tools.verify.stores.client import StoreClient, Where, slices
 
 _CLUSTER: Final = "k8s.cluster.name"
 _CLICKHOUSE: Final = """
@@ -31,7 +32,7 @@ class VictoriaLogs:
 
     def records(self, field: str, since_ns: int, until_ns: int) -> Iterator[ExportRecord]:
         for start, end in slices(since_ns, until_ns, hours=_hours(field)):
-            within = f"_time:[{time_text(start)}, {time_text(end)})"
+            within = f"_time:[{rfc3339(start, 9)}, {rfc3339(end, 9)})"
             query = f'{within} {self._filter} "{field}":*'
             for row in self._asking.lines("/select/logsql/query", {"query": query}):
                 yield item_of_fields(flat(row), UID_FIELD)
