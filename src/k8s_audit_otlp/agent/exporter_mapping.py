@@ -12,11 +12,7 @@ from typing import Literal
 import msgspec
 
 from k8s_audit_otlp import __version__
-from k8s_audit_otlp.config.audit_files import (
-    PolicyText,
-    read_policy,
-    read_rules,
-)
+from k8s_audit_otlp.config.audit_files import PolicyText, read_policy, read_rules
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.policy import Policy

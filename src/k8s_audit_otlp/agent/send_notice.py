@@ -5,12 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 
-from k8s_audit_otlp.agent.build import (
-    backoff_of,
-    resource_scopes_of,
-    resources_of,
-    sender_of,
-)
+from k8s_audit_otlp.agent.build import backoff_of, resource_scopes_of, resources_of, sender_of
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import OtlpFile
 from k8s_audit_otlp.evidence.notices import encode

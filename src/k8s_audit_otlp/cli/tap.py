@@ -16,13 +16,7 @@ from rich.live import Live
 from rich.text import Text
 
 from k8s_audit_otlp.cli import STATE, die, say
-from k8s_audit_otlp.cli.options import (
-    JSON,
-    OF_EXPORTER,
-    checkpoint_in,
-    duration,
-    on_state,
-)
+from k8s_audit_otlp.cli.options import JSON, OF_EXPORTER, checkpoint_in, duration, on_state
 from k8s_audit_otlp.cli.terminal import LiveView, console
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.state.lock import StateLock

@@ -6,14 +6,7 @@ from pydantic import field_validator
 
 from k8s_audit_otlp.config.addresses import Address, BaseUrl, HttpUrl
 from k8s_audit_otlp.config.blocks import ConfigBlock, key
-from k8s_audit_otlp.config.types import (
-    Bytes,
-    Headers,
-    PositiveSeconds,
-    Seconds,
-    Texts,
-    whole_path,
-)
+from k8s_audit_otlp.config.types import Bytes, Headers, PositiveSeconds, Seconds, Texts, whole_path
 
 
 class Logs(ConfigBlock):

@@ -14,14 +14,7 @@ from k8s_audit_otlp.config.addresses import Address, HttpUrl
 from k8s_audit_otlp.config.blocks import Auth, ConfigBlock, TlsVersion, key
 from k8s_audit_otlp.config.kafka import KafkaBlock
 from k8s_audit_otlp.config.receivers import K8sAudit
-from k8s_audit_otlp.config.types import (
-    Bytes,
-    PositiveSeconds,
-    Scalar,
-    Seconds,
-    Texts,
-    mistake,
-)
+from k8s_audit_otlp.config.types import Bytes, PositiveSeconds, Scalar, Seconds, Texts, mistake
 
 _LEAST_SEGMENTS = 4  # one is written while others wait to be delivered
 _CLUSTER_SIGNS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")

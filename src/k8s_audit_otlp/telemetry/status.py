@@ -12,12 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
-from k8s_audit_otlp.telemetry.agent_views import (
-    events_read,
-    exporter_views,
-    health,
-    life,
-)
+from k8s_audit_otlp.telemetry.agent_views import events_read, exporter_views, health, life
 from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Recent
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History

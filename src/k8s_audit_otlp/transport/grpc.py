@@ -21,19 +21,8 @@ from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.connection import MISCONFIGURED_PROXY
 from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
-from k8s_audit_otlp.transport.sender import (
-    USER_AGENT,
-    ExportRequest,
-    NotSentError,
-    read_setting,
-)
-from k8s_audit_otlp.transport.tls import (
-    OTHER_VERSION,
-    TlsError,
-    not_accepted,
-    read_pem,
-    stamp,
-)
+from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, NotSentError, read_setting
+from k8s_audit_otlp.transport.tls import OTHER_VERSION, TlsError, not_accepted, read_pem, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url
 
 METHOD = "/opentelemetry.proto.collector.logs.v1.LogsService/Export"

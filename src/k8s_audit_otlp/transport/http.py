@@ -28,12 +28,7 @@ from k8s_audit_otlp.transport.connection import Connections
 from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
-from k8s_audit_otlp.transport.sender import (
-    USER_AGENT,
-    ExportRequest,
-    NotSentError,
-    read_setting,
-)
+from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, NotSentError, read_setting
 from k8s_audit_otlp.transport.tls import TlsError, make_context, stamp, tls_reason
 from k8s_audit_otlp.transport.url import UnusableError, Url
 

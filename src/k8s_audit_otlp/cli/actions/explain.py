@@ -24,11 +24,7 @@ from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import LogReport
 from k8s_audit_otlp.tools.explain.show_event import lines_of_event
 from k8s_audit_otlp.tools.explain.source import LogFiles
-from k8s_audit_otlp.tools.explain.targets import (
-    ExplainTarget,
-    of_config,
-    without_config,
-)
+from k8s_audit_otlp.tools.explain.targets import ExplainTarget, of_config, without_config
 from k8s_audit_otlp.tools.offline import what_is_in
 
 _MOST_EVENTS = 20  # explained one by one; more are a log

@@ -9,11 +9,7 @@ from pathlib import PurePosixPath
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner
 from k8s_audit_otlp.apiserver.settings import LOG_PATH, POLICY_FILE, WEBHOOK_FILE
 from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml_documents
-from k8s_audit_otlp.telemetry.runway import (
-    retention_of_flags,
-    runway_s,
-    segment_bytes_of_flags,
-)
+from k8s_audit_otlp.telemetry.runway import retention_of_flags, runway_s, segment_bytes_of_flags
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import counted, duration, size

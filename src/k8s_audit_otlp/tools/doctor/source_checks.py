@@ -8,13 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.config.sources import (
-    AuditWebhook,
-    CloudWatch,
-    Kafka,
-    Source,
-    spool_directory,
-)
+from k8s_audit_otlp.config.sources import AuditWebhook, CloudWatch, Kafka, Source, spool_directory
 from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, warn
