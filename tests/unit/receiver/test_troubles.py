@@ -56,6 +56,18 @@ def test_all_is_well_only_when_nothing_is_left() -> None:
     assert said == ["one", "two"]
 
 
+def test_all_is_not_well_while_the_live_file_is_away() -> None:
+    """What can be read again is no news beside that; its coming back is."""
+    said: list[str] = []
+    troubles = Troubles(said.append)
+    troubles.replace({"a": "one"})
+    troubles.away("audit.log is not there")
+    troubles.replace({})
+    assert said == ["one"]
+    troubles.away("")
+    assert said == ["one", ""]
+
+
 def test_many_files_with_one_trouble_are_one_line() -> None:
     """Of each reason; as many lines as backups would bury what else is wrong."""
     said: list[str] = []

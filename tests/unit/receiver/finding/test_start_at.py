@@ -80,3 +80,17 @@ def test_a_log_that_tells_no_time_is_sent(receive: Callable[..., Any], log_dir: 
     receiver = receive()
     receiver.log.scan()
     assert start_since(receiver.log, BlockReader(receiver.log), 1_767_323_045 * 10**9).bytes == 0
+
+
+def test_a_long_line_of_which_only_the_head_tells_a_time_is_never_parted(
+    receive: Callable[..., Any], log_dir: Path
+) -> None:
+    """What is read of it at once is not its end."""
+    lines = [b"2026-01-01T00:00:00.000000Z stdout F " + b"x" * 3_000_000 + b"\n"]
+    lines.append(b"2026-01-05T00:00:00.000000Z stdout F {}\n")
+    (log_dir / "audit.log").write_bytes(b"".join(lines))
+    receiver = receive()
+    receiver.log.scan()
+    since = datetime(2026, 1, 3, tzinfo=UTC)
+    skipped = start_since(receiver.log, BlockReader(receiver.log), round(since.timestamp() * 1e9))
+    assert skipped.bytes == 0

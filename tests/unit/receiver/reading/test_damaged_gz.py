@@ -102,6 +102,21 @@ def test_a_gz_that_breaks_off_behind_a_whole_line_is_told_and_passed(
     assert receiver.gaps == [("corrupt_gzip", len(event(1)), len(event(1)) + 1)]
 
 
+@pytest.mark.parametrize("half", [100, 300_000, 2_000_000])
+def test_of_a_gz_that_breaks_off_within_a_line_all_of_its_beginning_is_lost(
+    receive: Any, live: Path, event: Any, half: int
+) -> None:
+    """In one gap, however long it is: nobody takes its middle for the beginning of a line."""
+    packer = zlib.compressobj(wbits=31)
+    data = event(1) + event(2, 3_000_000)[:half]
+    backup = live.with_name(backup_name(live, FIRST).name + ".gz")
+    backup.write_bytes(packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH))
+    append(live, event(3))
+    receiver = receive(torn_s=0.0)
+    assert receiver.drain() == [event(1), event(3)]
+    assert receiver.gaps == [("corrupt_gzip", len(event(1)), len(data))]
+
+
 @pytest.mark.parametrize("read", [0, 1, 2])
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 def test_a_damaged_gz_of_a_segment_that_is_known_loses_its_rest_alone(
