@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
+from k8s_audit_otlp.receiver.source import open_source
 from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 FIRST = 1_767_323_045_000
@@ -120,3 +121,19 @@ def test_the_packed_twin_takes_over_only_when_it_is_whole(
         receiver.log.scan()
         assert receiver.log.segments()[0].compressed is (content is packed)
     assert receiver.drain()[0] == data
+
+
+def test_a_file_that_was_handed_over_is_read_as_its_own_segment_alone(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Where the last commit failed, a number stands for another segment by now."""
+    live.write_bytes(event(0))
+    before = receive()
+    before.log.scan()
+    live.unlink()
+    live.write_bytes(event(1))
+    (other := live.with_name("other")).write_bytes(event(7))
+    handed = {1: open_source(other, compressed=False)}
+    after = receive(before, deleted=DeletedSegments(HoldLimits(), None, handed))
+    assert after.drain() == [event(1)]
+    assert after.gaps[0] == ("deleted", 0, len(event(0)))
