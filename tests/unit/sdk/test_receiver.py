@@ -172,7 +172,7 @@ def test_a_running_receiver_follows_the_log(log_dir: Path, provider: Flushing) -
 
 
 class AwaitableCount:
-    """Waits for a number of records."""
+    """ConsumerLag for a number of records."""
 
     def __init__(self, provider: Flushing) -> None:
         self._provider = provider

@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
-from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, TopicIds, Waits, ask_ids
+from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, ConsumerLag, TopicIds, ask_ids
 from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -79,7 +79,7 @@ class KafkaSource(FetchingSource[Consumer]):
         self._from_the_end = False
         self._clusters: set[str] = set()  # that those name who have written the messages
         self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
-        self._waits = Waits(self.lag, measure_every_s)
+        self._consumer_lag = ConsumerLag(self.lag, measure_every_s)
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._unread: dict[tuple[str, int], float] = {}  # left as they are, and since when
         self._read_settings = settings or source.settings
@@ -106,7 +106,7 @@ class KafkaSource(FetchingSource[Consumer]):
         """Go on from what is committed; what had begun of a partition comes again."""
         self._partitions.clear()
         self._unread.clear()
-        self._waits.assigned()
+        self._consumer_lag.assigned()
         found = consumer.committed(places, timeout=_ASK_FIRST_S)
         if error := next((place.error for place in found if place.error), None):
             raise KafkaException(error)
@@ -148,7 +148,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def _revoked(self, _consumer: Consumer, _places: list[TopicPartition]) -> None:
         """Leave what had begun to whoever reads on: it is not committed."""
         self._partitions.clear()
-        self._waits.revoked()
+        self._consumer_lag.revoked()
 
     def take(self, connection: Consumer) -> str:
         lines: list[bytes] = []
@@ -175,10 +175,10 @@ class KafkaSource(FetchingSource[Consumer]):
             size += len(message) + sum(map(len, found))
             if size >= _MOST_BYTES:
                 break
-        taken = self.put(lines + self._torn(gone), lambda: self._waits.measure(connection))
+        taken = self.put(lines + self._torn(gone), lambda: self._consumer_lag.measure(connection))
         if taken and self.losses_are_on_record():
             self._commit_positions(connection)
-        self._waits.measure(connection)
+        self._consumer_lag.measure(connection)
         if gone:
             self._begin_anew(connection, gone)
         return self._trouble_of_unread() or self._trouble_of_client()

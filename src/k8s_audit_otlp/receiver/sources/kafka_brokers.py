@@ -22,8 +22,8 @@ _OF_CONSUMERS = ("group.", "auto.", "enable.auto.", "enable.partition.", "sessio
 _ASK_S = 1.0
 
 
-class Waits:
-    """Measures what waits in the partitions of one consumer: ends of theirs less what is committed.
+class ConsumerLag:
+    """The lag of one consumer: the ends of its partitions less what is committed of each.
 
     Whatever is committed is on disk.
     """

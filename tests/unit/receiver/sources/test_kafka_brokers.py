@@ -10,7 +10,7 @@ pytest.importorskip("confluent_kafka")
 
 from confluent_kafka import TopicPartition
 
-from k8s_audit_otlp.receiver.sources.kafka_brokers import Waits
+from k8s_audit_otlp.receiver.sources.kafka_brokers import ConsumerLag
 
 TOPIC = "audit"
 
@@ -37,7 +37,7 @@ def test_who_keeps_up_with_a_topic_that_never_rests_is_not_behind() -> None:
     """What was there at the last look is on disk, though more has come since."""
     now = [100.0]
     lag = Lag(lambda: now[0])
-    waits, broker = Waits(lag, 10.0), Ends()
+    waits, broker = ConsumerLag(lag, 10.0), Ends()
     consumer: Any = broker
     broker.end = broker.committed_to = 1000
     waits.measure(consumer)
