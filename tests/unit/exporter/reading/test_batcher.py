@@ -150,11 +150,34 @@ def test_a_block_that_does_not_follow_is_refused() -> None:
         batcher.add(block_of([[(1, 0)]], start=20))
 
 
-def test_a_request_holds_its_overhead_too() -> None:
-    """Resource and scope count to what the back end takes."""
+@pytest.mark.parametrize(
+    ("limits", "reached"),
+    [
+        ({"min_records": 4}, [False, True]),
+        ({"min_bytes": 400}, [False, True]),
+        ({"min_records": 4, "min_bytes": 9000}, [False, False]),
+        ({"min_records": 9, "min_bytes": 400}, [False, False]),
+    ],
+)
+def test_a_batch_need_not_wait_once_all_its_minimums_are_reached(
+    limits: dict[str, int], reached: list[bool]
+) -> None:
+    """One that is not set is none."""
+    batcher = Batcher("r", BatchLimits(**limits))
+    found = []
+    for start in (0, 10):
+        batcher.add(block_of([[(1, 100)] * 2], start))
+        found.append(batcher.reached_minimum)
+    assert found == reached
+
+
+@pytest.mark.parametrize("part_ns", [0, SECOND])
+def test_a_request_holds_its_overhead_too(part_ns: int) -> None:
+    """Resource and scope count to what the back end takes, those of its first part once."""
     size = len(record(1, 100))
     for overhead, most in ((0, 4), (size, 3)):
-        batcher = Batcher("r", BatchLimits(max_bytes=4 * size), overhead=overhead)
+        limits = BatchLimits(max_bytes=4 * size, part_ns=part_ns)
+        batcher = Batcher("r", limits, overhead=overhead)
         batcher.add(block_of([[(1, 100)]] * 8))
         batch = batcher.take()
         assert batch is not None
