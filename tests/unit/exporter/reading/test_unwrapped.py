@@ -256,3 +256,13 @@ def test_a_line_of_the_legacy_format_is_an_event_in_a_frame_too() -> None:
     (alone,) = encoder_for(line)(block_of(line + b"\n", 0, len(line) + 1)).records
     assert record_of(record).body == record_of(alone).body
     assert '"auditID":"a1"' in record_of(record).body
+
+
+def test_an_event_that_began_in_a_file_that_is_gone_lies_where_it_goes_on() -> None:
+    """A place in that file would be another event's in this one."""
+    before = cri(event(0)) + cri(event(1)[:30], more=True)
+    rest = cri(event(1)[30:])
+    encode = UnwrappingEncoder(Encoder().encode_block, "cri", lambda *_: b"")
+    encode(block_of(before, 0, len(before)))
+    found = encode(Block(Span(2, 0, len(rest)), "0123456789abcdef", "audit.log", rest, 2))
+    assert [record_of(one) for one in found.records] == [record_of(plain(event(1), 0)[0])]
