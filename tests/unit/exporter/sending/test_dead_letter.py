@@ -156,6 +156,18 @@ def test_on_full_evict_lets_the_oldest_go_and_counts_them(
     assert file.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_nothing_is_evicted_for_what_does_not_fit_at_all(
+    dead_letters: Callable[..., Any], in_flight: InFlight, record: Callable[..., Any]
+) -> None:
+    """It stalls as it would otherwise: no letter goes, and the bound holds."""
+    gone: list[int] = []
+    file = dead_letters(max_bytes=3000, on_full="evict", on_evicted=gone.append)
+    assert file.dead_letter(in_flight, [record("a")], "no")
+    assert not file.dead_letter(in_flight, [record("b", size=3000)], "no")
+    assert file.error == f"{file.path}: full at 3000 bytes"
+    assert ([one.uid for one in read_entries(file.path)], gone) == (["a"], [])
+
+
 def test_a_disk_that_refuses_is_said_and_nothing_half_is_left(
     dead_letters: Callable[..., Any], in_flight: InFlight, record: Callable[..., Any]
 ) -> None:
