@@ -39,6 +39,7 @@ class ExporterCounts:
     redactions: Counter[str] = field(default_factory=Counter)  # events, by rule
     last_retry: str = ""  # its reason
     last_retry_at: float = 0.0  # seconds since the epoch
+    troubled_since: float = 0.0  # of a clock that nobody sets; 0 where all is well
     acknowledged_at: float = 0.0  # seconds since the epoch
     lag_s: float | None = None  # age of the newest event in the last request that held any
     sent: RequestCounts = field(default_factory=RequestCounts)
@@ -72,7 +73,6 @@ class ExporterJournal:
         self._gate = gate
         self.endpoint = endpoint
         self._lock = Lock()
-        self._troubled_since = 0.0  # of a clock that nobody sets; 0 where all is well
         gate.last_acknowledged_at = self.counts.acknowledged_at
 
     def _say(self, write: Callable[..., None], event: str, text: str, **more: object) -> None:
@@ -106,12 +106,12 @@ class ExporterJournal:
                 counts.lag_s = max(0.0, time.time() - last_ns / 1e9)
             counts.delivered_bytes += size
             counts.acknowledged_at = self._gate.last_acknowledged_at
-            recovered = self._troubled_since > 0 and not self._gate.waiting
-            seconds = time.monotonic() - self._troubled_since
+            recovered = counts.troubled_since > 0 and not self._gate.waiting
+            seconds = time.monotonic() - counts.troubled_since
             if counts.last_retry_at > time.time():  # the clock was set back
                 counts.last_retry_at = counts.acknowledged_at
             if recovered:
-                self._troubled_since = 0.0
+                counts.troubled_since = 0.0
         if recovered:
             text = f"delivering again after {seconds:.1f} s"
             self._say(logger.info, "recovered", text, seconds=round(seconds, 3))
@@ -121,7 +121,7 @@ class ExporterJournal:
             self.counts.retries[reason] += 1
             self.counts.last_retry = reason
             self.counts.last_retry_at = time.time()
-            self._troubled_since = self._troubled_since or time.monotonic()
+            self.counts.troubled_since = self.counts.troubled_since or time.monotonic()
         when = f"in {delay_s:.0f} s" if delay_s >= 0.95 else "within a second"
         text = f"{why}; nothing is lost, trying again {when}"
         self._say(logger.warning, "retrying", text, reason=reason, delay_s=round(delay_s, 3))

@@ -122,6 +122,7 @@ class _Said:
     """When a line was written, and what was held back since: how many, and the last of them."""
 
     at: float
+    level: int
     held: int = 0
     last: logging.LogRecord | None = None
 
@@ -157,7 +158,15 @@ class _HoldBack(logging.Handler):
             self._write_held()
             self._said.clear()
         self._write(record, said.held if said is not None else 0)
-        self._said[text] = _Said(now)
+        self._said[text] = _Said(now, record.levelno)
+
+    def write_to(self, target: logging.Handler) -> None:
+        """Write to *target* from now on: a trouble goes on, and how an agent begins is told anew."""
+        with self._guard():
+            self._target = target
+            for text, said in list(self._said.items()):
+                if said.level < logging.WARNING and not said.held:
+                    del self._said[text]
 
     def flush(self) -> None:
         """Write what is held back: nobody will be there when the minute is over."""
@@ -183,9 +192,9 @@ class _HoldBack(logging.Handler):
         with self._guard():
             self._timer = None
             now = self._monotonic()
-            held = {text for text, said in self._said.items() if said.held}
+            held = {text: said.level for text, said in self._said.items() if said.held}
             self._write_held()
-            self._said.update({text: _Said(now) for text in held})
+            self._said.update({text: _Said(now, level) for text, level in held.items()})
 
     def _write_held(self) -> None:
         lines = [(said.last, said.held - 1) for said in self._said.values() if said.last]
@@ -208,14 +217,17 @@ def set_up_logs(
     monotonic: Callable[[], float] = time.monotonic,
     repeat_s: float = _REPEAT_S,
 ) -> None:
-    """Send the log lines of the process to *stream*; equal ones once in *repeat_s*."""
+    """Send the log lines of the process to *stream*; equal ones once in *repeat_s*.
+
+    Called again, as after a reload, the clock and *repeat_s* are those of the first time.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Json() if encoding == "json" else _Console())
     root = logging.getLogger()
-    for earlier in root.handlers:
-        if isinstance(earlier, _HoldBack):
-            earlier.flush()  # what it holds back is written now, in the form it was said in
-    root.handlers[:] = [_HoldBack(handler, monotonic, repeat_s)]
+    earlier = [one for one in root.handlers if isinstance(one, _HoldBack)]
+    for one in earlier:
+        one.write_to(handler)
+    root.handlers[:] = earlier or [_HoldBack(handler, monotonic, repeat_s)]
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain paths of URLs

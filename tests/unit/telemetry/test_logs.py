@@ -5,7 +5,6 @@ import json
 import logging
 import subprocess
 import sys
-import threading
 import time
 from contextlib import AbstractContextManager
 from typing import Any
@@ -15,7 +14,7 @@ import pytest
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.telemetry import logs
-from k8s_audit_otlp.telemetry.journal import ExporterJournal, LogJournal
+from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal, LogJournal
 from k8s_audit_otlp.telemetry.logs import (
     level_of,
     set_up_logs,
@@ -109,32 +108,38 @@ def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
         root.handlers[:], root.level = before, level
 
 
-def test_what_is_held_back_is_written_before_the_form_changes() -> None:
-    """A reload that asks for JSON gets no line of the old form after it."""
+def test_a_reload_begins_no_new_minute_of_a_trouble(clock: ManualClock) -> None:
+    """It would be told once more with each; how the next agent begins is told each time.
+
+    What is held back comes in the form that is asked for by then.
+    """
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
-    stream = io.StringIO()
+    old, new = io.StringIO(), io.StringIO()
     try:
-        set_up_logs("info", "console", stream, monotonic=ManualClock(), repeat_s=0.05)
-        others = set(threading.enumerate())
-        with holding_back():
-            for _ in range(3):
-                logger.warning("it is away")
-            begun = set(threading.enumerate()) - others
-            timers = [thread for thread in begun if isinstance(thread, threading.Timer)]
-            time.sleep(0.2)  # its time is over before the form changes: it waits for its turn
-            set_up_logs("info", "json", stream)
-        for timer in timers:
-            timer.join(60)
-        logger.warning("it is there")
-        *old, new = stream.getvalue().splitlines()
-        assert [line.partition("warning ")[2] for line in old] == [
-            "it is away",
-            "it is away (1 more times)",
-        ]
-        assert json.loads(new)["message"] == "it is there"
+        set_up_logs("info", "console", old, monotonic=clock)
+        for stream in (old, new, new):
+            set_up_logs("info", "console" if stream is old else "json", stream)
+            logger.info("reloaded")
+            logger.warning("it is away")
+        clock.advance(61)
+        logger.warning("it is away")
+        assert [line.split()[-1] for line in old.getvalue().splitlines()] == ["reloaded", "away"]
+        assert [line["message"] for line in lines(new)] == [
+            "reloaded", "reloaded", "it is away (2 more times)"
+        ]  # fmt: skip
     finally:
         root.handlers[:], root.level = before, level
+
+
+def test_an_end_of_a_trouble_is_told_after_a_reload(written: io.StringIO) -> None:
+    """It was the reload that ended it, or not; how long it took is counted from its begin."""
+    counts, gates = ExporterCounts(), [Gate(lambda: None), Gate(lambda: None)]
+    journals = [ExporterJournal("otlp_http", gate, counts=counts) for gate in gates]
+    journals[0].retrying("HTTP 401", 1.0, "misconfigured")
+    gates[1].acknowledged()
+    journals[1].accepted(1, 100, 0, notices=False)
+    assert [line["event"] for line in lines(written)] == ["retrying", "recovered"]
 
 
 def test_the_same_words_about_something_else_are_written(written: io.StringIO) -> None:
