@@ -31,7 +31,7 @@ _RUN = [sys.executable, "-m", "k8s_audit_otlp", "run", "-c"]
 _PAUSE_S = 0.25
 _SCRAPES = 100
 _DELIVER = ("read", "send", "watch")
-_LISTEN = ("status", "AnyIO worker thread")
+_LISTEN = ("status", "answer")
 
 
 def agent(folder: Path, log: Path, endpoint: str, port: int) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from k8s_audit_otlp.cli import main
 
 _EVERY_S = 0.05
-_KINDS = ("read", "send", "watch")  # of an exporter or log, of which there may be several
+_KINDS = ("read", "send", "watch", "answer")  # of an exporter or log, of which there may be several
 
 
 def _kind(name: str) -> str:

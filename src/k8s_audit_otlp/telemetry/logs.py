@@ -161,7 +161,7 @@ class _HoldBack(logging.Handler):
         self._said[text] = _Said(now, record.levelno)
 
     def write_to(self, target: logging.Handler) -> None:
-        """Write to *target* from now on: a trouble goes on, and how an agent begins is told anew."""
+        """Write to *target* from now on; of troubles the minute goes on, the rest is told anew."""
         with self._guard():
             self._target = target
             for text, said in list(self._said.items()):

@@ -25,10 +25,10 @@ from k8s_audit_otlp.telemetry.views import HealthView, LogView, ReloadAnswer
 
 if TYPE_CHECKING:
     from k8s_audit_otlp.config.service import ApiserverMetrics, MetricsPush
+    from k8s_audit_otlp.telemetry.listener.get_server import GetServer
     from k8s_audit_otlp.telemetry.metrics.apiserver import ApiserverReader
     from k8s_audit_otlp.telemetry.metrics.push import MetricsPusher
     from k8s_audit_otlp.telemetry.metrics.registry import Metrics
-    from k8s_audit_otlp.telemetry.server import StatusServer
 
 _STOP_S = 2.0  # how long the end of the listener is waited for
 LOOK_S = 1.0  # how often growth is measured
@@ -48,7 +48,7 @@ class AgentStatus:
         self._beaten = time.monotonic()  # when the commit loop last came round
         self._looked = time.monotonic() - LOOK_S
         self._metrics: Metrics | None = None
-        self._server: StatusServer | None = None
+        self._server: GetServer | None = None
         self._apiserver: ApiserverReader | None = None
         self._beside: dict[str, tuple[Any, ApiserverReader | MetricsPusher]] = {}
         self._served = ""  # the address as it is configured
@@ -136,8 +136,8 @@ class AgentStatus:
             )
         return self._metrics
 
-    def _listen(self, address: str, agent: RunningAgent) -> "StatusServer":
-        from k8s_audit_otlp.telemetry.server import Answers, StatusServer  # noqa: PLC0415
+    def _listen(self, address: str, agent: RunningAgent) -> "GetServer":
+        from k8s_audit_otlp.telemetry.listener.answers import Answers, status_server  # noqa: PLC0415
 
         answers = Answers(
             self._metrics_of(agent).text,
@@ -145,7 +145,7 @@ class AgentStatus:
             lambda: life(self._agent, self._beat_age_s(), replaced=self._between),
             lambda: status_of(self._agent, self._health(), time.time()),
         )
-        server = StatusServer(address, answers)
+        server = status_server(address, answers)
         self._address = server.start()
         return server
 

@@ -5,9 +5,7 @@ from selectors import EVENT_READ
 
 import pytest
 
-from k8s_audit_otlp.receiver.sources.http_server import HttpServer
-from k8s_audit_otlp.telemetry.pace import PacedSelector
-from k8s_audit_otlp.telemetry.server import StatusServer
+from k8s_audit_otlp.telemetry.listener.pace import PacedSelector
 
 
 class Thread:
@@ -74,9 +72,3 @@ def test_what_is_ready_is_told_after_a_rest() -> None:
         ((key, _),) = selector.select(0)
         assert key.fileobj is here
     assert len(thread.rests) == 1
-
-
-def test_the_listener_is_paced() -> None:
-    """And no receiver: what it takes are events."""
-    assert StatusServer.selector is PacedSelector
-    assert HttpServer.selector is not PacedSelector

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.sources.listener import MOST_CONNECTIONS, Listener
-from k8s_audit_otlp.telemetry.server import Answers, StatusServer
+from k8s_audit_otlp.telemetry.listener.answers import Answers, status_server
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_at=1.0)])
@@ -40,7 +40,7 @@ def serve() -> Iterator[Callable[..., Any]]:
     def start(view: Any, address: Any = "127.0.0.1:0") -> Any:
         text = "k8s_audit_otlp_gaps_total 1\n"
         answers = Answers(lambda: text, lambda: view, lambda: view, dict)
-        server = StatusServer(address, answers)
+        server = status_server(address, answers)
         running.append(server)
         return server.start()
 
@@ -111,7 +111,7 @@ def test_requests_without_an_answer_do_not_keep_a_probe_waiting() -> None:
         known.wait(60)
         return WELL
 
-    server = StatusServer("127.0.0.1:0", Answers(str, unknown, lambda: WELL, dict))
+    server = status_server("127.0.0.1:0", Answers(str, unknown, lambda: WELL, dict))
     address = server.start()
     host, _, port = address.rpartition(":")
     try:
@@ -178,7 +178,7 @@ def test_an_answer_does_not_wait_for_the_clients_acknowledgement() -> None:
 
 def test_the_framework_is_not_imported_before_it_is_needed() -> None:
     """An agent without a listener does not pay for one."""
-    slow = "{'starlette', 'uvicorn', 'opentelemetry.sdk.metrics'}"
+    slow = "{'asyncio', 'uvicorn', 'opentelemetry.sdk.metrics'}"
     look = f"sys.exit(' '.join(sys.modules.keys() & {slow}))"
     code = f"import sys, k8s_audit_otlp.telemetry.status; {look}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -5,7 +5,6 @@ import logging
 import ssl
 from collections import Counter
 from dataclasses import dataclass
-from selectors import BaseSelector, DefaultSelector
 from threading import Thread
 from typing import Any, ClassVar
 
@@ -41,7 +40,6 @@ class HttpServer:
     """Serves `application` until `stop`. `names_of` knows the certificates of who is connected."""
 
     application: Any = None
-    selector: type[BaseSelector] = DefaultSelector  # made in the thread that serves
 
     def __init__(self, name: str, options: ServerOptions) -> None:
         self._name = name
@@ -101,7 +99,7 @@ class HttpServer:
         assert self._server is not None  # noqa: S101 - `start` has made both
         assert self._listener is not None  # noqa: S101
         with asyncio.Runner(
-            loop_factory=lambda: _Loop(self.selector(), self._options.handshake_timeout_s)
+            loop_factory=lambda: _Loop(self._options.handshake_timeout_s)
         ) as runner:
             runner.run(self._server.serve([self._listener]))
 
@@ -189,8 +187,8 @@ class HttpServer:
 class _Loop(asyncio.SelectorEventLoop):
     """Accepts from the listener's own sockets, and bounds a handshake as uvicorn cannot."""
 
-    def __init__(self, selector: BaseSelector, handshake_s: float) -> None:
-        super().__init__(selector)
+    def __init__(self, handshake_s: float) -> None:
+        super().__init__()
         self._handshake_s = handshake_s
 
     async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
