@@ -44,6 +44,8 @@ from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import close_all
 
+_SOURCES_S = 2.0  # to end what they are taking, however long the requests in flight took
+
 
 class Agent:
     """One process's work.
@@ -84,6 +86,7 @@ class Agent:
         )
         self.watched = WatchedLogs(config, once=self._options.once, on_failure=self._failures.say)
         self.started = False  # the state is ours
+        self.works = False  # its threads should run
         self.sources = Sources(
             config, monotonic, on=not self._options.once, earlier=self._options.sources
         )
@@ -131,6 +134,7 @@ class Agent:
         before(resumed)
         for runtime in self.exporters:
             runtime.consumer.start()
+        self.works = True
         return resumed
 
     def _open_tap(self) -> None:
@@ -222,6 +226,7 @@ class Agent:
     def _until_done(self) -> bool:
         if self._committer is not None:  # else the start has failed
             self._loop(self._committer)
+        self.works = False
         self.shutdown.note_left_behind()
         return not self.shutdown.undelivered()
 
@@ -262,12 +267,14 @@ class Agent:
         end = self._monotonic() + (0.0 if self.shutdown.stalled else timeout_s)
         for runtime in self.exporters:
             runtime.consumer.drain()
-        self._failures.guard("sources", partial(self.sources.stop, timeout_s))
-        self._options.sources.update({view.source: view for view in source_views(self)})
         while self._monotonic() < end and any(
             r.consumer.sending > r.gate.waiting for r in self.exporters
         ):
             time.sleep(0.01)
+        # Until here they have taken events: an apiserver keeps only some while nobody does.
+        left_s = max(_SOURCES_S, end - self._monotonic())
+        self._failures.guard("sources", partial(self.sources.stop, left_s))
+        self._options.sources.update({view.source: view for view in source_views(self)})
         self._stop.set()
         self.watched.stop()
         for runtime in self.exporters:

@@ -32,17 +32,9 @@ def events_read(views: Sequence[ExporterView]) -> int:
 
 
 def health(
-    agent: RunningAgent,
-    beat_age_s: float = 0.0,
-    runways: Runways | None = None,
-    *,
-    replaced: bool = False,
-    access: LogAccess | None = None,
+    agent: RunningAgent, runways: Runways | None = None, access: LogAccess | None = None
 ) -> HealthView:
-    """Return how the process is. *beat_age_s*: since its commit loop last came round.
-
-    *replaced*: the agent has ended for another one, and its threads with it.
-    """
+    """Return how what it reads and delivers is; whether it works at all says `life`."""
     troubles = (access or LogAccess())(agent.logs)
     read = {log.key.receiver for log in agent.logs}
     return HealthView(
@@ -56,16 +48,17 @@ def health(
             if name not in read
         ],
         exporter_views(agent, runways),
-        [] if replaced else list(_dead_threads(agent)),
-        beat_age_s,
-        agent.commit_error,
-        source_views(agent),
+        commit_error=agent.commit_error,
+        sources=source_views(agent),
     )
 
 
-def life(agent: RunningAgent, beat_age_s: float, *, replaced: bool = False) -> HealthView:
-    """Return what says whether the process works at all. Touches no file."""
-    dead = [] if replaced else list(_dead_threads(agent))
+def life(agent: RunningAgent, beat_age_s: float = 0.0) -> HealthView:
+    """Return what says whether the process works at all. Touches no file.
+
+    *beat_age_s*: since its commit loop last came round.
+    """
+    dead = list(_dead_threads(agent)) if agent.works else ()
     return HealthView(dead_threads=dead, beat_age_s=beat_age_s)
 
 

@@ -102,6 +102,10 @@ class RunningAgent(Protocol):
     @property
     def exporters(self) -> Sequence[ExporterRuntime]: ...
     @property
+    def works(self) -> bool:
+        """Whether its threads should run: it has begun, and not begun to end."""
+
+    @property
     def sources(self) -> RunningSources: ...
     @property
     def commit_error(self) -> str:

@@ -57,16 +57,9 @@ class AgentStatus:
         self._access = LogAccess()
         self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
         self._agent = self._next = agent
-        self._between = (
-            True  # no agent works yet, or one ends for another: until its loop goes round
-        )
         state_dir = Path(agent.config.service.state_dir)
         self._reporter = Reporter(state_dir, self._health, verdict)
         agent.listen(self.tick)
-
-    def expect(self) -> None:
-        """Know that the agent is about to end for another one: its dead threads are no fault."""
-        self._between = True
 
     def follow(self, agent: RunningAgent) -> None:
         """Take *agent* for the next one: what is told is the old one's until `start`."""
@@ -88,7 +81,7 @@ class AgentStatus:
                 old.stop(_STOP_S)
             if self._server is None:
                 self._address = None
-        self._agent, self._between = agent, True
+        self._agent = agent
         self._start_beside(agent)
         return self._address
 
@@ -142,7 +135,7 @@ class AgentStatus:
         answers = Answers(
             self._metrics_of(agent).text,
             self._health,
-            lambda: life(self._agent, self._beat_age_s(), replaced=self._between),
+            lambda: life(self._agent, time.monotonic() - self._beaten),
             lambda: status_of(self._agent, self._health(), time.time()),
         )
         server = status_server(address, answers)
@@ -150,22 +143,13 @@ class AgentStatus:
         return server
 
     def _look(self) -> HealthView:
-        view = health(
-            self._agent,
-            self._beat_age_s(),
-            self.runways,
-            replaced=self._between,
-            access=self._access,
-        )
+        view = health(self._agent, self.runways, self._access)
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
         refused, answer = self.config_refused, self.reload
         exporters = [replace(e, rates=self._history.rates(e.exporter)) for e in view.exporters]
         view = replace(view, logs=[*view.logs, *kept_out], exporters=exporters)
         asked = self._apiserver.view() if self._apiserver else None
         return replace(view, config_refused=refused, reload=answer, apiserver=asked)
-
-    def _beat_age_s(self) -> float:
-        return time.monotonic() - self._beaten
 
     def headline(self) -> str:
         """Return in a line what the page says first."""
@@ -174,7 +158,6 @@ class AgentStatus:
     def tick(self) -> None:
         """Show that the loop comes round; about once a second, see how fast the logs grow."""
         self._beaten = now = time.monotonic()
-        self._between = False
         if now - self._looked < LOOK_S:
             return
         self._looked = now

@@ -21,8 +21,8 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.telemetry.agent_views import health
-from k8s_audit_otlp.telemetry.health import readiness
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life
+from k8s_audit_otlp.telemetry.health import liveness, readiness
 from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.source_views import source_views
 from k8s_audit_otlp.telemetry.status import AgentStatus
@@ -31,6 +31,7 @@ from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.agent import running as running_agent
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.servers import free_port
+from tests.kit.backends.steps import Accept, Hang
 
 SPOOL = "spool: {max_bytes: 1MiB, segment_bytes: 20KiB, min_free_disk: 1B}"
 
@@ -93,6 +94,23 @@ def test_segments_are_deleted_when_everyone_has_them(
     assert "k8s.audit.gap" not in said
     receipts = [n for n in backend.received.notices if n.event_name == "k8s.audit.segment"]
     assert len(receipts) >= 4
+
+
+def test_events_are_taken_while_requests_in_flight_are_waited_for(
+    tmp_path: Path, backend: Backend, wait_for: Callable[[Callable[[], object]], None]
+) -> None:
+    """A back end that hangs holds up a reload, and no apiserver; nor is anything called dead."""
+    backend.plan = [Hang()]
+    with running(config(tmp_path, backend).replace("2s", "20s")) as (agent, port):
+        assert post(port, event_list(0, 10)) == 200
+        wait_for(lambda: exporter_views(agent)[0].in_flight)
+        agent.hand_over()
+        wait_for(lambda: not agent.works)
+        assert post(port, event_list(10, 10)) == 200
+        assert liveness(life(agent)).good
+        assert not any("dead" in reason for reason in readiness(health(agent)).reasons)
+        backend.plan = [Accept()]
+        backend.stop()
 
 
 class Unspeakable(datetime):

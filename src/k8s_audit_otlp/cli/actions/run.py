@@ -159,7 +159,6 @@ def _look(agent: Agent, status: AgentStatus, reload: Reload, manager: ServiceMan
     status.kept_out = agent.watched.appeared if reload.keeps_out else ()
     if takes_up:
         manager.reloading(agent.config.service.shutdown_timeout_s)
-        status.expect()
         agent.hand_over()
 
 
