@@ -63,9 +63,10 @@ _KEPT = {
     "sources": "; what its spool holds and nobody has got is kept, and not sent",
 }
 _MOVED = "; positions stay, so what another back end acknowledged is not sent again"
-_ADDED = {"exporters": "; it begins where its start_at says, or where it was"}
+_BEGINS = "begins where its start_at says, or where one of this name was"
+_ADDED = {"exporters": f"; it {_BEGINS}"}
 _RENAMED = {
-    "exporters": ", and begins anew; to let it go on, stop the agent and run "
+    "exporters": f", and {_BEGINS}; to let it go on, stop the agent and run "
     "`state rename {} {}` before the next start"
 }
 
@@ -110,6 +111,8 @@ def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
         dropped, sent = len(now.dropped - was.dropped), len(was.dropped - now.dropped)
         bare = _bare(old[name], new[name], now)
         warning = f"; secrets can leave in {bare:,} of these events" if bare else ""
+        if old[name].rules.key != new[name].rules.key:
+            warning += "; with another key equal secrets get other pseudonyms than before"
         found.append(
             f"exporters::{name}: of the last {len(events):,} events {dropped:,} would newly be "
             f"dropped and {sent:,} newly sent; redactions {was.redactions:,} -> "

@@ -16,6 +16,7 @@ def test_an_exporter_with_another_name_is_told_with_the_way_to_keep_its_position
     old, new = (load_text(text.format(name), "test", {}).config for name in ("a", "b"))
     (said,) = changes(old, new)
     assert "state rename otlp_http/a otlp_http/b" in said
+    assert "or where one of this name was" in said, "it may be the name that it had before"
     assert changes(old, old) == []
 
 
@@ -73,3 +74,17 @@ def test_a_change_after_which_secrets_leave_says_so(
     (said,) = effects(old, new, [json.dumps(event).encode() for event in (SECRET, PLAIN)])
     assert said.endswith("; secrets can leave in 1 of these events") is leaves
     assert ("secrets can leave" in said) is leaves
+
+
+def test_another_key_in_the_same_file_is_told(tmp_path: Path) -> None:
+    """Nothing else of what leaves differs, and a search for a pseudonym finds nothing any more."""
+    (key := tmp_path / "key").write_bytes(b"a" * 32)
+    block = "receivers: {{k8s_audit: {{include: [/a.log]}}}}\nexporters: {{otlp_file: {}}}"
+    redaction = f"redaction: {{replace_with: hmac, key_file: {key}}}"
+    text = block.format(f"{{path: /o.json, audit: {{{redaction}}}}}")
+    exporter = load_text(text, "test", {}).config.exporters["otlp_file"]
+    old = ExporterMapping.of("e", exporter)
+    key.write_bytes(b"b" * 32)
+    new = ExporterMapping.of("e", exporter)
+    (said,) = effects({"e": old}, {"e": new}, [json.dumps(SECRET).encode()])
+    assert said.endswith("; with another key equal secrets get other pseudonyms than before")
