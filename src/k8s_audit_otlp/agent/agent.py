@@ -128,7 +128,7 @@ class Agent:
         )
         self.commit()
         messages = startup_messages(self.logs, list(self.subscriptions()), once=once)
-        self._listeners += [*messages, self._sealing.look, self._open_tap]
+        self._listeners += [*messages, self._open_tap]
         self.watched.start()
         self.sources.start()
         before(resumed)
@@ -247,6 +247,7 @@ class Agent:
             ("watch", self.watched.look),
             ("sources", self.sources.look),
             ("sources", partial(self.sources.report_losses, self._evidence, self.exporters)),
+            ("seal", self._sealing.look),
         ]
         loop.run(self._listeners, each_second)
 

@@ -46,7 +46,7 @@ class Sealing:
                 raise ConfigError.at("service::evidence::key_file", what, hint) from None
 
     def look(self) -> None:
-        """Seal when it is time, or there is more to be named. Called in the commit loop."""
+        """Seal when it is time, or there is more to be named. Called once a second."""
         self.seal(only_new=self._monotonic() - self._at < INTERVAL_S)
 
     def seal(self, *, stops: bool = False, only_new: bool = False) -> None:
