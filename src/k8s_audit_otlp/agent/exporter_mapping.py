@@ -32,9 +32,10 @@ class ExporterMapping:
     rules: RedactionRules = field(default_factory=RedactionRules)
     bodies: Literal["keep", "drop", "raw"] = "keep"
     max_record_bytes: int = 0
+    part: str = ""  # of the log: what a replay sends, as each has a receipt of its own
 
     @classmethod
-    def of(cls, name: str, exporter: Exporter) -> "ExporterMapping":
+    def of(cls, name: str, exporter: Exporter, part: str = "") -> "ExporterMapping":
         """Read an exporter's `audit` block and the files that it names.
 
         Raise ConfigError where a file cannot be read or says nothing usable.
@@ -58,6 +59,7 @@ class ExporterMapping:
             rules,
             audit.bodies,
             audit.max_record_bytes or 0,
+            part,
         )
 
     @property

@@ -92,7 +92,7 @@ class Pipeline:
         self._raw_hashes = {log.key: RawHashes() for log in every if self._hashes == "all"}
         self.readers = {log.key: self._block_reader(log) for log in every}
         self._mappings = {
-            name: ExporterMapping.of(name, exporter)
+            name: ExporterMapping.of(name, exporter, self.options.part)
             for name, exporter in self.config.exporters.items()
         }
         self._named = {name: self._naming(name) for name in self.config.exporters}

@@ -43,6 +43,7 @@ class AgentOptions:
     handed: dict[LogKey, Handed] = field(default_factory=dict)  # its files, the same
     appeared: frozenset[Path] = frozenset()  # logs that came while the process ran
     senders: Mapping[str, Sender] = field(default_factory=dict)  # not built from the configuration
+    part: str = ""  # of the log, which a replay sends; it names its records' form
     around_encode: Callable[[Encode], Encode] | None = None  # makes of every encoder another one
     boot: Callable[[], Boot] = this_boot
 

@@ -39,10 +39,14 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die("--from is not before --to: nothing lies between them", USAGE)
     part = ReplayPart(until_ns, rate=0.0 if dry_run else rate)
     timeout_s = deadline + (_BLOCK_RECORDS / rate if rate else 0.0)
-    options = AgentOptions(
-        once=True, deadline_s=timeout_s, lock_timeout_s=0.0, around_encode=part.around
-    )
     state = state_of(config, exporter, since_ns, until_ns)
+    options = AgentOptions(
+        once=True,
+        deadline_s=timeout_s,
+        lock_timeout_s=0.0,
+        part=state.name,
+        around_encode=part.around,
+    )
     what, more = "sent again", ""
     if dry_run:
         counting = CountingSender()

@@ -34,6 +34,7 @@ class Contents:
         self.segments = Segments()
         self.hashed: set[str] = set()  # segments whose records `report` compared with hashes
         self._forms = FormReader()
+        self._replayed = 0
 
     def take(self, item: ExportRecord) -> None:
         place = read_uid(item.uid)
@@ -42,14 +43,17 @@ class Contents:
             if here is None:
                 here = self._records[place.identity] = Records()
             self.segments.take_event(place, item)
-            here.add(place.place, _digest(item), self._forms.form_of(item.beside or {}))
+            form = self._forms.form_of(item.beside or {})
+            here.add(place.place, _digest(item), form)
+            self._replayed += form.endswith(AGAIN)
         elif item.own is not None and (gap := read_gap(item.uid)) is not None:
             is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"
             end = _ENDLESS if is_open else gap.end
             self._gaps.setdefault(gap.identity, []).append((gap.start, end))
         elif item.receipt is not None:
             self.segments.take_receipt(item.receipt)
-            self._receipts.setdefault(item.receipt.identity, []).append(item.receipt)
+            receipt = item.receipt._replace(form=self._forms.form_of(item.own or {}))
+            self._receipts.setdefault(receipt.identity, []).append(receipt)
 
     def take_open(self, said: Iterable[Receipt], linked: Mapping[str, str]) -> None:
         """Take in what seals say of segments without a receipt.
@@ -68,7 +72,7 @@ class Contents:
             self._open.pop(identity, None)
 
     def report(self) -> ContentReport:
-        report = ContentReport()
+        report = ContentReport(replayed=self._replayed)
         again: list[SegmentContents] = []  # what was judged
         proven: set[str] = set()  # forms
         for identity, every in self._receipts.items():

@@ -7,9 +7,9 @@ resource; what a receipt counts was sent in one of these forms, or in one after 
 """
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, permutations
+from itertools import chain, islice, permutations
 from typing import Final, NamedTuple
 
 from k8s_audit_otlp.evidence.chain import REPLAYED, words
@@ -165,13 +165,20 @@ class MatchedForms(NamedTuple):
         return [r for r in self.chosen if (offset_of(r.place) in offsets) == is_other]
 
 
-def found_for(said: Receipt, gaps: Gaps, every: Sequence[Record]) -> MatchedForms:
-    """Return the records that *said* speaks of, or what comes nearest to it."""
+def found_for(
+    said: Receipt, gaps: Gaps, every: Sequence[Record], own: Collection[str] = ()
+) -> MatchedForms:
+    """Return the records that *said* speaks of, or what comes nearest to it.
+
+    *own*: the forms that receipts of the segment are in.
+    """
     best: MatchedForms | None = None
     if _is_what_was_sent(said, ()):  # a replay of another time, or a policy that takes all
         return MatchedForms((), [])
-    for chosen in _choices(every):
-        found = _held(said, _outside_gaps(said, gaps, chosen), every)
+    others = {*own} - {said.form}
+    instead = [record for record in every if record.form not in others]
+    for chosen in _choices(said.form, every, others):
+        found = _held(said, _outside_gaps(said, gaps, chosen), instead)
         if found.fits:
             return found
         if best is None or _distance(said, found) < _distance(said, best):
@@ -185,18 +192,23 @@ def _distance(said: Receipt, found: MatchedForms) -> tuple[int, int]:
     return 3, abs(said.delivered - len(found.chosen))
 
 
-def _choices(every: Sequence[Record]) -> Iterator[Chosen]:
-    """Give one record for each place: of one form, or of one before another."""
+def _choices(form: str, every: Sequence[Record], others: Collection[str]) -> Iterator[Chosen]:
+    """Give one record for each place: of one form, or of one before another.
+
+    What is in the receipt's own *form* comes before what is in those of *others*: these may be
+    there in its place, where a store keeps one record for each uid, but excuse no change.
+    """
     at: dict[int, dict[str, Record]] = {}
     for record in every:
         at.setdefault(record.place, {}).setdefault(record.form, record)
-    forms = sorted({record.form for record in every})
+    forms = sorted({record.form for record in every}, key=lambda each: (each != form, each))
     orders = (order for n in range(len(forms)) for order in permutations(forms, n + 1))
-    for order in islice(orders, _MOST_ORDERS):
+    for order in chain(islice(orders, _MOST_ORDERS), [forms]):
+        before = order[: order.index(form)] if form in order else order
+        if form in forms and any(each in others for each in before):
+            continue
         found = (next((of[f] for f in order if f in of), None) for of in at.values())
         yield [record for record in found if record is not None]
-    if not forms:
-        yield []
 
 
 def _outside_gaps(said: Receipt, gaps: Gaps, chosen: Chosen) -> Chosen:
@@ -241,7 +253,7 @@ def _mended(
         if at not in lacking or at in done:
             mended.append(record)
             continue
-        other = next((r for r in others[record.place] if r.value == wanted), None)
+        other = next((r for r in others.get(record.place, ()) if r.value == wanted), None)
         if other is not None or not wanted:
             done.add(at)
         if wanted:

@@ -35,6 +35,7 @@ class ContentReport:
     records: int = 0  # in them
     open: int = 0  # records that a seal speaks of, in segments without a receipt
     lacking: int = 0  # and that are not there
+    replayed: int = 0  # records of the export that were sent again on purpose
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
@@ -73,7 +74,7 @@ class SegmentContents:
         if self.none:
             return _NONE.get(self.none, self.none)
         # Exporters that are alike agree.
-        receipts = {(r.bytes, r.delivered, r.hash, r.sums): r for r in self.receipts}.values()
+        receipts = {(r.form, r.bytes, r.hash): r for r in self.receipts}.values()
         if self.is_open:
             records = records.before(max(receipt.bytes for receipt in receipts))
         whole, count, form = records.whole()
@@ -109,9 +110,10 @@ class SegmentContents:
         if any(record.digest == NO_BODY for record in every):
             return "the export has no bodies"
         proven, unfit = set[Record](), list[tuple[Receipt, MatchedForms]]()
+        own = {receipt.form for receipt in receipts}
         for receipt in receipts:
             there = [r for r in every if not 0 < receipt.bytes <= offset_of(r.place)]
-            found = found_for(receipt, self.gaps, there)
+            found = found_for(receipt, self.gaps, there, own)
             proven.update(found.same)
             if not found.fits:
                 unfit.append((receipt, found))

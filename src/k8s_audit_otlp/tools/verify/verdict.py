@@ -197,10 +197,12 @@ class Verdict:
 
     def counts(self) -> dict[str, int]:
         report = self.complete
+        replayed = self.contents.replayed
         return {
             "records under receipts": report.total("arrived"),
             "missing": self.missing,
             "repeated": report.total("repeated"),
+            **({"sent again by replays": replayed} if replayed else {}),
             "foreign": report.foreign,
             "gaps": report.total("gaps"),
             "records of segments without a receipt yet": report.elsewhere,

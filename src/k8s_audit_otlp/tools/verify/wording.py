@@ -88,7 +88,7 @@ def extent(chain: ChainReport, *, checked: bool) -> str:
             return f"no link yet; sealed at {time_of(chain.sealed_ns)} by {chain.sealed_by}"
         known = f"sealed up to {chain.sealed}" if checked else "seals that no key was given for"
         return f"{known}; its links are in another back end"
-    links = f"links {chain.first} to {chain.last}"
+    links = f"{'a replay, ' * chain.replay}links {chain.first} to {chain.last}"
     if not checked:
         return f"{links}; no key was given: it shows accident and loss, and no forger"
     if not chain.sealed_by:

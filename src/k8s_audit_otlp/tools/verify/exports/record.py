@@ -56,6 +56,7 @@ class Receipt(NamedTuple):
     hash: str = ""
     sums: tuple[int, ...] = ()
     none: str = ""
+    form: str = ""  # in which it was sent, and what it speaks of as a rule
 
     @property
     def given_up(self) -> int:
@@ -213,6 +214,7 @@ def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
         hash=text_of(known, SEGMENT + "content.hash"),
         sums=sums_in(text_of(known, SEGMENT + "content.sums")),
         none=none if text_of(known, CHAIN_ID) else "unlinked",
+        form="",  # told by what reads the forms of records
     )
 
 
