@@ -23,9 +23,12 @@ VERSION = 2
 CHAIN = "k8s.audit.chain."
 HASH = CHAIN + "hash"
 TEXT = CHAIN + "text"
+BEFORE = CHAIN + "before_ns"  # the newest time that the links before it speak of
 _OURS = "k8s.audit."
 _COVERED = frozenset({"chain", "exporter", "gap", "replayed", "segment"})  # what a link says itself
 REPLAYED = "k8s.audit.replayed"  # what a replay sends: its resource says so, and its links
+# Where a link says up to which time it speaks of the log
+_UNTIL = ("gap.until_ns", "segment.last_event_ns", "gap.told_ns", "segment.told_ns")
 _WORDS = re.compile(r"[^a-z0-9]+")
 
 
@@ -79,11 +82,14 @@ def link(chain: Chain, notice: Notice) -> tuple[Chain, Notice]:
         CHAIN + "id": chain.id,
         CHAIN + "number": chain.number + 1,
         CHAIN + "previous": chain.hash,
+        **({BEFORE: chain.until_ns} if chain.until_ns else {}),
         TEXT: text_hash(notice.body),
     }
     own = hash_of(notice.uid, notice.event, attributes)
     linked = msgspec.structs.replace(notice, attributes={**attributes, HASH: own}, kept=True)
-    return Chain(chain.id, chain.number + 1, own), linked
+    times = (notice.attributes.get(_OURS + name) for name in _UNTIL)
+    until_ns = max(chain.until_ns, next((ns for ns in times if ns and isinstance(ns, int)), 0))
+    return Chain(chain.id, chain.number + 1, own, until_ns), linked
 
 
 def without_link(notice: Notice) -> Notice:

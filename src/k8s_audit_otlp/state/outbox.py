@@ -41,11 +41,15 @@ class Notice(msgspec.Struct, omit_defaults=True):
 
 
 class Chain(msgspec.Struct, omit_defaults=True):
-    """How far the chain of receipts and gaps of one outbox is: number and hash of its end."""
+    """How far the chain of receipts and gaps of one outbox is: number and hash of its end.
+
+    `until_ns`: the newest time of the log that its links speak of.
+    """
 
     id: str = ""
     number: int = 0
     hash: str = ""
+    until_ns: int = 0
 
 
 class Outbox:

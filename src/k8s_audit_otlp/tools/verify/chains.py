@@ -9,7 +9,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from k8s_audit_otlp.evidence.chain import CHAIN, HASH, REPLAYED, TEXT, hash_of, text_hash
+from k8s_audit_otlp.evidence.chain import (
+    BEFORE,
+    CHAIN,
+    HASH,
+    REPLAYED,
+    TEXT,
+    hash_of,
+    text_hash,
+)
 from k8s_audit_otlp.evidence.seal import AGENT, OPEN, SEAL, STOPPED, is_signed, signed_text
 from k8s_audit_otlp.state.outbox import EXPORTER
 from k8s_audit_otlp.tools.verify.exports.record import (
@@ -49,6 +57,7 @@ class _Link:
     since_ns: int  # the first event of a receipt, else 0
     until_ns: int  # and the last
     told_ns: int  # when a receipt was made, else 0
+    before_ns: int  # the newest time that links before it speak of, 0 unknown
 
 
 @dataclass(slots=True)
@@ -59,7 +68,8 @@ class ChainReport:
     exporter: str = ""
     first: int = 0
     last: int = 0  # 0: none yet, or of another exporter, whose back end has its links
-    since_ns: int = 0  # the first event that its first receipt speaks of
+    since_ns: int = 0  # the first event that its receipts speak of
+    before_ns: int = 0  # the newest time that the links before its first one speak of
     replay: bool = False  # its links speak of what was sent again
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
@@ -126,7 +136,7 @@ class Links:
         else:
             event = text_of(fields, "event.name") or text_of(fields, "eventname")
             sound = said[HASH] == hash_of(uid, event, fields)
-            times = [number_of(field_of(fields, name)) for name in (_FIRST, _LAST, _TOLD)]
+            times = [number_of(field_of(fields, name)) for name in (_FIRST, _LAST, _TOLD, BEFORE)]
             text, body = text_of(fields, TEXT), body_of(fields)
             if text and body:  # which names the file
                 name = text_of(fields, "log.file.name")
@@ -169,7 +179,8 @@ class Links:
         numbers = sorted(of)
         report = ChainReport(name, self._exporters[name], numbers[0], numbers[-1])
         links = [link for number in numbers for link in of[number].values()]
-        report.since_ns = next(filter(None, (link.since_ns for link in links)), 0)
+        report.since_ns = min(filter(None, (link.since_ns for link in links)), default=0)
+        report.before_ns = links[0].before_ns
         report.seen_ns, report.replay = max(x.told_ns for x in links), name in self._replays
         before: _Link | None = None
         for at, number in enumerate(numbers):

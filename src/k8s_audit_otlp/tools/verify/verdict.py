@@ -98,12 +98,13 @@ class Verdict:
             if chain.first <= 1 or chain.replay:
                 continue
             renamed = chain.first - 1 in self.scope.elsewhere.get(chain.id, ())
-            early = 0 < chain.since_ns < self.scope.since_ns
-            if self.scope.since_ns and not (early or renamed):
+            since_ns = self.scope.since_ns or chain.since_ns
+            if 0 < since_ns < chain.before_ns and not renamed:
                 yield (
-                    f"{chain.name}: begins with number {chain.first}, and the first event of that "
-                    "is not before the range: nothing shows that the link before it was not taken "
-                    "out; export an hour more before it"
+                    f"{chain.name}: begins with number {chain.first}, and says that links before "
+                    f"it speak of times up to {time_of(chain.before_ns)}, of which something is "
+                    "asked here: they were taken out, or the export begins too late; export an "
+                    "hour more before it"
                 )
             older = [x.records for x in self.without_receipt if 0 < x.last_ns < chain.since_ns]
             if count := sum(older):

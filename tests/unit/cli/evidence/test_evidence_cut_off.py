@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.evidence.chain import CHAIN
+from k8s_audit_otlp.evidence.chain import CHAIN, link
 from k8s_audit_otlp.evidence.seal import SealKey
-from k8s_audit_otlp.state.outbox import Chain
+from k8s_audit_otlp.state.outbox import Chain, Notice
 from tests.kit.agent import Fixture, exported
 from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Row, Rows, is_event, is_receipt, judged, segment, with_key
@@ -180,6 +180,34 @@ def test_a_range_that_begins_before_the_first_link_is_not_proven(
     result = judged(fixture.folder, kept, *words, start)
     assert result.exit_code == 7, result.output
     assert "begins with number 2" in result.output
+
+
+@pytest.mark.parametrize("ranged", [False, True])
+def test_a_first_link_that_spoke_of_later_times_is_missed(
+    night: tuple[Fixture, Path], *, ranged: bool
+) -> None:
+    """A gap may be told of before the receipts of what lies before it."""
+    fixture, _ = night
+    rows = exported(fixture.backend)
+    told = [row for row in rows if is_receipt(row)]
+    since, until = int(told[0][FIRST]), int(told[0][LAST])
+    gap = {"k8s.audit.exporter": "otlp_http", "k8s.audit.gap.until_ns": until}
+    chain, links = Chain("feed" * 4), list[Row]()
+    for row in [
+        {UID: "gap-otlp_http-0123456789abcdef-0-9", "event.name": "k8s.audit.gap", **gap},
+        *told,
+    ]:
+        said = {name: value for name, value in row.items() if not name.startswith(CHAIN)}
+        uid, event, body = said.pop(UID), said.pop("event.name"), said.pop("body", "")
+        chain, linked = link(chain, Notice(uid, event, 1, 9, body, said))
+        links.append({UID: uid, "event.name": event, "body": body, **linked.attributes})
+    kept = [row for row in rows if is_event(row)]
+    words = ("--from", moment(since + 10**3)) if ranged else ()
+    assert judged(fixture.folder, [*links, *kept], *words).exit_code == 5
+    result = judged(fixture.folder, [*links[1:], *kept], *words)
+    assert result.exit_code == 7, result.output
+    text = "begins with number 2, and says that links before it speak of times up to"
+    assert f"{text} {moment(until)[:19]}" in result.output
 
 
 def test_a_range_that_begins_within_a_segment_is_no_alarm(night: tuple[Fixture, Path]) -> None:
