@@ -49,15 +49,15 @@ class ScriptedSender:
         self.answer = answer
         self.asked: list[Any] = []
         self.accepted: list[Any] = []
-        self._records: dict[bytes, Any] = {}
+        self.prepared: dict[bytes, Any] = {}  # records, by the body of their request
 
     def prepare(self, receiver: Any, records: Any) -> Any:
         request = ExportRequest(b"".join(records), sum(map(len, records)), receiver)
-        self._records[request.body] = tuple(records)
+        self.prepared[request.body] = tuple(records)
         return request
 
     def send(self, request: Any) -> Any:
-        records = self._records[request.body]
+        records = self.prepared[request.body]
         self.asked.append(records)
         outcome = self.answer(records)
         if isinstance(outcome, Delivered):

@@ -96,7 +96,7 @@ def test_the_old_are_dead_lettered_and_the_young_delivered(windowed: Harness) ->
 def test_a_batch_of_old_records_settles_without_a_request(windowed: Harness) -> None:
     """There is nothing to ask."""
     windowed.deliver([at(20), at(19)])
-    assert not windowed.sender.asked
+    assert (windowed.sender.asked, windowed.sender.prepared) == ([], {})
     assert windowed.offset == 2
 
 
