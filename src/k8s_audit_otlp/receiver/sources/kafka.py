@@ -9,9 +9,8 @@ everything is read.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,6 +18,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from k8s_audit_otlp.config.sources import Kafka
 from k8s_audit_otlp.receiver.sources.fetching import FetchingSource
 from k8s_audit_otlp.receiver.sources.kafka_brokers import AskIds, ConsumerLag, TopicIds, ask_ids
+from k8s_audit_otlp.receiver.sources.kafka_client import (
+    LASTING_S,
+    MOST_BYTES,
+    PROMISED,
+    ClientErrors,
+    arriving,
+    place_of,
+)
 from k8s_audit_otlp.receiver.sources.otlp_request import UnreadableRequestError
 from k8s_audit_otlp.receiver.sources.partition import Partition
 from k8s_audit_otlp.receiver.spool.spool import Spool
@@ -26,19 +33,7 @@ from k8s_audit_otlp.transport.kafka import Settings, client_log, settings_now
 
 logger = logging.getLogger("k8s_audit_otlp")
 
-_MOST_MESSAGES, _MOST_BYTES = 500, 8 << 20  # that are taken at once
-_POLL_S = 0.5
 _ASK_FIRST_S = 20.0  # what reading cannot begin without
-_PROMISED = {
-    "auto.offset.reset": "error",
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    # The client fetches ahead: what it holds then is beside what is taken.
-    "fetch.max.bytes": _MOST_BYTES,
-    "queued.max.messages.kbytes": _MOST_BYTES >> 10,
-}
-_BELIEVED_S = 30.0  # the client says again what lasts; that it is over, it does not say
 _ANEW = "it was made anew"
 _FORGOTTEN = "the group has no offset any more"  # brokers keep it for a week
 _UNREAD = (
@@ -75,7 +70,7 @@ class KafkaSource(FetchingSource[Consumer]):
         """
         super().__init__(name, spool)
         self._topics = list(source.topics)
-        self._broker_said = ("", 0.0)  # what the client could not do, and when
+        self._errors = ClientErrors()
         self._from_the_end = False
         self._clusters: set[str] = set()  # that those name who have written the messages
         self._sizes: dict[str, str] = {}  # topics, and what is noted with their offsets
@@ -94,7 +89,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def connect(self) -> Iterator[Consumer]:
         settings, self._made_for = settings_now(self._read_settings)
         self._from_the_end = settings.get("auto.offset.reset") == "latest"
-        settings = {**settings, **_PROMISED, "error_cb": self._on_error}
+        settings = {**settings, **PROMISED, "error_cb": self._errors.note}
         consumer = Consumer(settings, logger=client_log(settings))
         try:
             consumer.subscribe(self._topics, on_assign=self._assigned, on_revoke=self._revoked)
@@ -155,7 +150,7 @@ class KafkaSource(FetchingSource[Consumer]):
         gone: list[Message] = []
         size = 0
         for message in arriving(connection):
-            if (place := _place_of(message)) in self._unread:
+            if (place := place_of(message)) in self._unread:
                 continue
             if (error := message.error()) is not None:
                 if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - public
@@ -163,7 +158,7 @@ class KafkaSource(FetchingSource[Consumer]):
                 elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - public
                     self._partition_of(message).pass_to(message.offset() or 0)
                 else:
-                    self._on_error(error)
+                    self._errors.note(error)
                 continue
             try:
                 found = self._take_message(message)
@@ -173,7 +168,7 @@ class KafkaSource(FetchingSource[Consumer]):
                 continue
             lines += found
             size += len(message) + sum(map(len, found))
-            if size >= _MOST_BYTES:
+            if size >= MOST_BYTES:
                 break
         taken = self.put(lines + self._torn(gone), lambda: self._consumer_lag.measure(connection))
         if taken and self.losses_are_on_record():
@@ -186,7 +181,7 @@ class KafkaSource(FetchingSource[Consumer]):
     def _trouble_of_unread(self) -> str:
         """Return what is left unread; raise ValueError where it is time to look at it again."""
         place, since = next(iter(self._unread.items()), (None, 0.0))  # the first that was met
-        if place is not None and time.monotonic() - since >= _BELIEVED_S:
+        if place is not None and time.monotonic() - since >= LASTING_S:
             raise ValueError(_UNREAD % place)
         return _UNREAD % place if place else ""
 
@@ -195,10 +190,8 @@ class KafkaSource(FetchingSource[Consumer]):
 
         Raise OSError where its credentials or certificates have changed: another one may be able.
         """
-        said, when = self._broker_said
-        if not said or time.monotonic() - when >= _BELIEVED_S:
-            return ""
-        if settings_now(self._read_settings)[1] != self._made_for:
+        said = self._errors.now
+        if said and settings_now(self._read_settings)[1] != self._made_for:
             raise OSError(f"{said}; its settings have changed since")
         return said
 
@@ -220,11 +213,11 @@ class KafkaSource(FetchingSource[Consumer]):
         return lines
 
     def _partition_of(self, message: Message) -> Partition:
-        return self._partitions.setdefault(_place_of(message), Partition(message.offset() or 0))
+        return self._partitions.setdefault(place_of(message), Partition(message.offset() or 0))
 
     def _torn(self, gone: Sequence[Message]) -> list[bytes]:
         """Return what is left of texts whose ends do not come, or are *gone*."""
-        ended = {_place_of(message) for message in gone}
+        ended = {place_of(message) for message in gone}
         lines: list[bytes] = []
         for place, partition in self._partitions.items():
             late = partition.overdue(time.monotonic())
@@ -243,7 +236,7 @@ class KafkaSource(FetchingSource[Consumer]):
             self._commit(consumer, moved)
             for one in moved:
                 self._partitions[one.topic, one.partition].committed = one.offset
-            self._broker_said = ("", 0.0)
+            self._errors.clear()
 
     def _commit(self, consumer: Consumer, places: list[TopicPartition]) -> None:
         noted = [
@@ -265,7 +258,7 @@ class KafkaSource(FetchingSource[Consumer]):
         """
         behind: list[TopicPartition] = []
         for message in gone:
-            place, asked = TopicPartition(*_place_of(message)), message.offset() or 0
+            place, asked = TopicPartition(*place_of(message)), message.offset() or 0
             low, high = consumer.get_watermark_offsets(place, timeout=_ASK_FIRST_S)
             name = f"{place.topic}/{place.partition}"
             if asked < low:
@@ -279,20 +272,3 @@ class KafkaSource(FetchingSource[Consumer]):
         if self.losses_are_on_record():
             self._commit(consumer, behind)
         raise OSError("a broker deleted what was not read yet")
-
-    def _on_error(self, error: KafkaError) -> None:
-        """Keep what the client says; what it cannot mend by itself makes it begin again."""
-        if error.fatal():
-            raise KafkaException(error)
-        self._broker_said = (error.str(), time.monotonic())
-
-
-def arriving(consumer: Consumer, now: Callable[[], float] = time.monotonic) -> Iterator[Message]:
-    """Yield what comes within half a second, one by one, as long ones may be too many together."""
-    end = now() + _POLL_S
-    polls = iter(lambda: consumer.poll(max(0.0, end - now())), None)
-    return islice(polls, _MOST_MESSAGES)
-
-
-def _place_of(message: Message) -> tuple[str, int]:
-    return message.topic() or "", message.partition() or 0

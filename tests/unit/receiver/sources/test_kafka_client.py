@@ -1,4 +1,4 @@
-"""What is read from a topic at once has a bound, whatever its messages hold."""
+"""What a client brings, which has a bound, and what it says that it cannot do."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,10 @@ from k8s_audit_otlp.receiver.spool.spool import Appended, Spool
 
 pytest.importorskip("confluent_kafka")
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
-from k8s_audit_otlp.receiver.sources.kafka import KafkaSource, arriving
+from k8s_audit_otlp.receiver.sources.kafka import KafkaSource
+from k8s_audit_otlp.receiver.sources.kafka_client import LASTING_S, ClientErrors, arriving
 from tests.conftest import ManualClock
 from tests.kit.backends.kafka import mock_brokers
 from tests.kit.log.spools import until
@@ -65,3 +66,24 @@ def test_what_trickles_in_is_taken_together() -> None:
     consumer: Any = Trickle()
     assert len(list(arriving(consumer, clock))) == 5
     assert waits == pytest.approx([0.5, 0.3, 0.1, 0, 0, 0])
+
+
+def test_an_error_that_is_not_said_again_is_over() -> None:
+    """The client tells of no recovery; what was read since is one too."""
+    clock = ManualClock()
+    errors = ClientErrors(clock)
+    assert errors.now == ""
+    errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    clock.advance(LASTING_S - 1)
+    assert "down" in errors.now
+    clock.advance(1)
+    assert errors.now == ""
+    errors.note(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    errors.clear()
+    assert errors.now == ""
+
+
+def test_what_no_client_recovers_from_ends_it() -> None:
+    """Another one is made then."""
+    with pytest.raises(KafkaException):
+        ClientErrors().note(KafkaError(KafkaError.INVALID_PRODUCER_EPOCH, fatal=True))
