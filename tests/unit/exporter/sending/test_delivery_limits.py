@@ -1,10 +1,13 @@
 """What is too large for a back end is split, and its limit is learned."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Retry, TooLarge
-from tests.kit.delivery import LARGE, OK, poison_answers, records
+from k8s_audit_otlp.otlp.record import digest_of_record
+from tests.kit.delivery import LARGE, OK, make_record, poison_answers, records
 
 
 def limited(most: int, refusal: TooLarge | Retry = LARGE) -> Callable[..., Any]:
@@ -69,6 +72,18 @@ def test_a_record_made_smaller_is_delivered_as_one(harness: Callable[..., Any]) 
     b.deliver([*records(3), bytes(10_000), *records(3, 3)])
     assert max(map(len, b.sender.accepted)) == 5000
     assert (b.tally.delivered, b.tally.balance, b.dead_letters.dead_lettered) == (7, 0, [])
+
+
+def test_a_receipt_is_of_the_record_that_was_delivered(harness: Callable[..., Any]) -> None:
+    """Evidence would say of one made smaller that somebody had changed it."""
+    whole, smaller = make_record("u-1", size=9000), make_record("u-1", size=100)
+    b = harness(limited(6000), split_record=lambda _: smaller)
+    batch = replace(b.in_flight([whole]).batch, digests=[digest_of_record(whole)])
+    in_flight = InFlight(batch, lambda *_: None, 0)
+    b.delivery.deliver(in_flight)
+    assert b.sender.accepted == [smaller]
+    assert in_flight.digests() == [digest_of_record(smaller)]
+    assert in_flight.digests() != [digest_of_record(whole)]
 
 
 def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(
