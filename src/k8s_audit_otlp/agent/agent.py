@@ -23,7 +23,7 @@ from k8s_audit_otlp.agent.start import (
     AgentOptions,
     Resumed,
     announce,
-    digest_of,
+    config_digest,
     marker_for,
     resume,
 )
@@ -64,7 +64,7 @@ class Agent:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
-        self.digest = digest_of(config)
+        self.digest = config_digest(config)
         self._env = env
         self._options = options or AgentOptions()
         self._monotonic = monotonic

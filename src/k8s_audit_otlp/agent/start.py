@@ -163,7 +163,7 @@ def marker_for(checkpoint: Checkpoint, state_dir: Path) -> Marker | None:
     return marker
 
 
-def digest_of(config: Config) -> str:
+def config_digest(config: Config) -> str:
     """Return what names a configuration: equal ones are equal. Secrets do not count."""
     return blake2b(repr(config).encode(), digest_size=8).hexdigest()
 

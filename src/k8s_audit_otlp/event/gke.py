@@ -25,29 +25,29 @@ class _RequestMetadata(msgspec.Struct):
     callerSuppliedUserAgent: str = ""  # noqa: N815
 
 
-class _Status(msgspec.Struct):
+class _RpcStatus(msgspec.Struct):
     code: int = 0
     message: str = ""
 
 
-class _Payload(msgspec.Struct):
+class _AuditLog(msgspec.Struct):
     methodName: str = ""  # noqa: N815
     resourceName: str = ""  # noqa: N815
     authenticationInfo: _AuthenticationInfo = msgspec.field(default_factory=_AuthenticationInfo)  # noqa: N815
     requestMetadata: _RequestMetadata = msgspec.field(default_factory=_RequestMetadata)  # noqa: N815
-    status: _Status = msgspec.field(default_factory=_Status)
+    status: _RpcStatus = msgspec.field(default_factory=_RpcStatus)
     request: msgspec.Raw = msgspec.Raw(b"")
     response: msgspec.Raw = msgspec.Raw(b"")
 
 
-class _Entry(msgspec.Struct):
-    protoPayload: _Payload  # noqa: N815
+class _LogEntry(msgspec.Struct):
+    protoPayload: _AuditLog  # noqa: N815
     insertId: str = ""  # noqa: N815
     timestamp: str = ""
     labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-_entry = msgspec.json.Decoder(_Entry).decode
+_entry = msgspec.json.Decoder(_LogEntry).decode
 
 
 def event_of_proto_payload(entry: bytes) -> bytes:

@@ -30,7 +30,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 from k8s_audit_otlp.event.stages import Dropped
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
-__all__ = ["Decision", "Kept", "Policy", "PolicyError"]
+__all__ = ["Kept", "Policy", "PolicyError"]
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 _MAX_DECISIONS = 8192  # remembered (request attributes -> rule); clients choose the attributes
@@ -39,7 +39,7 @@ _LEVEL = re.compile(rb'"level"\s*:\s*"(?:Metadata|Request|RequestResponse)"')
 _REQUEST_ANNOTATIONS = "patch.webhook.admission.k8s.io/"
 
 
-class Decision(NamedTuple):
+class PolicyDecision(NamedTuple):
     """Which rule decides, the level it leaves, and why nothing is left if `omitted`."""
 
     rule: str
@@ -69,7 +69,7 @@ class Policy:
         """Read a policy file; raise a PolicyError that lists every mistake with its line."""
         return cls(*read_policy(text, file_name))
 
-    def decide(self, event: AuditEvent) -> Decision:
+    def decide(self, event: AuditEvent) -> PolicyDecision:
         """Decide as upstream does: the first rule that matches; nothing matches means None."""
         place = self._first_match(attributes_of(event))
         rule = self.rules[place] if place >= 0 else PolicyRule("None")
@@ -79,7 +79,7 @@ class Policy:
         managed = rule.omit_managed_fields
         if managed is None:
             managed = self.omit_managed_fields
-        return Decision(name, level, bool(why), why, managed)
+        return PolicyDecision(name, level, bool(why), why, managed)
 
     def _first_match(self, request: Attributes) -> int:
         place = self._remembered.get(request)

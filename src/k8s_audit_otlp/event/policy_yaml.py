@@ -30,7 +30,7 @@ class PolicyDocument(NamedTuple):
 
 def read_policy(text: str, file_name: str) -> PolicyDocument:
     """Read strictly: unknown members and wrong types are mistakes, as is a repeated member."""
-    reader = _Reader(file_name)
+    reader = _PolicyReader(file_name)
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError) as error:
@@ -48,7 +48,7 @@ def read_policy(text: str, file_name: str) -> PolicyDocument:
     return document
 
 
-class _Reader:
+class _PolicyReader:
     def __init__(self, file_name: str) -> None:
         self.file_name = file_name
         self.mistakes: list[str] = []

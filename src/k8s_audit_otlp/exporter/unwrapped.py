@@ -57,7 +57,7 @@ class UnwrappingEncoder:
         if all(name == "audit" for name in names):
             return self.encode(block)
         pieces = self._pending_at(block, names)
-        out = _Output(block, self.encode)
+        out = _EncodedEvents(block, self.encode)
         at = block.span.start
         for line, name in zip(lines, names, strict=True):
             end = min(at + len(line) + 1, block.span.end)
@@ -132,7 +132,7 @@ class UnwrappingEncoder:
         return pieces
 
 
-class _Output:
+class _EncodedEvents:
     """What the events of a block were encoded to, one after the other."""
 
     def __init__(self, block: Block, encode: Encode) -> None:

@@ -159,7 +159,7 @@ def last_line_end(source: Source, end: int, begin: int = 0) -> int:
     return begin
 
 
-def time_of(line: bytes) -> int:
+def line_time_ns(line: bytes) -> int:
     """Return the latest time that a line tells, in ns since the epoch; 0 where it tells none.
 
     Bodies may tell others, and are older.
@@ -178,7 +178,7 @@ def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, boo
     at = older = begin
     while data := source.read_at(at, _STEP):
         for line in data[: data.rfind(b"\n") + 1].splitlines(keepends=True) or [data]:
-            line_ns = time_of(line)
+            line_ns = line_time_ns(line)
             if line_ns >= when_ns:
                 return older, True
             at += len(line)
@@ -191,5 +191,5 @@ def first_time_after(source: Source, offset: int, since_ns: int) -> int:
 
     0 where the next few blocks have none.
     """
-    times = map(time_of, source.read_at(offset, _STEP).splitlines())
+    times = map(line_time_ns, source.read_at(offset, _STEP).splitlines())
     return next((when for when in times if when > since_ns), 0)

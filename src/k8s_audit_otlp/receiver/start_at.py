@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import first_line_since, last_line_end, time_of
+from k8s_audit_otlp.receiver.lines import first_line_since, last_line_end, line_time_ns
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 
@@ -72,4 +72,4 @@ def time_at(segment: Segment, reader: BlockReader, offset: int = 0) -> int:
     """Return the time of the first event at or after *offset*, in ns; 0 where none is there."""
     block = reader.read(segment, offset)
     lines = block.data.splitlines() if isinstance(block, Block) else ()
-    return next(filter(None, map(time_of, lines)), 0)
+    return next(filter(None, map(line_time_ns, lines)), 0)

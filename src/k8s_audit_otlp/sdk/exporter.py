@@ -44,7 +44,7 @@ _NO_LOG: Final = "/nonexistent/audit.log"  # the program hands its records over:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _ExportTally:
     """What became of the records of one export."""
 
     refused: int = 0
@@ -84,7 +84,7 @@ class AuditLogRecordExporter(LogRecordExporter):
     def export(self, batch: Sequence[ReadableLogRecord]) -> LogRecordExportResult:
         """Deliver *batch*, or say how many of its records the back end does not have."""
         end = self._monotonic() + self._deadline_s
-        tally = _Tally()
+        tally = _ExportTally()
         for resource, scope, records in _groups(batch, self._limit):
             self._resource_scopes[GROUP] = (resource, scope)
             self._deliver(records, end, tally)
@@ -100,7 +100,7 @@ class AuditLogRecordExporter(LogRecordExporter):
         )
         return LogRecordExportResult.FAILURE
 
-    def _deliver(self, records: Sequence[bytes], end: float, tally: _Tally) -> None:
+    def _deliver(self, records: Sequence[bytes], end: float, tally: _ExportTally) -> None:
         """Send, split and repeat until every record is accepted, refused or out of time."""
         for decided, outcome in deliver_now(records, partial(self._send, end)):
             if isinstance(outcome, Delivered):

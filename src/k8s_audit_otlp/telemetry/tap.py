@@ -76,10 +76,10 @@ def connect(state_dir: Path) -> socket.socket:
     return stream
 
 
-class _Reader(Thread):
+class _TapReader(Thread):
     """One connection, with what it has not taken yet; a thread of its own sends that."""
 
-    def __init__(self, stream: socket.socket, on_gone: Callable[["_Reader"], None]) -> None:
+    def __init__(self, stream: socket.socket, on_gone: Callable[["_TapReader"], None]) -> None:
         super().__init__(name="tap reader", daemon=True)
         self._stream = stream
         self._on_gone = on_gone
@@ -149,7 +149,7 @@ class Tap:
         self._state_dir = state_dir
         self._path = state_dir / FILE_NAME
         self._lock = Lock()
-        self._readers: list[_Reader] = []  # guarded by the lock
+        self._readers: list[_TapReader] = []  # guarded by the lock
         self._listener: socket.socket | None = None
 
     @property
@@ -204,11 +204,11 @@ class Tap:
                 with stream, contextlib.suppress(OSError):
                     stream.send(frame_of(b"", _COUNT.pack(0)))
                 continue
-            reader = _Reader(stream, self._forget)
+            reader = _TapReader(stream, self._forget)
             with self._lock:
                 self._readers.append(reader)
                 reader.start()
 
-    def _forget(self, reader: _Reader) -> None:
+    def _forget(self, reader: _TapReader) -> None:
         with self._lock:
             self._readers.remove(reader)

@@ -85,7 +85,7 @@ class KafkaSender:
         self._settings = settings or exporter.settings
         self._resource_scopes = resource_scopes
         self._lock = Lock()  # guards the link and what it was made for
-        self._link: _Link | None = None
+        self._link: _PolledProducer | None = None
         self._made_for: object = None
 
     def prepare(self, receiver: str, records: Sequence[bytes]) -> KafkaRequest:
@@ -116,14 +116,14 @@ class KafkaSender:
             return Misconfigured(f"the client cannot be made: {error.args[0].str()}")
         return link.produce(request, self._exporter.timeout_s + _GRACE_S)
 
-    def _connected(self) -> "_Link":
+    def _connected(self) -> "_PolledProducer":
         """Return a producer; another one when a setting has changed, or this one can no more."""
         settings, made_for = settings_now(self._settings)
         with self._lock:
             known = self._link
             if known and not known.broken and self._made_for == made_for:
                 return known
-            self._link = _Link(
+            self._link = _PolledProducer(
                 self._exporter.to_topic,
                 {
                     **settings,
@@ -147,7 +147,7 @@ class KafkaSender:
             link.purge()
 
 
-class _Answers:
+class _DeliveryReports:
     """What became of the messages of one request."""
 
     def __init__(self, count: int) -> None:
@@ -163,7 +163,7 @@ class _Answers:
             self.done.set()
 
 
-class _Link:
+class _PolledProducer:
     """One producer and the thread that polls it."""
 
     def __init__(self, topic: str, settings: Mapping[str, Any]) -> None:
@@ -181,7 +181,7 @@ class _Link:
         left = [i for i in range(len(request.messages)) if i not in request.acknowledged]
         if not left:
             return Delivered()
-        answers = _Answers(len(left))
+        answers = _DeliveryReports(len(left))
 
         def on_delivery(index: int) -> Callable[[KafkaError | None, object], None]:
             def note(error: KafkaError | None, _message: object) -> None:

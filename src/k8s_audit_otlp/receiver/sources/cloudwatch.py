@@ -58,7 +58,7 @@ class _Stream(NamedTuple):
     created: int
 
 
-class _Position(msgspec.Struct, omit_defaults=True, frozen=True):
+class _StreamPosition(msgspec.Struct, omit_defaults=True, frozen=True):
     """How far a stream is read, and which one it was; times in ms."""
 
     time: int = 0  # of the newest event that is on disk
@@ -85,13 +85,15 @@ class CloudWatchSource(FetchingSource[Any]):
         super().__init__(name, spool, again_s=options.poll_interval_s)
         self._options = options
         self._path = spool.path.with_name(_POSITIONS)
-        self._positions: dict[str, _Position] = {}
+        self._positions: dict[str, _StreamPosition] = {}
         self._begun = False  # to read the group
         self.cut = 0  # events, since the start
 
     def where(self) -> str:
         group = self._options.log_group
-        found = read_kept(self._path, dict[str, _Position], "remove it to read the streams anew")
+        found = read_kept(
+            self._path, dict[str, _StreamPosition], "remove it to read the streams anew"
+        )
         self._positions = {s: at for s, at in found.items() if at.group in (None, group)}
         self._begun = bool(self._positions)
         return f"{group}:{self._options.stream_prefix}*"
@@ -124,22 +126,22 @@ class CloudWatchSource(FetchingSource[Any]):
         self._stop.wait(self._options.poll_interval_s)
         return "" if streams else f"no stream begins with {self._options.stream_prefix!r}"
 
-    def _position(self, stream: str) -> _Position:
-        return self._positions.get(stream, _Position())
+    def _position(self, stream: str) -> _StreamPosition:
+        return self._positions.get(stream, _StreamPosition())
 
-    def _keep(self, moved: Mapping[str, _Position]) -> None:
+    def _keep(self, moved: Mapping[str, _StreamPosition]) -> None:
         positions = {**self._positions, **moved}
         if positions != self._positions:
             keep(self._path, positions)
             self._positions = positions
 
-    def _at(self, stream: _Stream, **position: Any) -> _Position:
+    def _at(self, stream: _Stream, **position: Any) -> _StreamPosition:
         """Return the position of a stream, with its name."""
-        return _Position(**position, group=self._options.log_group, created=stream.created)
+        return _StreamPosition(**position, group=self._options.log_group, created=stream.created)
 
     def _tell_of_streams(self, streams: Mapping[str, _Stream]) -> None:
         """Tell which streams are gone, or were made anew, before they were over."""
-        found: dict[str, _Position] = {}
+        found: dict[str, _StreamPosition] = {}
         for name, position in self._positions.items():
             now = streams.get(name)
             as_it_was = now is not None and position.created in (None, now.created)
@@ -180,7 +182,7 @@ class CloudWatchSource(FetchingSource[Any]):
             0,
         )
         if self.losses_are_on_record():
-            self._positions[stream] = _Position(time=oldest)
+            self._positions[stream] = _StreamPosition(time=oldest)
 
     def _kept_days(self, client: Any) -> int:
         """Return for how long the log group keeps events, 0 for ever or if nobody says."""
@@ -231,7 +233,7 @@ class CloudWatchSource(FetchingSource[Any]):
             extra={"once": f"cut {self.name}"},
         )
 
-    def _page(self, client: Any, stream: str, position: _Position) -> tuple[int, Any]:
+    def _page(self, client: Any, stream: str, position: _StreamPosition) -> tuple[int, Any]:
         """Return the next page, and the time that reading has begun from: a token goes with it."""
         group = self._options.log_group
         asked = {"logGroupName": group, "logStreamName": stream, "startFromHead": True}
@@ -247,7 +249,7 @@ class CloudWatchSource(FetchingSource[Any]):
         return since, client.get_log_events(**asked, startTime=since)
 
 
-def _is_over(position: _Position, newest: int) -> bool:
+def _is_over(position: _StreamPosition, newest: int) -> bool:
     """Say whether all of a stream is read and nothing came for a day.
 
     EKS begins others now and then, and a group may keep the old ones for ever. That of its *newest*

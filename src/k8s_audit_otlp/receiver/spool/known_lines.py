@@ -21,7 +21,7 @@ DIGEST_BYTES = 16
 LINES = 65_536  # six times the 10,000 events that an apiserver buffers; 8 MiB in memory
 
 
-def digest_of(line: bytes) -> bytes:
+def line_digest(line: bytes) -> bytes:
     """Return what *line* is known by; one that stands for an unreadable text is always new."""
     if UNREAD.match(line):
         return os.urandom(DIGEST_BYTES)

@@ -15,7 +15,7 @@ from threading import Condition, Lock
 from typing import NamedTuple
 
 from k8s_audit_otlp.receiver.deleted import free_bytes
-from k8s_audit_otlp.receiver.spool.known_lines import LINES, KnownLines, digest_of
+from k8s_audit_otlp.receiver.spool.known_lines import LINES, KnownLines, line_digest
 from k8s_audit_otlp.receiver.spool.segment_files import (
     LIVE,
     SegmentFiles,
@@ -94,7 +94,7 @@ class Spool:
 
         Raise OSError where the directory cannot be written.
         """
-        digests = list(map(digest_of, self._files.open()))  # makes the directory
+        digests = list(map(line_digest, self._files.open()))  # makes the directory
         self._window.open()
         self._window.add(digest for digest in digests if digest not in self._window)
         self._window.save(self._window.unsaved)
@@ -133,7 +133,7 @@ class Spool:
         Raise SpoolFullError: nothing of it is acknowledged then; deliver all of it again.
         """
         # Lines may be made as they are asked for: not all are there at once, and none afterwards.
-        looked_at = [(digest_of(line), len(line)) for line in lines]
+        looked_at = [(line_digest(line), len(line)) for line in lines]
         digests, sizes = [digest for digest, _ in looked_at], [size for _, size in looked_at]
         try:
             with self._lock:

@@ -40,7 +40,7 @@ from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts, Process,
 from k8s_audit_otlp.tools.doctor.collector_checks import CollectorFacts
 from k8s_audit_otlp.tools.doctor.exporter_facts import ExporterFacts
 from k8s_audit_otlp.tools.doctor.findings import Checks, Facts, Finding, State, fail
-from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_bytes
+from k8s_audit_otlp.tools.doctor.host_checks import HostFacts, free_at
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts, look_at_log
 from k8s_audit_otlp.tools.doctor.source_checks import SourceFacts
 
@@ -189,7 +189,7 @@ def _apiserver_facts(
         question.root,
         [str(log.path) for log in logs],
         written.rate if written else None,
-        free_bytes(written.path.parent) if written else None,
+        free_at(written.path.parent) if written else None,
         policy,
         trouble,
         changed_s,

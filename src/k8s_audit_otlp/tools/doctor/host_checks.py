@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from k8s_audit_otlp.receiver.deleted import free_bytes
 from k8s_audit_otlp.state.checkpoint import CheckpointFile, StateError
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
@@ -122,7 +123,7 @@ def disk(facts: HostFacts) -> CheckResult:
     rooms = [
         (directory, room, least)
         for directory, least in wanted
-        if directory is not None and (room := free_bytes(directory)) is not None
+        if directory is not None and (room := free_at(directory)) is not None
     ]
     if not rooms:
         return skipped("there is no directory to look at", "--config FILE or --path LOG")
@@ -148,13 +149,12 @@ def nearest(directory: Path) -> Path:
     return next(place for place in (directory, *directory.parents) if place.exists())
 
 
-def free_bytes(directory: Path) -> int | None:
+def free_at(directory: Path) -> int | None:
     """Return what is free for others than root where *directory* is or will be."""
     try:
-        info = os.statvfs(nearest(directory))
+        return free_bytes(nearest(directory))
     except OSError:
         return None
-    return info.f_bavail * info.f_frsize
 
 
 CHECKS: Checks[HostFacts] = {

@@ -26,7 +26,7 @@ _CLUSTER = "k8s.cluster.name"
 _GAP = "k8s.audit.gap."
 
 
-class _Span(NamedTuple):
+class _Times(NamedTuple):
     """Times of the first and the last event, 0 where there is none; the name of the file.
 
     Where no event tells its time, what was delivered came before `last`. `told`: all of it had.
@@ -38,12 +38,12 @@ class _Span(NamedTuple):
     told: int
     is_linked: bool  # else anybody may have put it in
 
-    def joined(self, other: "_Span") -> "_Span":
+    def joined(self, other: "_Times") -> "_Times":
         if self.is_linked != other.is_linked:
             return self if self.is_linked else other
         first = min(self.first or other.first, other.first or self.first)
         last, told = max(self.last, other.last), max(self.told, other.told)
-        return _Span(first, last, self.name, told, self.is_linked)
+        return _Times(first, last, self.name, told, self.is_linked)
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Scope:
     _others: set[str] = field(default_factory=set)  # identities of other clusters' segments
     _here: set[str] = field(default_factory=set)  # and of those whose events name this cluster
     _abroad: set[str] = field(default_factory=set)  # or another
-    _spans: dict[str, _Span] = field(default_factory=dict)  # by identity, of those with receipts
+    _spans: dict[str, _Times] = field(default_factory=dict)  # by identity, of those with receipts
     _gaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)  # by identity
 
     @property
@@ -89,7 +89,7 @@ class Scope:
         return sorted((self._others & self._here) - self._spans.keys())
 
     @property
-    def judged(self) -> "list[_Span]":
+    def judged(self) -> "list[_Times]":
         """The times of every segment that is judged."""
         left_out = self.left_out
         return [span for i, span in self._spans.items() if i not in left_out]
@@ -145,7 +145,7 @@ class Scope:
         if receipt is not None and not receipt.replayed:
             last = receipt.last_event_ns or (receipt.told_ns if receipt.delivered > 0 else 0)
             is_linked = bool(receipt.chain)
-            span = _Span(receipt.first_event_ns, last, receipt.name, receipt.told_ns, is_linked)
+            span = _Times(receipt.first_event_ns, last, receipt.name, receipt.told_ns, is_linked)
             known = self._spans.get(receipt.identity, span)
             self._spans[receipt.identity] = known.joined(span)
         elif (gap := read_gap(item.uid)) is not None:
@@ -169,7 +169,7 @@ class Scope:
         """Tell whether what ended then may be judged; 0 is unknown."""
         return not (ns and self.until_ns) or ns < self.until_ns
 
-    def _reaches_beyond(self, span: _Span) -> bool:
+    def _reaches_beyond(self, span: _Times) -> bool:
         before = self.since_ns and (span.first or span.last) < self.since_ns
         return bool(before or (self.until_ns and span.last >= self.until_ns))
 
@@ -189,7 +189,7 @@ class Scope:
     def _has_no_event(self, identity: str) -> bool:
         return identity not in self._spans or not self._spans[identity].last
 
-    def _dated(self) -> Iterator[tuple[str, _Span]]:
+    def _dated(self) -> Iterator[tuple[str, _Times]]:
         """Give the segments whose place in time their receipts tell."""
         for identity, span in self._spans.items():
             if span.last or identity not in self._gaps:

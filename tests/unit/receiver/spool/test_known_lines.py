@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.spool.known_lines import DIGEST_BYTES, KnownLines, digest_of
+from k8s_audit_otlp.receiver.spool.known_lines import DIGEST_BYTES, KnownLines, line_digest
 
 
 def test_a_digest_that_a_crash_cut_off_shifts_none_of_those_that_follow(tmp_path: Path) -> None:
     """Else what comes again would be new to every later process."""
     path = tmp_path / "known"
-    digests = [digest_of(b"%d\n" % number) for number in range(3)]
+    digests = [line_digest(b"%d\n" % number) for number in range(3)]
     path.write_bytes(digests[0] + digests[1][: DIGEST_BYTES // 2])
     known = KnownLines(path)
     known.open()
