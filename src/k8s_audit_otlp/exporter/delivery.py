@@ -102,8 +102,9 @@ class Delivery:
 
     def deliver(self, in_flight: InFlight) -> None:
         """Decide or set aside every record of a batch, or return early when the agent stops."""
-        if self.window is not None and in_flight.too_old:
-            self._dead_letter(in_flight, in_flight.too_old, self.window.why)
+        too_old, in_flight.too_old = in_flight.too_old, ()  # quarantine may keep the rest for long
+        if self.window is not None and too_old:
+            self._dead_letter(in_flight, too_old, self.window.why)
         search = Bisect(in_flight.batch.records, self.limit.too_large)
         started, attempt = self.monotonic(), 0
         request, in_flight.request = in_flight.request, None

@@ -84,8 +84,8 @@ def windowed(harness: Callable[..., Any]) -> Harness:
 
 def test_the_old_are_dead_lettered_and_the_young_delivered(windowed: Harness) -> None:
     """The position passes both, and each is counted for what became of it."""
-    windowed.deliver([at(20), at(1), at(19), at(2)])
-    assert windowed.sender.accepted == [at(1), at(2)]
+    in_flight = windowed.deliver([at(20), at(1), at(19), at(2)])
+    assert (windowed.sender.accepted, in_flight.too_old) == ([at(1), at(2)], ())
     assert windowed.dead_letters.dead_lettered == [
         (record, "older than the 64800 s that the back end takes") for record in (at(20), at(19))
     ]
