@@ -1,7 +1,7 @@
 """The extensions that authenticate requests, in the Collector's words. Values only."""
 
 from collections.abc import Mapping
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -19,8 +19,6 @@ from k8s_audit_otlp.config.types import (
 )
 from k8s_audit_otlp.transport.url import basic
 
-_Block = TypeVar("_Block", bound=ConfigBlock)
-
 
 def _file_or_value(path: str | None, value: Secret | None) -> Secret:
     """Return what a client shows; the file wins, as in the Collector."""
@@ -28,14 +26,6 @@ def _file_or_value(path: str | None, value: Secret | None) -> Secret:
         return Secret((FileText(path),))
     assert value is not None  # noqa: S101 - the block's own check has seen to it
     return value
-
-
-def _with_each(block: _Block, *names: str) -> _Block:
-    """Return *block*; refuse one that has neither a value nor a file for one of *names*."""
-    for name in names:
-        if getattr(block, name) is None and getattr(block, f"{name}_file") is None:
-            raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
-    return block
 
 
 class BearerToken(ConfigBlock):
@@ -63,24 +53,35 @@ class BearerToken(ConfigBlock):
         return {self.header: f"{self.scheme} {self.secret.resolve()}".strip()}
 
 
-class ClientAuth(ConfigBlock):
+class _SecretPair(ConfigBlock):
+    """Two secrets, each written out or in a file."""
+
+    pair: ClassVar[tuple[str, str]]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        for name in self.pair:
+            if getattr(self, name) is None and getattr(self, f"{name}_file") is None:
+                raise mistake(f"{name} is missing", f"write {name}: or {name}_file:")
+        return self
+
+    def secrets(self) -> tuple[Secret, Secret]:
+        """Return both, in the order of `pair`."""
+        first, second = (
+            _file_or_value(getattr(self, f"{name}_file"), getattr(self, name)) for name in self.pair
+        )
+        return first, second
+
+
+class ClientAuth(_SecretPair):
     """Name and password that a client shows."""
+
+    pair = "username", "password"
 
     username: SecretText | None = key(None, "The name.")
     username_file: str | None = key(None, "File with the name; re-read when it changes.")
     password: SecretText | None = key(None, "The password.")
     password_file: str | None = key(None, "File with the password; re-read when it changes.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> "ClientAuth":
-        return _with_each(self, "username", "password")
-
-    def secrets(self) -> tuple[Secret, Secret]:
-        """Return name and password."""
-        return (
-            _file_or_value(self.username_file, self.username),
-            _file_or_value(self.password_file, self.password),
-        )
 
 
 class BasicAuth(ConfigBlock):
@@ -96,10 +97,11 @@ class BasicAuth(ConfigBlock):
         return {"Authorization": basic(name.resolve(), password.resolve())}
 
 
-class OAuth2Client(ConfigBlock):
+class OAuth2Client(_SecretPair):
     """OAuth 2 client credentials (oauth2client)."""
 
     type: ClassVar[str] = "oauth2client"
+    pair = "client_id", "client_secret"
 
     client_id: SecretText | None = key(None, "Id of the client.")
     client_id_file: str | None = key(None, "File with the id; re-read when it changes.")
@@ -113,17 +115,6 @@ class OAuth2Client(ConfigBlock):
     timeout_s: PositiveSeconds = key("10s", "Longest time for fetching a token.")
     expiry_buffer_s: Seconds = key("5m", "Renew a token so long before it expires.")
     tls: Tls = key({}, "How the connection to token_url is secured.")
-
-    @model_validator(mode="after")
-    def _complete(self) -> "OAuth2Client":
-        return _with_each(self, "client_id", "client_secret")
-
-    def secrets(self) -> tuple[Secret, Secret]:
-        """Return id and secret."""
-        return (
-            _file_or_value(self.client_id_file, self.client_id),
-            _file_or_value(self.client_secret_file, self.client_secret),
-        )
 
 
 Extension: TypeAlias = BearerToken | BasicAuth | OAuth2Client
