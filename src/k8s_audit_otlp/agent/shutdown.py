@@ -122,7 +122,7 @@ class DrainTarget:
         """*deadline_s*: how long nothing may settle before it gives up."""
         self._logs = logs
         self._targets = targets(logs)
-        self._troubles = [trouble for log in logs for trouble in log.troubles]
+        self._troubles = [trouble for log in logs for trouble in log.troubles.now]
         self._subscriptions = list(subscriptions)
         self._deadline_s = deadline_s
         self._seen = (-1, -1)

@@ -100,7 +100,7 @@ class CaughtUpMessage:
 
     def __call__(self) -> None:
         for name, subscriptions in list(self._behind.items()):
-            if any(backlog_of(one).bytes or one.log.troubles for one in subscriptions):
+            if any(backlog_of(one).bytes or one.log.troubles.now for one in subscriptions):
                 continue  # of a log that cannot be read nobody knows what is ahead
             del self._behind[name]
             count = _delivered(subscriptions) - self._delivered[name]

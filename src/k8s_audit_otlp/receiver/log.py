@@ -67,7 +67,7 @@ class AuditLog:
         self._known = KnownSegments(state, self.limits, clock_ns)
         self._discovery = Discovery(self._known)
         self._told = self._known.manifest.next_seq  # who listens knows of the segments before
-        self._troubles = Troubles(lambda message: events.trouble(self.key, message))
+        self.troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
         self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
@@ -120,18 +120,10 @@ class AuditLog:
         with self._known.lock:
             return live.state.size if (live := self._known.live()) else 0
 
-    @property
-    def troubles(self) -> list[str]:
-        return self._troubles.now
-
-    @property
-    def absence(self) -> str:
-        return self._troubles.absence
-
     def ended(self, segment: Segment, size: int, remark: str = "") -> None:
         """Note that the segment ends at *size* at least and does not go on; say *remark* once."""
         if remark:
-            self._troubles.once(f"{segment.path or segment.state.name}: {remark}")
+            self.troubles.once(f"{segment.path or segment.state.name}: {remark}")
         with self._known.lock:
             segment.state.size, segment.state.complete = max(size, segment.state.size), True
         self._bump()
@@ -161,15 +153,15 @@ class AuditLog:
         with self._known.lock:
             segment.failed(error)
             self.version += 1
-        self._troubles.add(segment.state.name, segment.trouble)
+        self.troubles.add(segment.state.name, segment.trouble)
 
     def scan_failed(self, error: Exception) -> None:
         """Note that a scan ended with an unexpected error."""
-        self._troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
+        self.troubles.replace({"": f"{self.path.parent}: cannot be looked at: {error!r}"})
 
     def away(self, seconds: float) -> None:
         """Note for how long the live file has been away, 0 while it is there."""
-        self._troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
+        self.troubles.away(f"{self.path}: is not there, so nothing new is read" if seconds else "")
 
     def ask_again_later(self, segment: Segment) -> None:
         """Make consumers ask again later for *segment*, which has nothing to read now.
@@ -231,7 +223,7 @@ class AuditLog:
                 self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
             except OSError as error:
-                self._troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
+                self.troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
                 return
             self._renames.tell_missing(entries, self._live.name)
             for segment in self._known:
@@ -251,10 +243,10 @@ class AuditLog:
         if not entries:
             what = "is no regular file" if self.path.exists() else "is not there yet"
             found.troubles[""] = f"{self.path}: {what}{WAITING}"
-        self._troubles.replace(found.troubles)
+        self.troubles.replace(found.troubles)
         if new := [name for name in unknown if name not in self._passed_over]:
             self._passed_over.update(new)
-            self._troubles.once(passed_over(self._live, new))
+            self.troubles.once(passed_over(self._live, new))
 
     def _bound(self, linked: list[Entry]) -> tuple[list[Entry], ScanResult]:
         """Find the segment of every file, of those of the directory after the *linked* ones.

@@ -14,13 +14,13 @@ HANGS: Final = "does not answer, so nothing new is read: is what it lies on stil
 
 def trouble_of(log: AuditLog) -> str:
     """Say why the log cannot be read, '' where it can. Between two names of it, it still can."""
-    if os.access(log.path, os.F_OK) and log.troubles:
-        return "; ".join(trouble.removeprefix(f"{log.path}: ") for trouble in log.troubles)
+    if os.access(log.path, os.F_OK) and log.troubles.now:
+        return "; ".join(trouble.removeprefix(f"{log.path}: ") for trouble in log.troubles.now)
     try:
         os.close(os.open(log.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
     except FileNotFoundError:
         held = any(segment.source is not None for segment in log.segments())
-        between = held and not log.absence and log.path.parent.is_dir()
+        between = held and not log.troubles.absence and log.path.parent.is_dir()
         return "" if between else "is not there"
     except OSError as error:
         return f"cannot be read: {error.strerror}"

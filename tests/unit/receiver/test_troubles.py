@@ -123,7 +123,7 @@ def test_a_stale_descriptor_is_opened_again(
         lines += receiver.drain()
     assert sorted(lines) == sorted(map(event, range(5)))
     assert receiver.gaps == []
-    assert receiver.log.troubles == []
+    assert receiver.log.troubles.now == []
 
 
 class _Unreadable(Source):
@@ -142,4 +142,4 @@ def test_a_live_file_that_a_look_cannot_read_is_told(
     (segment,) = receiver.log.segments()
     segment.source = _Unreadable(os.open(live, os.O_RDONLY))
     receiver.log.scan()
-    assert receiver.log.troubles == [f"{live}: Input/output error; waiting for it"]
+    assert receiver.log.troubles.now == [f"{live}: Input/output error; waiting for it"]

@@ -55,11 +55,11 @@ def test_a_log_that_may_not_be_read_for_a_while_after_a_start(
         (said,) = receiver.events.troubles
         assert "Permission denied" in said[1]
         assert str(file) in said[1]
-        assert receiver.log.troubles == [said[1]]
+        assert receiver.log.troubles.now == [said[1]]
     assert receiver.drain() == [event(0), event(1)]
     assert receiver.gaps == []
     assert [message for _, message in receiver.events.troubles] == [said[1], ""]
-    assert receiver.log.troubles == []
+    assert receiver.log.troubles.now == []
 
 
 def test_a_new_backup_that_cannot_be_read_is_told_when_it_is_gone(
@@ -167,7 +167,7 @@ def test_an_unreadable_file_keeps_its_place_and_holds_nobody_up(
         assert receiver.drain() == [event(0), event(2), event(3)]
         unread = receiver.log.segments()[1]
         assert receiver.ledger.settled_offset(unread.seq) == 0
-        assert receiver.log.troubles
+        assert receiver.log.troubles.now
     append(live, event(4))
     assert receiver.drain() == [event(1), event(4)]
     assert receiver.gaps == []
@@ -186,7 +186,7 @@ def test_a_directory_that_may_not_be_entered_at_a_start_is_waited_for(
     with denied(log_dir):
         log = AuditLog("audit", live, NobodyListens(), receiver.log.state())
         log.scan()
-        assert "Permission denied" in log.troubles[0]
+        assert "Permission denied" in log.troubles.now[0]
         log.close()
         receiver = receive(receiver)
         assert receiver.drain() == []
@@ -203,7 +203,7 @@ def test_a_link_in_a_circle_beside_the_log_stops_nothing(
         live.with_name(name).symlink_to(name)
     receiver = receive()
     assert receiver.drain() == [event(0)]
-    assert receiver.log.troubles == []
+    assert receiver.log.troubles.now == []
 
 
 @pytest.mark.parametrize("restart", [True, False])

@@ -100,9 +100,9 @@ def test_a_log_that_stays_away_is_said_once_and_its_return_too(
     watch(receiver.log, away_s=0.3)
     eventually(receiver.log.segments)
     live.unlink()
-    eventually(lambda: receiver.log.absence)
+    eventually(lambda: receiver.log.troubles.absence)
     live.write_bytes(event(2))
-    eventually(lambda: not receiver.log.absence)
+    eventually(lambda: not receiver.log.troubles.absence)
     said = [message for _, message in receiver.events.troubles]
     assert len(said) == 2
     assert "audit.log: is not there" in said[0]
