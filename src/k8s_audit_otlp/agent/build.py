@@ -71,7 +71,7 @@ def endpoint_of(exporter: Exporter) -> str:
             parts = urlsplit(str(exporter.url))
             return parts.netloc.rpartition("@")[2]
         case OtlpGrpc():
-            return str(exporter.target).rpartition("//")[2].partition("/")[0].rpartition("@")[2]
+            return str(exporter.endpoint).rpartition("//")[2].partition("/")[0].rpartition("@")[2]
         case KafkaExporter():
             return ", ".join(exporter.brokers)
         case _:

@@ -134,11 +134,6 @@ class OtlpGrpc(_Exporter):
             return False
         return target.startswith(("http://", "unix:")) or self.tls.insecure
 
-    @property
-    def target(self) -> Secret:
-        """Return the endpoint; its text and repr are safe to print."""
-        return self.endpoint
-
 
 class Rotation(ConfigBlock):
     """When a file is put aside."""

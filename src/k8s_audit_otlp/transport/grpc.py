@@ -152,7 +152,7 @@ class GrpcSender:
     def _connect(self) -> Any:
         """Return the call; on a new channel when the address or a certificate has changed."""
         exporter = self._exporter
-        target = read_setting(exporter.target.resolve, "the endpoint")
+        target = read_setting(exporter.endpoint.resolve, "the endpoint")
         made_for = (target, stamp(exporter.tls.files))
         with self._lock:
             if self._call is not None and made_for == self._made_for:

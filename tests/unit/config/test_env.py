@@ -72,7 +72,7 @@ def test_grpc_has_its_own_endpoint_and_insecure() -> None:
     config = from_environment("/var/log/audit.log", "/state", env, start_at="end").config
     exporter = config.exporters["otlp_grpc"]
     assert isinstance(exporter, OtlpGrpc)
-    assert (exporter.target.resolve(), exporter.insecure) == ("siem:4317", True)
+    assert (exporter.endpoint.resolve(), exporter.insecure) == ("siem:4317", True)
     assert config.service.state_dir == "/state"
     receiver = config.receivers["k8s_audit"]
     assert (receiver.include, receiver.start_at.kind) == (("/var/log/audit.log",), "end")

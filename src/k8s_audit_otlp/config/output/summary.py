@@ -64,7 +64,7 @@ def where_to(exporter: Exporter) -> str:
         case OtlpHttp():
             return str(exporter.url)
         case OtlpGrpc():
-            return f"{exporter.target} {'in the clear' if exporter.insecure else 'over TLS'}"
+            return f"{exporter.endpoint} {'in the clear' if exporter.insecure else 'over TLS'}"
         case OtlpFile():
             return "the standard output" if exporter.path == "-" else exporter.path
         case KafkaExporter():

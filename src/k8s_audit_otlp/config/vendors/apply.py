@@ -81,7 +81,7 @@ def check_vendor(exporter: Exporter, path: Path, found: ConfigFindings) -> None:
 
 def _address_of(exporter: OtlpHttp | OtlpGrpc) -> SplitResult:
     """Return where *exporter* sends, as far as it is known now."""
-    target = exporter.url if isinstance(exporter, OtlpHttp) else exporter.target
+    target = exporter.url if isinstance(exporter, OtlpHttp) else exporter.endpoint
     text = known_value(target) or ""
     if _NAMING.match(text):
         text = ""  # one or more addresses in a form of gRPC's own

@@ -53,7 +53,7 @@ def connections_of(exporter: Exporter, env: Mapping[str, str]) -> Connections | 
         url = Url.parse(address)
         proxy = exporter.proxy_url.resolve() if exporter.proxy_url else proxy_for(address, env)
     elif isinstance(exporter, OtlpGrpc):
-        target = exporter.target.resolve()
+        target = exporter.endpoint.resolve()
         if target.startswith("unix:"):
             return None
         host = target.rpartition("//")[2].removeprefix("dns:").strip("/")
