@@ -6,7 +6,7 @@ agree, and a file is known by the inode behind its opened descriptor, never by t
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,8 +126,9 @@ def unknown_backups(path: Path) -> Iterator[str]:
     live = live_path(path)
     with os.scandir(live.parent) as found:
         for item in found:
-            if looks_like_backup(live.name, item.name) and _is_file(item):
-                yield item.name
+            with suppress(OSError):  # a link in a circle is none
+                if looks_like_backup(live.name, item.name) and item.is_file():
+                    yield item.name
 
 
 def passed_over(live: Path, names: Sequence[str]) -> str:
@@ -137,13 +138,6 @@ def passed_over(live: Path, names: Sequence[str]) -> str:
         f"{live}: what looks like a backup of it has a name that is not read: "
         f"{', '.join(names[:_NAMED])}{more}; rename it to have it sent"
     )
-
-
-def _is_file(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_file()
-    except OSError:
-        return False  # a link in a circle
 
 
 def without_packed_twins(entries: list[Entry]) -> list[Entry]:

@@ -115,15 +115,12 @@ def segments(entries: list[Entry], damage: dict[str, str]) -> Iterator[OfflineSe
             if first is None and not source.has_end:
                 damage[entry.name.name] = "breaks off before its first line ends"
         alike = taken.setdefault(first.name, []) if first else []
-        if first is None or any(_same(first, source, other) for other in alike):
+        # A log and the copy that copytruncate makes of it are one segment.
+        copies = (one for one in alike if first and one.first.head == first.head)
+        if first is None or any(same_content(source, one.source) for one in copies):
             yield entry
             continue
         number += 1
         name = f"{first.name}.{len(alike) + 1}" if alike else first.name
         alike.append(OfflineSegment(entry, number, name, source, first))
         yield alike[-1]
-
-
-def _same(first: Identity, source: Source, other: OfflineSegment) -> bool:
-    """Say whether two files hold one segment, as a log and the copy that copytruncate makes."""
-    return first.head == other.first.head and same_content(source, other.source)

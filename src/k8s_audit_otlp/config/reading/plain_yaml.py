@@ -1,5 +1,6 @@
 """Reads YAML that is no configuration of ours: tables of the package, and what others wrote."""
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -24,20 +25,18 @@ def line_of(error: Exception) -> int | None:
     return mark.line + 1 if mark else None
 
 
-def parse_yaml(text: str | bytes) -> Any:
-    """Return what the only document of *text* says. Raise YamlError."""
+def parse_yaml(text: str | bytes, load: Callable[..., Any] = yaml.safe_load) -> Any:
+    """Return what *load* reads of *text*, its only document. Raise YamlError."""
     try:
-        return yaml.safe_load(text)
+        return load(text)
     except REFUSED as error:
         raise YamlError(error) from None
 
 
 def parse_yaml_documents(text: str) -> list[Any]:
     """Return what each document of *text* says. Raise YamlError."""
-    try:
-        return list(yaml.safe_load_all(text))
-    except REFUSED as error:
-        raise YamlError(error) from None
+    documents: list[Any] = parse_yaml(text, lambda text: list(yaml.safe_load_all(text)))
+    return documents
 
 
 def packaged_yaml(package: str, name: str) -> Any:
