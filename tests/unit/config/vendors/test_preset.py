@@ -11,7 +11,7 @@ from k8s_audit_otlp.config.exporters import OtlpHttp
 from k8s_audit_otlp.config.load import Loaded, load_text, load_tree
 from k8s_audit_otlp.config.mistakes import ConfigError, Kind
 from k8s_audit_otlp.config.output.summary import honoured
-from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS
+from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS, Route
 from k8s_audit_otlp.config.vendors.show import block_of, route_text, vendor_text
 from tests.kit.pages import filled
 
@@ -111,6 +111,29 @@ def test_a_preset_gives_form_limits_and_start() -> None:
     assert limits.request_size(900_000) == 900_000
     assert limits.oldest_ns(10**18) == 10**18 - 18 * 3600 * 10**9
     assert "status" in limits.attributes.reserved
+
+
+# Their answer says which records are too old, and how old one may be is a setting there.
+TOLD = {"loki", "grafana-cloud", "openobserve"}
+
+
+@pytest.mark.parametrize("name", [v.name for v in VENDORS.values() if v.max_age])
+def test_what_a_vendor_drops_for_its_age_in_silence_goes_to_the_dead_letter(name: str) -> None:
+    """Else it would count as delivered, and be nowhere."""
+    vendor = VENDORS[name]
+    tree = filled(block_of(vendor))
+    (made,) = load_tree(tree, "agent.yaml", ENV).config.exporters.values()
+    assert made.audit.on_too_old == ("send" if name in TOLD else "dead_letter")
+
+
+@pytest.mark.parametrize("route", [one for one in ROUTES.values() if "start_at" in one.audit])
+def test_what_a_collector_would_drop_for_its_age_goes_to_the_dead_letter(route: Route) -> None:
+    """It has answered the agent before the back end refuses, whole requests of it even."""
+    (exporter,) = route.agent()["exporters"].values()
+    made = _exporter(exporter)
+    assert made.audit.on_too_old == "dead_letter"
+    assert made.limits.max_age_s
+    assert made.limits.max_ahead_s
 
 
 def test_an_exporters_own_keys_win() -> None:
