@@ -28,6 +28,10 @@ _DELETED = (
     "events are deleted that it has not sent; mend the back end, or raise --audit-log-maxbackup "
     "and --audit-log-maxage"
 )
+_TOO_OLD = (
+    "events that it has not sent are older than its back end takes (on_too_old says what becomes "
+    "of them); mend the back end"
+)
 _FULL = "the spool is full and takes nothing more; mend the back end, or raise spool::max_bytes"
 _WATCHED_S = 60.0  # for so long a log is looked at first: one burst at the start is no rate
 _READ_AGAIN_S = 60.0  # a manifest is seldom edited
@@ -166,12 +170,14 @@ class Runways:
 
     def warn(self, subscription: Subscription, window_s: float | None) -> None:
         """Say it where less is left than somebody needs to help."""
-        left = self.seconds(subscription, window_s)
-        if left is None or left >= SHORT_S or not backlog_of(subscription).bytes:
+        left, backlog = self.seconds(subscription, window_s), backlog_of(subscription)
+        if left is None or left >= SHORT_S or not backlog.bytes:
             return
         key = subscription.log.key
         name = subscription.exporter
         what = _FULL if key.receiver in self._spools else _DELETED
+        if window_s and window_s - backlog.age_s(time.time_ns()) <= left:
+            what = _TOO_OLD
         logger.warning(
             "runway_short",
             f"{name}: {subscription.log.path}: within {max(1, left / 60):.0f} min {what}",

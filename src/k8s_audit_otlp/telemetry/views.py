@@ -43,7 +43,7 @@ class ReceiverView:
     backlog_bytes: int = 0
     backlog_estimated: bool = False  # some of it is packed, and nobody has unpacked it yet
     backlog_s: float = 0.0  # age of the oldest event that is not settled, 0 where all are
-    runway_s: float | None = None  # until that byte is deleted, None where it is not known
+    runway_s: float | None = None  # until it is deleted or too old, None where that is not known
     gone_bytes: int = 0  # deleted before they were read: gaps that are still to come
     only_here_bytes: int = 0  # of the backlog: their files are deleted, a restart loses them
     held_bytes: int = 0  # of deleted files that are held open

@@ -217,6 +217,27 @@ def test_the_runway_follows_the_manifest(
         assert 60 < runway < 36000
 
 
+def test_what_becomes_too_old_for_a_back_end_is_not_said_to_be_deleted(
+    agent_on: Callable[..., Any],
+    log_dir: Path,
+    backend: Backend,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No backup more would help; and what nobody bounds has no end."""
+    backend.plan = [Refuse(401)] * 1000
+    write(log_dir, 1)
+    with agent_on() as (agent, _, _):
+        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+        ((subscription, *_),) = [exporter.subscriptions for exporter in agent.exporters]
+        runways = Runways(log_dir / "none.yaml")
+        runways.look(agent.logs)
+        runways.warn(subscription, None)
+        assert "within 1 min" not in caplog.text
+        runways.warn(subscription, 18 * 3600.0)
+        assert "audit.log: within 1 min events that it has not sent are older than" in caplog.text
+        assert "deleted" not in caplog.text
+
+
 def test_one_burst_after_the_start_alarms_nobody(
     agent_on: Callable[..., Any],
     log_dir: Path,

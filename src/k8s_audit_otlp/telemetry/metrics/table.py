@@ -137,7 +137,8 @@ EXPORTER_METRICS: Final = (
     _gauge("backlog_seconds", "seconds", _ER, "Age of the oldest event that is not delivered.",
            _receivers(lambda r: r.backlog_s)),
     _gauge("runway_seconds", "seconds", _ER,
-           "Time until the oldest undelivered byte is deleted; absent where that is not known.",
+           "Time until the oldest undelivered byte is deleted or too old for the back end; absent"
+           " where that is not known.",
            _receivers(lambda r: r.runway_s)),
     _gauge("event_lag_seconds", "seconds", _E,
            "Age of the newest event of the request that was acknowledged last.",
