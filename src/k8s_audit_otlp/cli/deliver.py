@@ -22,13 +22,15 @@ from k8s_audit_otlp.cli.options import (
 @STATE_DIR
 @click.option("--once", is_flag=True, help="Deliver what is there now, then stop.")
 @lasting("--deadline", default="30s", help="With --once: give up after so long without progress.")
+@click.option("--fail", is_flag=True, help="With --once: end with 4 where a record was refused.")
 @click.option("--watch-config", is_flag=True, help="Reload when the configuration's files change.")
 @doing("run:command")
 def run() -> None:
     """Deliver the audit log to every exporter.
 
     Without --config, --path and the OTEL_EXPORTER_OTLP_* variables suffice. SIGHUP reads the
-    configuration again.
+    configuration again. With --once the exit code is 4 where something is left to deliver; with
+    --fail also where a record was refused (the dead letter has it), or the log has a gap.
     """
 
 

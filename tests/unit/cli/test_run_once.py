@@ -9,16 +9,22 @@ from typing import Any
 import pytest
 
 from tests.kit.backends.backend import Backend
+from tests.kit.backends.steps import PartialSuccess, Poison
 from tests.unit.cli.run_command import log, run
 
 __all__ = ["log"]
 
 
-def once(log: Path, state: Path, url: str) -> subprocess.CompletedProcess[str]:
+def once(log: Path, state: Path, url: str, *more: str) -> subprocess.CompletedProcess[str]:
     return run(
-        "--path", str(log), "--state-dir", str(state), "--once", "--deadline", "20s",
+        "--path", str(log), "--state-dir", str(state), "--once", "--deadline", "20s", *more,
         OTEL_EXPORTER_OTLP_ENDPOINT=url,
     )  # fmt: skip
+
+
+def uid_of(line: bytes) -> bytes:
+    """Return what of an event is in no other one."""
+    return str(json.loads(line)["auditID"]).encode()
 
 
 def test_once_says_what_became_of_the_records(backend: Backend, log: Path, tmp_path: Path) -> None:
@@ -28,6 +34,45 @@ def test_once_says_what_became_of_the_records(backend: Backend, log: Path, tmp_p
     assert what.format(30) in done.stderr
     assert done.returncode == 0
     assert what.format(0) in once(log, tmp_path / "state", backend.url).stderr
+
+
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (Poison, "otlp_http: 1 record in the dead letter; see k8s-audit-otlp dead-letter list"),
+        (PartialSuccess, "otlp_http: 1 record refused in part of a request; see "),
+    ],
+)
+def test_a_script_learns_by_fail_that_a_record_was_refused(
+    backend: Backend, log: Path, tmp_path: Path, step: Any, says: str
+) -> None:
+    """Without it that is a success with a count; a second run has nothing to do with it."""
+    needle = uid_of(log.read_bytes().splitlines()[4])
+    backend.plan = [step(needle=needle)] * 1000
+    for fail, code in (("--fail",), 4), ((), 0):
+        done = once(log, tmp_path / f"state{code}", backend.url, *fail)
+        assert done.returncode == code, done.stderr
+        assert "otlp_http: delivered 29, dropped by policy 0" in done.stderr
+        assert (f"undelivered: {says}" in done.stderr) == bool(code)
+    assert once(log, tmp_path / "state4", backend.url, "--fail").returncode == 0
+
+
+def test_a_script_learns_by_fail_of_a_gap(backend: Backend, log: Path, tmp_path: Path) -> None:
+    first, *others = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(first + bytes(5000) + b"".join(others))
+    for fail, code in (("--fail",), 4), ((), 0):
+        done = once(log, tmp_path / f"state{code}", backend.url, *fail)
+        assert done.returncode == code, done.stderr
+        assert "left 0 B; 1 gap in the log" in done.stderr
+        assert ("undelivered: otlp_http: 1 gap in the log; the notices" in done.stderr) == bool(
+            code
+        )
+
+
+def test_fail_without_once_is_refused(log: Path, tmp_path: Path) -> None:
+    done = run("--path", str(log), "--state-dir", str(tmp_path / "state"), "--fail")
+    assert done.returncode == 2
+    assert "--fail is for --once; for a running agent there is status --fail" in done.stderr
 
 
 def test_once_counts_what_is_delivered_while_it_starts(

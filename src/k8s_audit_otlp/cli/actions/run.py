@@ -23,6 +23,7 @@ from k8s_audit_otlp.cli.actions.run_lines import (
     end,
     end_for_mistakes,
     hint_of,
+    never_delivered,
     say_started,
 )
 from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
@@ -44,16 +45,17 @@ from k8s_audit_otlp.telemetry.systemd import ServiceManager
 from k8s_audit_otlp.tools.text import counted, size
 
 
-def command(
+def command(  # noqa: PLR0913 - one for each thing that can be asked
     config_file: Path | None,
     log_path: str | None,
     state_dir: Path | None,
     *,
     once: bool,
     deadline: float,
+    fail: bool,
     watch_config: bool,
 ) -> None:
-    _refuse_contradictions(once=once, watch_config=watch_config)
+    _refuse_contradictions(once=once, fail=fail, watch_config=watch_config)
     path = config_path(config_file, log_path)
     again = None if path is None or str(path) == STDIN else partial(_load, path, None, state_dir)
     reload = Reload(None if once else again, path, watch=watch_config)
@@ -72,6 +74,8 @@ def command(
         for line in closing_lines(agent, before):
             logger.info("delivered", line)
     left_behind = agent.shutdown.left_behind if once else []
+    if fail:
+        left_behind += never_delivered(agent, before)
     if not delivered or left_behind:
         for exporter, segment, left in agent.shutdown.undelivered():
             text = f"undelivered: {exporter}: {segment}: {size(left)} left"
@@ -83,11 +87,13 @@ def command(
         end(f"the position could not be written: {agent.commit_error}", STATE, loaded.config)
 
 
-def _refuse_contradictions(*, once: bool, watch_config: bool) -> None:
+def _refuse_contradictions(*, once: bool, fail: bool, watch_config: bool) -> None:
     """Refuse options that would have no effect beside the others."""
     source = click.get_current_context().get_parameter_source("deadline")
     if not once and source is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--deadline is for --once; add it, or leave the deadline out")
+    if fail and not once:
+        raise click.UsageError("--fail is for --once; for a running agent there is status --fail")
     if once and watch_config:
         raise click.UsageError("--watch-config is for an agent that goes on; leave out --once")
 

@@ -21,6 +21,12 @@ from k8s_audit_otlp.telemetry.logs import logger, set_up_logs
 from k8s_audit_otlp.tools.text import about, counted, duration, size
 
 _OLD_S = 3600.0  # from where on it is worth saying how old the backlog is
+# What an exporter is through with and has not got, and where to look; by the column of its tally.
+_NEVER_DELIVERED = {
+    "dead_lettered": ("record", "in the dead letter; see k8s-audit-otlp dead-letter list"),
+    "refused": ("record", "refused in part of a request; see k8s-audit-otlp dead-letter list"),
+    "gaps": ("gap", "in the log; the notices k8s.audit.gap say from when to when, and why"),
+}
 
 
 def say_started(
@@ -75,7 +81,7 @@ def by_exporter(tallies: Iterable[tuple[str, Tally]]) -> dict[str, Tally]:
 
 def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
     """Say of each exporter what became of the records of this run."""
-    now = by_exporter((one.exporter, one.tally()) for one in agent.subscriptions())
+    now = _now(agent)
     for runtime in agent.exporters:
         name = runtime.name
         one, other = now[name], before[name]
@@ -88,10 +94,24 @@ def closing_lines(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
             f"dead-lettered {one.dead_lettered - other.dead_lettered:,}, "
             f"refused {one.refused - other.refused:,}, left {size(left)}"
         )
+        if gaps := one.gaps - other.gaps:
+            line += f"; {counted(gaps, 'gap')} in the log"
         if again := runtime.journal.counts.retries["retryable"]:  # not where nothing was reached
             asked = counted(again, "request")
             line += f"; {asked} had no clear answer: what went with it may be there twice"
         yield line
+
+
+def never_delivered(agent: Agent, before: Mapping[str, Tally]) -> Iterator[str]:
+    """Say of each exporter what of this run it will not get."""
+    for name, tally in _now(agent).items():
+        for column, (unit, where) in _NEVER_DELIVERED.items():
+            if count := getattr(tally, column) - getattr(before[name], column):
+                yield f"{name}: {counted(count, unit)} {where}"
+
+
+def _now(agent: Agent) -> dict[str, Tally]:
+    return by_exporter((one.exporter, one.tally()) for one in agent.subscriptions())
 
 
 def hint_of(error: OSError) -> str:
