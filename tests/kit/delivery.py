@@ -98,6 +98,7 @@ class Recorder:
         self.dead: list[Any] = []
         self.refused_records = 0
         self.apart = 0  # set aside, and not told to have arrived
+        self.stalls: list[str] = []
 
     def answered(self, outcome: Any, records: Any, size: Any, seconds: Any) -> None:
         self.answers.append((outcome, list(records), size, seconds))
@@ -114,6 +115,9 @@ class Recorder:
 
     def taken_back(self) -> None:
         self.apart -= 1
+
+    def stalled(self, why: str) -> None:
+        self.stalls.append(why)
 
     def refused(self, count: int, _why: Any, *, notices: Any) -> None:  # noqa: ARG002 - as the protocol has it
         self.refused_records += count

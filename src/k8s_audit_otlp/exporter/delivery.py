@@ -50,6 +50,7 @@ class DeliveryEvents(Protocol):
     def retrying(self, why: str, delay_s: float, reason: str) -> None: ...
     def set_aside(self, why: str, delay_s: float, reason: str) -> None: ...
     def taken_back(self) -> None: ...
+    def stalled(self, why: str) -> None: ...
     def refused(self, count: int, why: str, *, notices: bool) -> None: ...
     def dead_lettered(self, why: str, *, notices: bool) -> None: ...
 
@@ -213,6 +214,8 @@ class Delivery:
             if not self._retry(quarantined):
                 break
         full = f"{MAX_QUARANTINED} records are refused and wait for their end"
+        if self.quarantine.full:
+            self.events.stalled(full)
         self.gate.stall(_QUARANTINE, full if self.quarantine.full else "")
 
     def _retry(self, quarantined: Quarantined) -> bool:
@@ -245,14 +248,14 @@ class Delivery:
 
     def _until_written(self, write: Callable[[], bool]) -> bool:
         """Stall until the dead letter takes it; False when the agent stops before."""
-        if write():
-            return True
-        why = f"the dead letter takes nothing: {self.dead_letters.error}"
-        self.gate.stall(_DEAD_LETTER, f"{why}; make room, or purge or replay it")
         try:
-            while not self._wait(1.0):
-                if write():
-                    return True
-            return False
+            while not write():
+                why = f"the dead letter takes nothing: {self.dead_letters.error}; make room, "
+                why += "or purge or replay it"
+                self.gate.stall(_DEAD_LETTER, why)
+                self.events.stalled(why)
+                if self._wait(1.0):
+                    return False
+            return True
         finally:
             self.gate.stall(_DEAD_LETTER, "")

@@ -135,6 +135,9 @@ class ExporterJournal:
         """Tell that a record that waited apart has arrived."""
         self._note("quarantine", "one record that had failed alone is delivered")
 
+    def stalled(self, why: str) -> None:
+        self._say(logger.error, "stalled", f"nothing is sent: {why}")
+
     def refused(self, count: int, why: str, *, notices: bool) -> None:
         if not notices:  # a notice about a notice would be refused like it
             self._on_refused(count, _REFUSED)

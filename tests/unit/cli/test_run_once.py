@@ -69,6 +69,23 @@ def test_a_script_learns_by_fail_of_a_gap(backend: Backend, log: Path, tmp_path:
         )
 
 
+def test_once_says_that_the_dead_letter_is_full(
+    backend: Backend, log: Path, tmp_path: Path
+) -> None:
+    """Else it ends with what is left, and nobody knows why."""
+    config = tmp_path / "agent.yaml"
+    config.write_text(f"""
+receivers: {{k8s_audit: {{include: [{log}]}}}}
+exporters: {{otlp_http: {{endpoint: "{backend.url}", audit: {{dead_letter: {{max_bytes: 1KB}}}}}}}}
+service: {{state_dir: {tmp_path / "state"}}}
+""")
+    backend.plan = [Poison(needle=uid_of(log.read_bytes().splitlines()[4]))] * 1000
+    done = run("--config", str(config), "--once", "--deadline", "3s")
+    assert done.returncode == 4
+    assert "otlp_http: nothing is sent: the dead letter takes nothing: " in done.stderr
+    assert "full at 1000 bytes; make room, or purge or replay it" in done.stderr
+
+
 def test_fail_without_once_is_refused(log: Path, tmp_path: Path) -> None:
     done = run("--path", str(log), "--state-dir", str(tmp_path / "state"), "--fail")
     assert done.returncode == 2

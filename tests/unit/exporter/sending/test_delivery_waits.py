@@ -109,6 +109,7 @@ def test_a_full_dead_letter_stalls_the_exporter_until_there_is_room(
     b.deliver(records(4))
     assert [s[0] for s in seen] == [False] * 3
     assert "dead letter takes nothing: a.jsonl: full at 1500 bytes; make room" in seen[0][1]
+    assert b.recorder.stalls == [s[1] for s in seen]  # else no line of the log says why
     assert [s[2] for s in seen] == [0, 0, 0]
     assert b.offset == 4
     assert b.gate.open
