@@ -14,6 +14,8 @@ import yaml
 
 from k8s_audit_otlp.cli import NOTHING
 from k8s_audit_otlp.receiver.identity import identify
+from tests.faults.hour import series_of
+from tests.faults.hour_answers import firing, promtool
 from tests.interop.agent import Agent
 from tests.interop.stores.opensearch import OpenSearch
 from tests.interop.stores.stores import Loki, Relay, Store, VictoriaLogs, binary_of
@@ -85,6 +87,7 @@ def test_a_day_that_nobody_touched_is_complete_and_told(
     done = report(store, "--config", config)
     assert done.returncode == 0, done.stderr
     assert "k8s_audit_otlp_evidence_complete{" in metrics.read_text()
+    assert alarmed(tmp_path, metrics) == set()
     empty = report(store, "--day", f"{yesterday(3) - timedelta(days=1):%Y-%m-%d}")
     assert empty.returncode == NOTHING
     assert "no segment of the log ended" in empty.stderr
@@ -105,7 +108,13 @@ def answers_in(store: Store) -> str:
     return store.post("/loki/api/v1/query_range", form).decode()
 
 
-def test_a_lost_event_is_named(agent: Agent, store: Store) -> None:
+def alarmed(folder: Path, metrics: Path) -> set[str]:
+    """Ask promtool which alerts these metrics make fire."""
+    told = series_of(metrics.read_text())
+    return firing(promtool(), folder, told, told)
+
+
+def test_a_lost_event_is_named(agent: Agent, store: Store, tmp_path: Path) -> None:
     first = lines_at(2500, yesterday(3), 1)
     found = identify(first[0], finished=True)
     assert found is not None
@@ -114,9 +123,11 @@ def test_a_lost_event_is_named(agent: Agent, store: Store) -> None:
     relay.loses.add(gone)
     deliver(agent, store, relay.endpoint)
     relay.stop()
-    answer = settled(store, 5, 2699)
+    metrics = tmp_path / "evidence.prom"
+    answer = settled(store, 5, 2699, "--metrics", str(metrics))
     assert answer["missing"] == 1
     assert any(gone in line for line in answer["contents"]["missing"]), answer
+    assert alarmed(tmp_path, metrics) == {"AuditEvidence"}
 
 
 def delete(store: VictoriaLogs | Loki, uid: str) -> None:
