@@ -131,6 +131,7 @@ def test_watching_fits_a_small_screen_and_ends_at_once(folder: Path, columns: in
         assert all(name in last.replace("\n", " ") for name in NAMES)
         assert "k8s_audit/two" in last
         assert last.count("Connection refused") >= 1
+        assert last.count("in back-off") <= 2, "state and rate are of an exporter, not of a log"
         assert not last.rpartition("\n")[2].strip(), "an echoed ^C would begin another line"
         assert len(last.rstrip().splitlines()) <= 24, last
         assert max(map(len, last.splitlines())) <= columns

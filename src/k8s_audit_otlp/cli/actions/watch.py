@@ -43,15 +43,16 @@ def view(checkpoint: Checkpoint, agent: AgentState, now: float, screen: Console)
     live = {e.exporter: e for e in report.exporters} if report else {}
     found = inspect(checkpoint)
     names = _names({stored.log for stored in found})
-    for stored in found:
-        _row(
-            table,
-            stored,
-            names[stored.log],
-            live.get(stored.exporter),
-            now,
-            absent="not configured" if report else "unknown" if agent.holder else "not running",
-        )
+    absent = "not configured" if report else "unknown" if agent.holder else "not running"
+    said: set[str] = set()
+    for stored in sorted(found, key=lambda one: one.exporter):
+        of = live.get(stored.exporter)
+        first = stored.exporter not in said
+        said.add(stored.exporter)
+        state, rate, runway = _of_exporter(of, absent) if first else ("", "", "")
+        name = f"{stored.exporter} {names[stored.log]}"
+        style = "" if of and of.well else "yellow"
+        table.add_row(name, state, rate, _backlog(stored, now), runway, style=style)
     head = Text(visible(agent.line), style="bold" if report else "bold red")
     around = len(screen.render_lines(head)) - 1 + _AROUND
     room = screen.height - len(screen.render_lines(table)) - around
@@ -73,26 +74,19 @@ def _names(logs: Collection[str]) -> dict[str, str]:
     return {log: f"{receivers[log]} {path}" if alike else path for log, path in paths.items()}
 
 
-def _row(
-    table: FittingTable,
-    stored: StoredSubscription,
-    log: str,
-    live: ExporterView | None,
-    now: float,
-    *,
-    absent: str,
-) -> None:
+def _of_exporter(live: ExporterView | None, absent: str) -> tuple[str, str, str]:
+    """Return what is the exporter's as a whole, so it stands in the first of its lines alone."""
+    if live is None:
+        return absent, "", ""
+    runway = duration(live.runway_s) if live.runway_s is not None else ""
+    return live.state, f"{live.rate:,.0f}", runway
+
+
+def _backlog(stored: StoredSubscription, now: float) -> str:
     backlog = about(stored.backlog_bytes, estimated=stored.backlog_estimated)
     if stored.backlog_bytes and stored.oldest_unsent_ns:
         backlog += f", {duration(max(0, now - stored.oldest_unsent_ns / 1e9))}"
-    table.add_row(
-        f"{stored.exporter} {log}",
-        live.state if live else absent,
-        f"{live.rate:,.0f}" if live else "",
-        backlog,
-        duration(live.runway_s) if live and live.runway_s is not None else "",
-        style="" if live and live.well else "yellow",
-    )
+    return backlog
 
 
 def _troubles(report: StatusReport | None, now: float) -> Iterator[Text]:
