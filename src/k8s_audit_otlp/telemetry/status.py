@@ -130,15 +130,15 @@ class AgentStatus:
         return self._metrics
 
     def _listen(self, address: str, agent: RunningAgent) -> "GetServer":
-        from k8s_audit_otlp.telemetry.listener.answers import Answers, status_server  # noqa: PLC0415
+        from k8s_audit_otlp.telemetry.listener.answers import status_server  # noqa: PLC0415
 
-        answers = Answers(
-            self._metrics_of(agent).text,
-            self._health,
-            lambda: life(self._agent, time.monotonic() - self._beaten),
-            lambda: status_of(self._agent, self._health(), time.time()),
+        server = status_server(
+            address,
+            metrics=self._metrics_of(agent).text,
+            health=self._health,
+            life=lambda: life(self._agent, time.monotonic() - self._beaten),
+            status=lambda: status_of(self._agent, self._health(), time.time()),
         )
-        server = status_server(address, answers)
         self._address = server.start()
         return server
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.sources.listener import MOST_CONNECTIONS, Listener
-from k8s_audit_otlp.telemetry.listener.answers import Answers, status_server
+from k8s_audit_otlp.telemetry.listener.answers import status_server
+from k8s_audit_otlp.telemetry.listener.get_server import GetServer
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 
 WELL = HealthView([LogView("/log/audit.log")], [ExporterView("a", acknowledged_at=1.0)])
@@ -33,14 +34,22 @@ def get(address: str, path: str, method: str = "GET") -> tuple[int, HTTPMessage,
     return answer.status, answer.headers, body
 
 
+def serving(
+    address: str,
+    metrics: Callable[[], str],
+    health: Callable[[], HealthView],
+    life: Callable[[], HealthView] = lambda: WELL,
+) -> GetServer:
+    return status_server(address, metrics=metrics, health=health, life=life, status=dict)
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Any]]:
     running = []
 
     def start(view: Any, address: Any = "127.0.0.1:0") -> Any:
         text = "k8s_audit_otlp_gaps_total 1\n"
-        answers = Answers(lambda: text, lambda: view, lambda: view, dict)
-        server = status_server(address, answers)
+        server = serving(address, lambda: text, lambda: view, lambda: view)
         running.append(server)
         return server.start()
 
@@ -111,7 +120,7 @@ def test_requests_without_an_answer_do_not_keep_a_probe_waiting() -> None:
         known.wait(60)
         return WELL
 
-    server = status_server("127.0.0.1:0", Answers(str, unknown, lambda: WELL, dict))
+    server = serving("127.0.0.1:0", str, unknown)
     address = server.start()
     host, _, port = address.rpartition(":")
     try:

@@ -6,7 +6,6 @@ anything: there is only GET.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from k8s_audit_otlp.telemetry.health import Health, liveness, readiness
@@ -18,22 +17,19 @@ from k8s_audit_otlp.telemetry.views import HealthView
 _SAFE = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
 
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """What the listener answers with.
+def status_server(
+    address: str,
+    *,
+    metrics: Callable[[], str],
+    health: Callable[[], HealthView],
+    life: Callable[[], HealthView],
+    status: Callable[[], Mapping[str, Any]],
+) -> GetServer:
+    """Return what listens at `host:port` once it is started.
 
-    `life` touches no file: it is asked where a log on a dead mount must not hold up the answer.
+    *life* touches no file: it is asked where a log on a dead mount must not hold up the answer.
     Each is asked a few times a second at most, however often the listener is.
     """
-
-    metrics: Callable[[], str]
-    health: Callable[[], HealthView]
-    life: Callable[[], HealthView]
-    status: Callable[[], Mapping[str, Any]]
-
-
-def status_server(address: str, answers: Answers) -> GetServer:
-    """Return what listens at `host:port` once it is started."""
     text, policy = document()
     page = {"content-type": "text/html; charset=utf-8", "content-security-policy": policy, **_SAFE}
     scraped = {"content-type": CONTENT_TYPE}
@@ -41,10 +37,10 @@ def status_server(address: str, answers: Answers) -> GetServer:
         address,
         {
             "/": lambda: Reply(200, page, text),
-            "/status.json": lambda: _json(answers.status(), {"cache-control": "no-store", **_SAFE}),
-            "/livez": lambda: _probe(liveness(answers.life())),
-            "/readyz": lambda: _probe(readiness(answers.health())),
-            "/metrics": lambda: Reply(200, scraped, answers.metrics().encode()),
+            "/status.json": lambda: _json(status(), {"cache-control": "no-store", **_SAFE}),
+            "/livez": lambda: _probe(liveness(life())),
+            "/readyz": lambda: _probe(readiness(health())),
+            "/metrics": lambda: Reply(200, scraped, metrics().encode()),
         },
     )
 

@@ -21,7 +21,6 @@ from k8s_audit_otlp.telemetry.listener.pace import PacedSelector
 from k8s_audit_otlp.telemetry.logs import logger
 
 _PATIENCE_S: Final = 5.0  # for a whole head, and for the next one: a probe must not be kept out
-_STOP_S: Final = 1.0  # an answer that takes longer is cut off
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 256  # connections that the kernel keeps, as of the listener
 _REQUEST = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([01])((?:\r\n[^\r\n]*)*)")
@@ -63,8 +62,6 @@ class _Path:
         self._recent = Recent(safe)
         self._waiting: list[Callable[[Reply], None]] = []
         self._asked: SimpleQueue[bool] = SimpleQueue()
-        self.idle = asyncio.Event()
-        self.idle.set()
         self._loop = asyncio.get_running_loop()
         Thread(target=self._make, name=f"answer {path}", daemon=True).start()
 
@@ -75,8 +72,7 @@ class _Path:
     def ask(self, then: Callable[[Reply], None]) -> None:
         """Call *then* with the answer when it is made."""
         self._waiting.append(then)
-        if self.idle.is_set():
-            self.idle.clear()
+        if len(self._waiting) == 1:
             self._asked.put(True)
 
     def close(self) -> None:
@@ -90,7 +86,6 @@ class _Path:
 
     def _made(self, reply: Reply) -> None:
         waiting, self._waiting = self._waiting, []
-        self.idle.set()
         for then in waiting:
             then(reply)
 
@@ -210,7 +205,7 @@ class GetServer:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def stop(self, within_s: float) -> None:
-        """Take no more requests; wait so long for those that are being answered."""
+        """End, also what is being answered; wait so long for that."""
         if self._began.is_set():
             self._loop.call_soon_threadsafe(self._ends.set)
             self._thread.join(within_s)
@@ -231,10 +226,6 @@ class GetServer:
         self._began.set()
         await self._ends.wait()
         server.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
-                for path in paths.values():
-                    await path.idle.wait()
         for path in paths.values():
             path.close()
         for connection in list(connections):
