@@ -16,6 +16,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     Receipt,
     field_of,
+    gap_text,
     is_event,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import (
@@ -41,6 +42,7 @@ class Comparison:
         self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity and chain
         self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
         self._gaps: dict[str, list[NotedGap]] = {}
+        self._told: dict[tuple[str, bool], str] = {}  # by identity, and whether it is a link
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
         self._unlinked: list[NotedGap] = []
         self._linked = False
@@ -69,6 +71,7 @@ class Comparison:
         is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
+            self._told[gap.identity, is_link] = gap_text(own or {})
             if is_link or own is None:
                 self._gaps.setdefault(gap.identity, []).append(gap)
             else:
@@ -236,7 +239,8 @@ class Comparison:
             found.foreign = 0 if is_open else max(0, more - receipt.given_up)
         if found.gaps:
             told = counted(found.gaps, "gap")
-            found.remarks.append(f"{told} told by the agent: events of it are lost")
+            text = self._told.get((identity, True)) or self._told.get((identity, False))
+            found.remarks.append(f"{told} told by the agent: {text or 'events of it are lost'}")
         return found
 
 

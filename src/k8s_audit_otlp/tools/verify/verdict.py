@@ -183,7 +183,7 @@ class Verdict:
         chains = [f"{c.name}: {x}" for c in self.sound.chains for x in c.faults]
         more = [f"fields that were changed too: {self.fields.more:,}"] if self.fields.more else []
         records = [*self.contents.changed, *self.complete.put_in, *self.fields.changed, *more]
-        return [*self.sound.faults, *chains, *records, *self.raw.changed]
+        return list(dict.fromkeys([*self.sound.faults, *chains, *records, *self.raw.changed]))
 
     @property
     def lacks(self) -> list[str]:

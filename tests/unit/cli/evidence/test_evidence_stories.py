@@ -81,7 +81,8 @@ def test_what_a_source_lost_is_a_gap_and_a_link(fixture: Fixture) -> None:
         Evidence(time.time_ns).lost_at_source(subscription, 1, "7 messages of a topic", 7)
     segment(fixture, 1)
     said = proven(fixture, key, code=5)
-    assert "1 gap told by the agent" in said
+    assert "1 gap told by the agent: otlp_http can never get what a source of" in said
+    assert "7 messages of a topic" in said
     assert "1 gaps," in said
     rows = exported(fixture.backend)
     (gap,) = (row for row in rows if row["event.name"] == "k8s.audit.gap")

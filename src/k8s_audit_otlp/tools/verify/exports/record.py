@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, told, words
 from k8s_audit_otlp.otlp.mapping import EVENT_NAME
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
+from k8s_audit_otlp.tools.text import time_of
 from k8s_audit_otlp.tools.verify.exports.uids import read_uid
 
 _MAX_DEPTH = 8
@@ -19,6 +20,7 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0"}
 SEGMENT = "k8s.audit.segment."  # attributes of a receipt begin so
 CHAIN_ID = CHAIN + "id"
+_GAP: Final = "k8s.audit.gap."
 # OTLP and ClickHouse, Elasticsearch, VictoriaLogs, DataKit, Loki's line (it has no name).
 _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
@@ -193,6 +195,13 @@ def body_of(known: Mapping[str, Any]) -> str | None:
 def source_of(known: Mapping[str, Any]) -> str:
     """Return what names the node, from fields by their names in plain words."""
     return next((str(v) for name in _SOURCE if (v := field_of(known, name))), "")
+
+
+def gap_text(own: Mapping[str, Any]) -> str:
+    """Return what a gap says for people, and between which times it lies where it tells them."""
+    since, until = (number_of(field_of(own, _GAP + name)) for name in ("since_ns", "until_ns"))
+    after = f", after {time_of(since)}" if since else ""
+    return f"{body_of(own) or ''}{after}{f', before {time_of(until)}' if until else ''}"
 
 
 def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
