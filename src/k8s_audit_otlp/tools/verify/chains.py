@@ -5,9 +5,9 @@ put in by somebody else is found and named. What lies after the newest seal coul
 whoever holds the node; without a key all of it could be, by whoever holds the back end.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.evidence.chain import (
     BEFORE,
@@ -79,6 +79,7 @@ class ChainReport:
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
+    twice: list[int] = field(default_factory=list)  # numbers with two links, both sealed
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -151,13 +152,22 @@ class Links:
 
     def report(self) -> IntegrityReport:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
-        chains = {name: self._chain(name, of) for name, of in self._links.items()}
         report.checked = self._keys is not None
-        for (uid, *_), said in sorted(self._seals.items(), key=lambda each: each[0]):
+        seals = sorted(self._seals.items(), key=lambda each: each[0])
+        doubts = [self._doubt(uid, said) for (uid, *_), said in seals]
+        sealed: dict[str, set[str]] = {}
+        for (_, said), doubt in zip(seals, doubts, strict=True):
+            if report.checked and not doubt:
+                sealed.setdefault(said[CHAIN + "id"], set()).add(said[HASH])
+        chains = {n: self._chain(n, of, sealed.get(n, set())) for n, of in self._links.items()}
+        for (_, said), doubt in zip(seals, doubts, strict=True):
             chain = chains.get(said[CHAIN + "id"])
             if chain is None:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
-            if self._hold_against_seal(chain, uid, said):
+            if doubt:
+                chain.faults.append(doubt)
+            else:
+                self._hold_against_seal(chain, said)
                 report.open |= {(x.chain, x.identity, x.bytes): x for x in _open_segments(said)}
         report.chains = list(chains.values())
         for chain in filter(lambda each: each.sealed_by, report.chains):
@@ -175,43 +185,49 @@ class Links:
         ]
         return report
 
-    def _chain(self, name: str, of: dict[int, dict[str, _Link]]) -> ChainReport:
+    def _chain(
+        self, name: str, of: dict[int, dict[str, _Link]], sealed: Collection[str]
+    ) -> ChainReport:
         numbers = sorted(of)
+        proven = _proven(of, sealed)
         report = ChainReport(name, self._exporters[name], numbers[0], numbers[-1])
         links = [link for number in numbers for link in of[number].values()]
         report.since_ns = min(filter(None, (link.since_ns for link in links)), default=0)
         report.before_ns = links[0].before_ns
         report.seen_ns, report.replay = max(x.told_ns for x in links), name in self._replays
-        before: _Link | None = None
+        before: set[str] = set()  # hashes
         for at, number in enumerate(numbers):
             if at and number != numbers[at - 1] + 1:
                 report.faults.append(f"missing: {_span(numbers[at - 1] + 1, number - 1)}")
-                before = None
+                before = set()
             found = list(of[number].values())
             report.faults += [f"changed: number {number}, {x.uid}" for x in found if not x.sound]
             sound = [x for x in found if x.sound]
-            if len({x.hash for x in sound}) > 1:
+            hashes = {x.hash for x in sound}
+            if len(hashes) > 1 and hashes <= proven:
+                report.twice.append(number)
+            elif len(hashes) > 1:
                 uids = ", ".join(x.uid for x in sound)
                 report.faults.append(f"forked: number {number} is there twice: {uids}")
-            link = sound[0] if sound else None
-            if link and before and all(x.previous != before.hash for x in sound):
+            if before and any(x.previous not in before for x in sound):
                 report.faults.append(f"broken: number {number} does not follow number {number - 1}")
-            if link and number == 1 and link.previous:
+            if number == 1 and any(x.previous for x in sound):
                 report.faults.append("broken: number 1 follows something")
-            before = link
+            before = hashes
         return report
 
-    def _hold_against_seal(self, chain: ChainReport, uid: str, said: dict[str, Any]) -> bool:
-        """Say whether the seal is to be trusted."""
+    def _doubt(self, uid: str, said: Mapping[str, str]) -> str:
+        """Say why a seal is not to be trusted; "" where it is."""
+        if self._keys is None:
+            return ""
+        key = self._keys.get(said[SEAL + "key"])
+        if key is None:
+            return f"seal by a key that was not given: {said[SEAL + 'key']}"
+        is_true = is_signed(key, signed_text(said), said[SEAL + "signature"])
+        return "" if is_true else f"seal that its key did not sign: {uid}"
+
+    def _hold_against_seal(self, chain: ChainReport, said: Mapping[str, str]) -> None:
         number = int(said[CHAIN + "number"]) if said[CHAIN + "number"].isdecimal() else -1
-        if self._keys is not None:
-            key = self._keys.get(said[SEAL + "key"])
-            if key is None:
-                chain.faults.append(f"seal by a key that was not given: {said[SEAL + 'key']}")
-                return False
-            if not is_signed(key, signed_text(said), said[SEAL + "signature"]):
-                chain.faults.append(f"seal that its key did not sign: {uid}")
-                return False
         links = self._links.get(chain.id, {}).get(number)
         time_ns = number_of(said[SEAL + "time_ns"])
         if links is None:
@@ -223,12 +239,19 @@ class Links:
             chain.faults.append(f"not what was sealed: number {number}")
         if self._keys is None:
             chain.sealed_ns = max(chain.sealed_ns, time_ns)
-            return True
+            return
         if (number, time_ns) >= (chain.sealed, chain.sealed_ns):
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
         if time_ns >= chain.seen_ns and not (self._until_ns and time_ns >= self._until_ns):
             chain.seen_ns, chain.stopped = time_ns, said[AGENT] == STOPPED
-        return True
+
+
+def _proven(of: Mapping[int, Mapping[str, _Link]], sealed: Collection[str]) -> set[str]:
+    """Return the hashes of links that a seal is on, or on one that follows them."""
+    proven = set(sealed)
+    for number in sorted(of, reverse=True):
+        proven |= {x.previous for x in of[number].values() if x.sound and x.hash in proven}
+    return proven
 
 
 def _open_segments(said: Mapping[str, str]) -> Iterator[Receipt]:

@@ -42,7 +42,7 @@ class Comparison:
         self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity and chain
         self._numbers: dict[tuple[str, str, str], set[int]] = {}  # of each log and exporter
         self._gaps: dict[str, list[NotedGap]] = {}
-        self._told: dict[tuple[str, bool], str] = {}  # by identity, and whether it is a link
+        self._told: dict[tuple[str, bool], set[str]] = {}  # by identity, and whether it is a link
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
         self._unlinked: list[NotedGap] = []
         self._linked = False
@@ -71,7 +71,7 @@ class Comparison:
         is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
-            self._told[gap.identity, is_link] = gap_text(own or {})
+            self._told.setdefault((gap.identity, is_link), set()).add(gap_text(own or {}))
             if is_link or own is None:
                 self._gaps.setdefault(gap.identity, []).append(gap)
             else:
@@ -239,8 +239,8 @@ class Comparison:
             found.foreign = 0 if is_open else max(0, more - receipt.given_up)
         if found.gaps:
             told = counted(found.gaps, "gap")
-            text = self._told.get((identity, True)) or self._told.get((identity, False))
-            found.remarks.append(f"{told} told by the agent: {text or 'events of it are lost'}")
+            texts = self._told.get((identity, True)) or self._told.get((identity, False)) or {""}
+            found.remarks.append(f"{told} told by the agent: {min(texts) or 'events are lost'}")
         return found
 
 

@@ -66,6 +66,12 @@ class Verdict:
         for chain in self.sound.chains:
             if not (self.sound.checked and chain.last) or chain.faults:
                 continue
+            if chain.twice:
+                yield (
+                    f"{chain.name}: goes on twice from number {chain.twice[0]}, and both ends are "
+                    "sealed: the agent's state was set back to an older copy, or somebody has "
+                    "its key"
+                )
             if not chain.sealed_by:
                 yield f"{chain.name}: no seal by a key that was given"
             elif not chain.waits and (count := self._unsealed_links(chain)):

@@ -43,6 +43,22 @@ def test_a_new_key_and_restarts_are_no_alarm(fixture: Fixture) -> None:
     assert "seal by a key that was not given" in proven(fixture, new, code=6)
 
 
+def test_a_state_that_was_set_back_is_no_forgery(fixture: Fixture) -> None:
+    """As from a backup of a machine: its chain goes on twice, and seals prove both ends."""
+    key, old = with_key(fixture), fixture.folder / "old"
+    segment(fixture, 0)
+    shutil.copytree(fixture.state, old, ignore=shutil.ignore_patterns("*.sock"))
+    segment(fixture, 1)
+    shutil.rmtree(fixture.state)
+    old.rename(fixture.state)
+    segment(fixture, 2)
+    said = proven(fixture, key, code=7)
+    assert "goes on twice from number 2, and both ends are sealed" in said
+    rows = [r for r in exported(fixture.backend) if r["event.name"] != "k8s.audit.seal"]
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert (result.exit_code, "forked: number 2" in result.output) == (6, True), result.output
+
+
 def test_a_seal_that_is_not_due_yet_is_no_alarm(
     fixture: Fixture, wait_for: Callable[[Callable[[], object]], None]
 ) -> None:
