@@ -30,6 +30,7 @@ FILLING = {
     "%P": "Kettle#6974kettle",  # as people make them up: with a sign, and of words
     "%M": "Falcon-9702copper",
     "%N": "Bakodile47#",
+    "%Q": "kst-Stratus-8",  # behind a name only: letters of both cases, a sign
     "%O": "kq9z7xw3mvp2rt",  # of one case; of letters alone; as a digest is written
     "%K": "HDABTAJQUKSTNTCYWYUO",
     "%D": "4be0f2a97c1d83e65b7f90a2c4d6e818",
@@ -39,7 +40,10 @@ FILLING = {
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
-    *(FILLING[mark] for mark in ("%G", "%X", "%P", "%M", "%N", "%O", "%K", "%D", "%Y", "%W", "%I")),
+    *(
+        FILLING[mark]
+        for mark in ("%G", "%X", "%P", "%M", "%N", "%O", "%K", "%D", "%Y", "%W", "%I", "%Q")
+    ),
 )
 ABOUT = {
     "requestURI": "/apis/example.com/v1/namespaces/a/widgets/b",

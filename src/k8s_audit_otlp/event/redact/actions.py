@@ -93,7 +93,7 @@ def _says_which(pieces: list[bytes], key: int) -> bool:
 
 
 def credential_text(scan: Scan, key: int) -> None:
-    if scan.pieces[key + 1][:2] == b":{":
+    if scan.pieces[key + 1][:2] in (b":{", b":["):
         drawn(scan, key)
     elif scan.pieces[key + 1] != b":" or "key" in scan.off or _says_which(scan.pieces, key):
         return

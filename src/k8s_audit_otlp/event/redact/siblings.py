@@ -33,6 +33,7 @@ _REFERENCE = frozenset(
     )
 )
 _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
+_LEADING = (b"valueFrom", b"secretKeyRef", b"secretRef", b"from")  # to a reference
 _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 _FLAG_SHORTEST = 4  # letters
@@ -49,6 +50,7 @@ _NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
+_TYPING, _TYPES = (b"type", b"format"), (b"password", b"Password", b"passphrase")
 _SHORTEST_DEFAULT = 8  # characters of a default in a schema that is a credential
 
 
@@ -57,6 +59,8 @@ def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
     if pieces[key + 1][:2] != b":{":
         return False
     found = {pieces[place]: place for place in members(pieces, key, end)}
+    if len(found) == 1 and (inner := next(iter(found.items())))[0] in _LEADING:
+        return is_reference(pieces, inner[1], end_of(pieces, inner[1]))
     names = [found[name] for name in _NAMES_OF_SECRETS if name in found]
     if not names or not _REFERENCE.issuperset(found):
         return False
@@ -93,14 +97,16 @@ def parent_name(pieces: list[bytes], key: int) -> str:
     for place in range(key - 2, max(0, key - 2 * _MOST_SIBLINGS), -2):
         depth -= balance[pieces[place + 1]][1]
         if depth < 0:
-            return text_of(pieces[place]) if pieces[place + 1] == b":{" else ""
+            return text_of(pieces[place]) if pieces[place + 1] in (b":{", b":[{") else ""
     return ""
 
 
 def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  # noqa: FBT001
     """Tell what is around a member such as `value` says of it; of a text: if it looks drawn."""
     beside = [*siblings(pieces, key)]
-    if any(pieces[name] in _SELECTING for name in beside):
+    if any(pieces[name] in _SELECTING for name in beside) and not any(
+        pieces[name] == b"path" for name in beside
+    ):
         return KeyVerdict.HARMLESS
     said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
     naming = _NAMING if b"op" in map(pieces.__getitem__, beside) else _NAMING_FILE
@@ -108,8 +114,10 @@ def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  
         says_so = pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true")
         if says_so or pieces[name] in _KEYS_OF_VALUES:
             return KeyVerdict.CREDENTIAL
-        is_name = pieces[name] in naming and pieces[name + 1] == b":"
+        is_name = pieces[name].lstrip(b"@#$_") in naming and pieces[name + 1] == b":"
         if is_name and is_credential(text_of(pieces[name + 2]), said):
+            return KeyVerdict.CREDENTIAL
+        if pieces[name] in _TYPING and pieces[name + 2] in _TYPES and pieces[name + 1] == b":":
             return KeyVerdict.CREDENTIAL
     parent = parent_name(pieces, key)
     of_parent = judge(parent)
@@ -135,9 +143,14 @@ def act_on_flags(scan: Scan) -> None:
             continue
         known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
         may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG
-        told = known and (is_flag or (names_one_value(word) and _IN_A_PAIR.fullmatch(value)))
-        if told or (may_be and is_drawn(value)):
+        told = known and (is_flag or (names_one_value(word) and _is_no_name(value)))
+        drawn = looks_drawn if may_name_drawn(word) else is_drawn
+        if told or (may_be and drawn(value)):
             scan.mask(place + 2, "key")
+
+
+def _is_no_name(value: str) -> bool:
+    return _IN_A_PAIR.fullmatch(value) is not None or looks_drawn(value)
 
 
 def rename(scan: Scan, key: int) -> int | None:

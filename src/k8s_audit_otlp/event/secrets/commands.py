@@ -14,11 +14,10 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_one_value,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn
+from k8s_audit_otlp.event.secrets.randomness import PASSWORD_LIKE, is_drawn, looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.steps import (
     Step,
-    drawn,
     made_up,
     quoted,
     second,
@@ -28,7 +27,7 @@ from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
     is_credential_in_query,
-    names_a_file,
+    says_which,
 )
 
 _VALUE = (
@@ -37,7 +36,8 @@ _VALUE = (
 )
 _USER = (
     r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
-    r"[\"']?[^\s:\"'=]{0,128}:)(?!//|\d{1,5}(?:[\s\"']|\Z))([^\s\"']+)"
+    r"(?P<quote>[\"'])?[^\s:\"'=]{0,128}:)(?!//|\d{1,5}(?:[\s\"']|\Z))"
+    r"((?(quote)[^\n\"']+|[^\s\"']+))"
 )
 # Not a file of cookies.
 _COOKIE = r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
@@ -58,10 +58,10 @@ _VARIABLE = (
     r"((?:^|[\s\"'])(?:-e|--env|--build-arg)[ =]{1,4}[\"']?[A-Za-z_]\w{0,64}=[\"']?)([^\s\"']{6,})"
 )
 _LITERAL = r"(--from-literal[ =][\"']?[\w.-]{1,253}=)" + _VALUE
-_WORD: Final = " (?!-)"
-# A name, with flags around it.
-_FLAGS_AND_A_NAME: Final = (
-    r"(?: --?[\w=./-]{1,64}+){0,4}+ [^\s|;&]{1,128}+(?: --?[\w=./-]{1,64}+){0,4}+"
+# What a store is given under a name that tells nothing: `az keyvault secret set -n db --value X`.
+_STORED = (
+    r"((?:secrets?|variables?|env|write|credstash)[ :](?:set|put|add|create|\S{1,128})"
+    r"(?:[ =][^\s=]{1,64}+){0,6}?[ =][\"']?)" + f"({PASSWORD_LIKE.pattern})"
 )
 # Programs, what stands before a password (a short flag, or other words), and what is in the text
 # where the names of the programs are too short to be looked for.
@@ -86,7 +86,6 @@ _SHORT_FLAGS: Final = (
     ("openssl", "", " -(?:k|K|passin|passout|pass) (?:pass:)?", " -p| -k "),
     ("htpasswd", r" -\w{0,6}b\w{0,6} \S{1,128}", r" \S{1,64} "),
     ("setuser user", " (?i:on)", " >", "setuser|on >|+@"),
-    ("http-basic github-oauth gitlab-oauth", r"\.\S{1,64}(?: \S{1,64}(?= \S))?", " "),
     (
         "snmpget snmpset snmpwalk snmpbulkwalk snmpbulkget snmptrap trapsess",
         "",
@@ -94,27 +93,10 @@ _SHORT_FLAGS: Final = (
         "snmp|trapsess",
     ),
     ("kadmin", "", " -p?w "),
-    ("mc", r" (?:alias set|config host add)(?: \S{1,256}){3}", " ", "alias set|config host"),
-    # A secret behind its name, which says nothing of it.
-    (
-        "glab netlify credstash chamber",
-        r" (?:variable set|env:set|put|write \S{1,128})" + _FLAGS_AND_A_NAME,
-        _WORD,
-        "glab|netlify|credstash|chamber write",
-    ),
-    ("conjur", r" variable set\b", " (?:-v|--value) "),
     ("smbclient rpcclient", "", r" -U ?[^\s%]{1,64}%"),
     ("ipmitool", "", " -P "),
     ("ipmitool", r" user set password \d{1,3}", " "),
-    # And without one.
     ("mysqladmin mariadb-admin", r" password\b", " "),
-    (
-        "vault bao cloudflared snyk",
-        " (?:operator unseal|service install|auth)",
-        _WORD,
-        "unseal|cloudflared|snyk auth",
-    ),
-    ("radtest", r" \S{1,128}", " "),
     ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
@@ -131,12 +113,12 @@ _SHORT_FLAG = (
             sorted(_PROGRAMS, key=lambda p: p[0][0]), key=lambda p: p[0][0]
         )
     )
-    + rf")(?!{MASK}))"
+    + rf")(?![\"']?{MASK}))"
     + _VALUE
 )
 # What is sent behind a prompt: expect "assword:" { send "..." }
 _ANSWER = (
-    r"(?i)((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"'][^\"']{0,64}?"
+    r"(?i)((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"';][^\"']{0,64}?"
     r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
 # Into whatever reads it.
@@ -148,7 +130,7 @@ _PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
     r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
-    r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64)"
+    r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64|kubeseal|kinit)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
@@ -161,7 +143,7 @@ _FLAG = re.compile(
     r"(?![-\s:=])" + _VALUE
 )
 _LONE = (
-    r"(?m)^[ \t]*+(?=\w{0,64}[_.\t-])(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
+    r"(?m)^[ \t]*+(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
     r"(?P<value>[^\s:=\"'\\][^\s\"']*+)(?=[ \t;]*$)"
 )
 _ENV_LINE = (
@@ -169,13 +151,14 @@ _ENV_LINE = (
     r"|(?:npm|yarn|pnpm) config set)[ \t]{1,8}(?:\$|\S{1,128}:)?"
     r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE
 )
+# A name, words or the brackets of calls and lists, and a text: `password is "X"`, `setToken("X")`.
 _SAID = (
-    r"(?<![\w.$/-])(?P<name>[\w-]{1,64})[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
-    r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}(?:[ \t]{1,8}|(?=`))"
+    r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
+    r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
+    r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
 )
 _PGPASS = r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)"
-_UNSEAL = r"(?i)(unseal key(?: \d{1,3})?: )(\S+)"
 _PARAMETER = r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)"
 _AFTER_A_FLAG = frozenset(
     """
@@ -184,6 +167,7 @@ _AFTER_A_FLAG = frozenset(
 )
 _SHORTEST_TYPED = 8  # characters, with the quotes
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
+_READING = frozenset(("get", "read", "fetch", "load", "find", "has", "is", "check", "param"))
 
 
 def _here(replacement: Replacement, match: re.Match[str]) -> str:
@@ -192,7 +176,9 @@ def _here(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _user(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[0] if PLACEHOLDER.fullmatch(match[2].strip()) else second(replacement, match)
+    value = match[match.lastindex or 0]
+    kept = PLACEHOLDER.fullmatch(value.strip()) is not None
+    return match[0] if kept else match[1] + replacement(value)
 
 
 def _login(replacement: Replacement, match: re.Match[str]) -> str:
@@ -213,11 +199,7 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     word = name.lstrip("-")
     known = judge(word) is KeyVerdict.CREDENTIAL or (may_name_drawn(word) and is_drawn(value))
     harmless = not known or value.lower() in _AFTER_A_FLAG
-    if (
-        harmless
-        or PLACEHOLDER.fullmatch(value.strip('"'))
-        or names_a_file(word, value.strip("\"'"))
-    ):
+    if harmless or PLACEHOLDER.fullmatch(value.strip('"')) or says_which(word, value.strip("\"'")):
         inner = _FLAG.sub(partial(_flag, replacement), value[1:]) if "--" in value else value[1:]
         return f"{name}{match[2]}{value[:1]}{inner}"
     return f"{name}{match[2]}{in_quotes(value, replacement)}"
@@ -225,8 +207,10 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
-    stands_in = value.isalpha() or PLACEHOLDER.fullmatch(value)
-    return not stands_in and names_one_value(name)
+    if value.rstrip(".,;:!?").isalpha() or PLACEHOLDER.fullmatch(value):
+        return False
+    words = words_of(name)
+    return names_one_value(name) and (len(words) > 1 or words[0] not in _MAY_HAVE_NAMES)
 
 
 def _is_set(name: str, value: str) -> bool:
@@ -238,7 +222,12 @@ def _is_said(name: str, value: str) -> bool:
     """Tell `password "value"`; what is called so stays: `secret "db-password" not found`."""
     if not names_one_value(name):
         return False
-    return words_of(name)[-1] not in _MAY_HAVE_NAMES or looks_drawn(value.strip("\"'`"))
+    words = words_of(name)
+    value = value.strip("\"'`")
+    if says_which(name, value):
+        return False
+    names_it = words[-1] in _MAY_HAVE_NAMES or words[0] in _READING
+    return not names_it or looks_drawn(value)
 
 
 def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
@@ -274,14 +263,14 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(("password",), _IN_SQL, quoted),
     Step(("--from-literal",), _LITERAL, quoted),
+    Step(("secret", "variable set", "env:set", "chamber write", "credstash"), _STORED, second),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
     Step(("echo ", "printf "), _PIPED, _user),
-    Step(("echo ", "printf "), _DRAWN_PIPED, drawn),
+    Step(("echo ", "printf "), _DRAWN_PIPED, made_up),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),
-    Step(("unseal",), _UNSEAL, second),
     Step((":5432:", ":6432:"), _PGPASS, second),
     Step((), _FLAG.pattern, _flag, "-"),
     Step((), _LONE, where(_is_alone), " \t"),

@@ -19,7 +19,14 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
-from k8s_audit_otlp.event.secrets.randomness import LETTERS, MADE_UP, RANDOM, is_drawn
+from k8s_audit_otlp.event.secrets.randomness import (
+    LETTERS,
+    MADE_UP,
+    PASSWORD_LIKE,
+    PUBLIC_KEYS,
+    RANDOM,
+    is_drawn,
+)
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, made_up, second, where
 
@@ -40,12 +47,13 @@ _OBJECTS = re.compile(  # `secrets "X" not found`
 _SUM = re.compile(
     r"(?:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE
 )
-_BEFORE_IT = r"[^\s:%,/\"']{1,64}[:%,]%?"
+_RESOURCE = re.compile(r"\barn:[^\s\"']*\Z")
+_BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = (
     r"(?a)((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsStwW]|/r?p(?=[: ]))[ =:]?[\"']?"
     rf"(?:{_BEFORE_IT})?|(?:-[uU]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
-    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{10,})"
+    r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{8,})"
 )
 
 
@@ -57,8 +65,8 @@ _WITH_USER = (
 )
 # A password that is told, with a digit in it: `password is X`, `| password | X |`.
 _TOLD = (
-    r"(?i)((?:(?<!ht)pass(?:word|wd|phrase|code)|pwd|\bpw)[\"'`]?"
-    r"(?:[ \t]{1,8}(?:is|was|to)[ \t]{1,8}"
+    r"(?i)((?:(?<!ht)pass(?:word|wd|phrase|code)?|pwd|\bpw)[\"'`]?"
+    r"(?:[ \t]{1,8}(?:[a-z]{1,16}[ \t]{1,4}){0,3}?(?:is|was|to|from)(?:[ \t]{1,8}|:[ \t])"
     r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})"
@@ -81,24 +89,34 @@ def _is_told(name: str, value: str) -> bool:
     return words[-1].startswith("pass") or is_drawn(value)
 
 
-def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
+def _words_before(match: re.Match[str]) -> list[str]:
+    """Return the words before a match on its line; none where it is the name of an object."""
     start = match.start()
     lines = match.string[max(0, start - _LOOK_BACK) : start].rpartition("\n")
     before = lines[2]
     if not before.strip():  # under a line such as `Password:`
         above = lines[0].rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
-    if _OBJECTS.search(before) or _SUM.search(before):
-        return match[0]
+    is_public = f"{before}{match[0][:4]}".endswith(PUBLIC_KEYS)
+    if is_public or _OBJECTS.search(before) or _SUM.search(before) or _RESOURCE.search(before):
+        return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
         words = words_of(_BETWEEN.sub("", before))[-1:]  # a digest, mostly
-    if not _say_credential(" ".join(words[-_NEAR:])):
+    return [*words]
+
+
+def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
+    words = _words_before(match)
+    if not words or not _say_credential(" ".join(words[-_NEAR:])):
         return match[0]
     named = judge(words[-1]) is KeyVerdict.CREDENTIAL and not match[0].isalpha()
-    if not named and not is_drawn(match[0]):
-        return match[0]
-    return replacement(match[0])
+    return replacement(match[0]) if named or is_drawn(match[0]) else match[0]
+
+
+def _password_like(replacement: Replacement, match: re.Match[str]) -> str:
+    said = _say_credential(" ".join(_words_before(match)[-_NEXT:]))
+    return replacement(match[0]) if said else match[0]
 
 
 @lru_cache(maxsize=8192)
@@ -127,6 +145,7 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 STEPS: tuple[Step, ...] = (
     *(Step((SHORT_FLAG,), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
     Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
+    Step((), PASSWORD_LIKE.pattern, _password_like),
     Step((), _LETTERS.pattern, _drawn),
     Step((), _WORD.pattern, _drawn, digits),
     Step((), _TOLD, second, digits),

@@ -76,7 +76,7 @@ _WORD_OF_TEXT = r"[^\s\"'\\]++"
 _ALONE_IN_URL = r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)"
 _DATABASE = r"((?<![\w.-])[\w.-]{1,64}+:)([^\s\"'@]{1,256}+)(?=@(?:tcp|udp|unix)\()"
 # The same without a scheme: `bob:X@host`.
-_LOGIN_AT = r"((?<![\w./-])[\w.-]{1,64}+:)([^\s\"'@:/]{8,64})(?=@(?!sha\d)[A-Za-z])"
+_LOGIN_AT = r"((?<![\w.-])[\w.-]{1,64}+:[\"']?)([^\s\"'@:/]{8,64})(?=[\"']?@(?!sha\d)[A-Za-z0-9])"
 _SHARE = r"((?:^|(?<=[\s\"'=(]))//[^\s/:@\"'\\]{1,128}:)([^\s\"'\\]{1,256})(?=@)"
 _ORACLE = (
     r"(\b(?:thin\\{0,4}:|sqlplus\s)[^\s/:@\"']{1,128}/)"
@@ -85,10 +85,14 @@ _ORACLE = (
 # `scott/X@orcl`, `userid=scott/X`
 _LOGIN = r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
 _ADMINISTRATOR = (
-    r"((?<![\w./-])(?:admin|root|postgres)[:/])"
+    r"((?<![\w./-])(?:admin|root|postgres)(?:[:/]|: ))"
     r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{8,64})(?![/:]|@[A-Za-z])"
 )
-_HEADER = r"(?i)header\s+(?P<name>[\w-]{2,64})\s+[\"']?(?P<value>[^\s\"';]+)"
+# Also behind a scheme: `Header Authorization Splunk X`.
+_HEADER = (
+    r"(?i)header\s+(?P<name>[\w-]{2,64})\s+[\"']?"
+    r"(?P<value>(?:[a-z][\w-]{1,24} )?[^\s\"';]+)"
+)
 
 # Calls with a name and a value, or with who and a password.
 _QUOTED = r"(?:\\{0,4}\"[^\"\n]*\"?|\\{0,4}'[^'\n]*'?|\\{0,4}`[^`\n]*`?)"
@@ -218,10 +222,10 @@ STEPS: tuple[Step, ...] = (
     Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, made_up),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
-    Step((LOGIN_AT,), _LOGIN_AT, drawn),
+    Step((LOGIN_AT,), _LOGIN_AT, made_up),
     Step(("header",), _HEADER, where(says_credential)),
     Step((), _CALL, where(says_credential), "("),
-    Step(("auth", "login", "logon", "pw"), _LOGS_IN, drawn, "("),
+    Step(("auth", "login", "logon", "pw"), _LOGS_IN, made_up, "("),
     Step(("auth",), _BASIC_AUTH, quoted, "("),
     *commands.STEPS,
 )

@@ -66,7 +66,9 @@ MISSPELT: Final = frozenset(
 _PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwrd`
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
-_OTHER_WORDS: Final = frozenset({"tokenizer", "tokenizers", "tokenization", "secretariat"})
+_OTHER_WORDS: Final = frozenset(
+    {"tokenizer", "tokenizers", "tokenization", "secretariat", "secretary", "secretsmanager"}
+)
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
 TEXT_WORDS: Final = frozenset(
     {"auth", "authorization", "cookie", "cookies", "bearer", "hmac", "seed"}
@@ -88,7 +90,7 @@ REFERENCE_WORDS: Final = frozenset(
     status state reason description title id uid label annotation format algorithm encoding method
     operator role image renewal rotation request review lifetime interval limit max min minute hour
     day usage controller cleaner signer template field header prefix suffix scope plugin helper
-    manager store backend engine history bucket policies lifespan stdin
+    manager store backend engine history bucket policies lifespan stdin complexity strength protocol
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -145,7 +147,7 @@ _NOT_ENVIRONMENT: Final = frozenset("from value file files name id type prefix".
 CREDENTIAL_PARAMETERS: Final = frozenset(
     """
     code sig key samlresponse samlrequest ticket state nonce sid session session_id login mfa sso
-    device_code tok
+    session_state device_code tok
     """.split()  # noqa: SIM905
 )
 _PARAMETER_ENDINGS: Final = ("assertion", "signature", "sessid", "sessionid")
@@ -163,7 +165,12 @@ def _without_accents(word: str) -> str:
 def is_reference(name: str) -> bool:
     """Tell `secretName` and `tokenUrl` from `secret` and `token`."""
     words = words_of(name)
-    if not words or words[0] in _COUNTING or (words[0], words[-1]) == ("existing", "secret"):
+    if (
+        not words
+        or words[0] in _COUNTING
+        or "per" in words
+        or (words[0], words[-1]) == ("existing", "secret")
+    ):
         return bool(words)
     if REFERENCE_WORDS.isdisjoint((words[-1], words[-1].removesuffix("s"))):
         return False

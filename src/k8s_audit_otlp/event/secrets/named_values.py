@@ -16,9 +16,20 @@ from k8s_audit_otlp.event.secrets.grammar import (
     refers_to_credential,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.randomness import looks_drawn
+from k8s_audit_otlp.event.secrets.randomness import (
+    PUBLIC_KEYS,
+    WHAT_LOOKS_DRAWN,
+    Ahead,
+    looks_drawn,
+)
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, says_which
+from k8s_audit_otlp.event.secrets.values import (
+    NOTHING,
+    PLACEHOLDER,
+    UNQUOTED,
+    names_a_place,
+    says_which,
+)
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -27,7 +38,6 @@ _NAMED = re.compile(
     r"(?P<sign>=>|\?:|[:?+!|=]?=|: =|::(?=[ \t])|[:\uff1a]|(?<=[ \t])(?=\{[ \t]*\n))[ \t]{0,8}"
 )
 _SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
-_UNQUOTED = re.compile(r"[^\s\"'`<>]+")
 _REST_OF_LINE = re.compile(r"[^\n]*")
 _NO_MEMBER = r"(?![\w.-]+:(?:\s|\Z)|- )"
 _ITEMS = re.compile(
@@ -36,6 +46,9 @@ _ITEMS = re.compile(
 _ITEM = re.compile(
     rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
 )
+_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code"))
+_WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
+_LONGEST_WORD = 16  # characters
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
 _MAP = re.compile(
@@ -54,16 +67,11 @@ _AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 # What is in a map, by the verdict on its name; else what is drawn.
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
-_LONGEST_VERSION = 128  # characters
-_VERSION = re.compile(  # or a port
-    r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
-)
 _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT = 128  # characters of a value in which its first digit is
 _FIRST_DRAWN = 64  # characters of a value in which what is drawn begins
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
-_RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
 _LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
 # A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -84,12 +92,12 @@ _TAG = re.compile(r"(?:[!&][\w!/.:-]{0,64}(?:[ \t]{1,8}|(?=\r?\n))){1,2}")
 
 def without_named_values(text: str, replacement: Replacement, *, prose: bool) -> str:
     """Replace the values of names that say credential."""
-    if ":" not in text and "=" not in text:
+    if not any(map(text.__contains__, ":=\uff1a")):
         return text
     parts: list[str] = []
     kept = at = below = 0  # below: where a map ends that stands under a telling name
     of_map = KeyVerdict.HARMLESS  # the verdict on what is in it
-    clauses = _Clauses(text)
+    no_word, drawn = Ahead(text, (_NO_WORD.search,)), Ahead(text, WHAT_LOOKS_DRAWN)
     while (match := _NAMED.search(text, at)) is not None:
         at = match.end()
         name = match["name"]
@@ -97,12 +105,14 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             account = _SERVICE_ACCOUNT.match(text, at)
             at = account.end() if account else at
             continue
-        verdict = _verdict(name, of_map if at < below else None)
+        verdict = _verdict(text, match, of_map if at < below else None)
         if verdict is None and at >= below and (under := _map_of_reference(text, match)):
             below, of_map = under.end(), KeyVerdict.HARMLESS
-        if verdict is None or (verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict)):
+        if verdict is None or (
+            verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict, drawn)
+        ):
             continue
-        if _names_a_place(text, match) or clauses.is_prose(match):
+        if names_a_place(text, match) or _is_prose(text, match, no_word):
             continue
         start, end = _value_at(text, match)
         value = text[start:end]
@@ -119,14 +129,25 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     return "".join((*parts, text[kept:])) if parts else text
 
 
-def _verdict(name: str, of_map: KeyVerdict | None) -> KeyVerdict | None:
+def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyVerdict | None:
     """Judge a name, also by the map that it is in; None where it says nothing."""
+    name = match["name"]
     verdict = judge(name)
     if verdict is not KeyVerdict.HARMLESS:
         return verdict
+    if _is_of_two_words(text, match):
+        return KeyVerdict.CREDENTIAL_TEXT
     if of_map is not None and not is_reference(name):
         return of_map
     return verdict if may_name_drawn(name) else None
+
+
+def _is_of_two_words(text: str, match: re.Match[str]) -> bool:
+    """Tell `access key: X`, whose last word alone says less."""
+    if match["name"].lower() not in _LAST_WORDS:
+        return False
+    before = _WORD_BEFORE.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
+    return before is not None and judge(before[1] + match["name"]) is KeyVerdict.CREDENTIAL
 
 
 def _map_of_reference(text: str, match: re.Match[str]) -> re.Match[str] | None:
@@ -149,60 +170,25 @@ def _item(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + match[3] + replacement(match[4])
 
 
-def _names_a_place(text: str, match: re.Match[str]) -> bool:
-    """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
-    if text.endswith(("checksum/", "--from-file="), 0, match.start()):
-        return True
-    tight = match[0].endswith(":") and not match["close"]
-    if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
-        return False
-    before = text[match.start() - 1 : match.start()]
-    if before == ":" and _RESOURCE.search(text, max(0, match.start() - 128), match.start()):
-        return True
-    if before in ("/", "@"):
-        flag = text[max(0, match.start() - 2) : match.start() - 1]
-        return before == "@" or not flag.isspace()  # `/password:X` as Windows has flags
-    if before == "[":
-        return False
-    end = match.end() + _LONGEST_VERSION
-    value = _UNQUOTED.match(text, match.end(), end)
-    return (
-        value is not None
-        and value.end() < end
-        and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
-    )
-
-
 # What can be told of the beginning of a value is told before the value is looked for: clients
 # choose texts in which each of many values would go to the end.
 
 
-class _Clauses:
-    """Tells clauses of words, which state no value, behind a colon of one text."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._no_word = -1  # where the next one is: the text is read once for all of them
-
-    def is_prose(self, match: re.Match[str]) -> bool:
-        if match["sign"] != ":" or match[0][-1:] != " ":
-            return False
-        text, start, end = self._text, match.end(), match.end() + _CLAUSE
-        if _PROSE.match(text, start, end) is None or _AMONG_MEMBERS.search(
-            text, max(0, match.start() - _CLAUSE), match.start()
-        ):
-            return False
-        if self._no_word < start:
-            found = _NO_WORD.search(text, start)
-            self._no_word = found.start() if found else len(text)
-        is_behind = self._no_word >= min(end, len(text))
-        return is_behind or text.find("\n", start, self._no_word) >= 0
+def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
+    """Tell a clause of words, which states no value, behind a colon."""
+    start, end = match.end(), match.end() + _CLAUSE
+    if match["sign"] != ":" or match[0][-1:] != " " or _PROSE.match(text, start, end) is None:
+        return False
+    if _AMONG_MEMBERS.search(text, max(0, match.start() - _CLAUSE), match.start()):
+        return False
+    is_behind = no_word(start) >= min(end, len(text))
+    return is_behind or text.find("\n", start, no_word(start)) >= 0
 
 
-def _lacks(text: str, at: int, verdict: KeyVerdict) -> bool:
+def _lacks(text: str, at: int, verdict: KeyVerdict, drawn: Ahead) -> bool:
     """Tell a value without a digit, as no credential under a name such as `auth` is."""
     if verdict is KeyVerdict.HARMLESS:
-        return not looks_drawn(text[at : at + _FIRST_DRAWN])
+        return text.startswith(PUBLIC_KEYS, at) or drawn(at) >= min(at + _FIRST_DRAWN, len(text))
     return QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
@@ -249,7 +235,7 @@ def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | Non
     items = _ITEMS.match(text, start) if match["sign"] == ":" else None
     if items and names_many(match["name"]):
         return items.span()
-    goes_on = match["sign"] == ":" or match[0][-2:-1].isspace()
+    goes_on = match["sign"] in (":", "=>") or match[0][-2:-1].isspace()
     return next_line(text, start, start) if goes_on else (start, start)
 
 
@@ -257,6 +243,7 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     lead = max(0, match.start() - _LONGEST_LEAD)
     line = max(lead, text.rfind("\n", lead, match.start()) + 1)
     spaced = match[0][-1:] in " \t" or match["sign"] == "="
+    spaced = spaced and not match[0].startswith("-D")
     if typed or (spaced and _LINE_START.fullmatch(text, line, match.start())):
         rest = _REST_OF_LINE.match(text, start)
         return rest.end() if rest else start
@@ -268,16 +255,21 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     # What follows a placeholder is judged by its own names.
     value = _EXPANDED.match(text, start) if text[start : start + 1] in "${" else None
     if value is None and not _STANDS_IN.match(text, start):
-        value = _UNQUOTED.match(text, start)
+        value = UNQUOTED.match(text, start)
     if match["sign"] == ":" and spaced and _PROSE.match(text, start, start + _CLAUSE):
         value = _REST_OF_LINE.match(text, start)
-    return value.end() if value else start
+    end = value.end() if value else start
+    if text[end - 1 : end] == "(" and (quote := QUOTE.match(text, end)):  # `String::from("X")`
+        return end_of_quoted(text, end, quote[0])
+    return end
 
 
 def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:
     """Tell a value that is no credential: nothing, a reference to one, or the rest of a clause."""
     bare = value.strip().rstrip(",;.)]}").lower()
-    if bare in NOTHING or bare.startswith("system:") or PLACEHOLDER.fullmatch(value.strip()):
+    is_public = value.lstrip("\"'").startswith(PUBLIC_KEYS) and "PRIVATE" not in value
+    nothing = is_public or bare in NOTHING or bare.startswith("system:")
+    if nothing or PLACEHOLDER.fullmatch(value.strip()):
         return True
     word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
     if says_which(match["name"], word.strip("\"',;}")):

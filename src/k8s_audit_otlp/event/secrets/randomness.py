@@ -6,9 +6,10 @@ are, words of English, of programs and of Kubernetes have two in five.
 
 import re
 from base64 import b64decode
+from collections.abc import Callable
 from operator import add
 from string import ascii_letters, ascii_lowercase, digits
-from typing import Final
+from typing import Final, TypeAlias
 
 # A letter, then those that follow it in words.
 _FOLLOWERS: Final = """
@@ -82,7 +83,14 @@ _IN_GROUPS = re.compile(
 )
 
 
-_LOOKS = (MADE_UP, _WORD_AND_DIGITS, _IN_GROUPS)
+# What rules for passwords ask for: letters of both cases, and digits or signs. No name of a header,
+# a class or a license.
+PASSWORD_LIKE: Final = re.compile(
+    r"(?<![\w.@-])(?![A-Z][A-Za-z]*(?:-[A-Z][A-Za-z]*)*(?![\w!#$*+^~-]|\.\d))"
+    r"(?![A-Za-z]+-\d(?:\.\d)?(?![\w.]))(?=[\w!#$*+^~.-]{0,64}?[a-z])(?=[\w!#$*+^~.-]{0,64}?[A-Z])"
+    r"(?=[\w!#$*+^~.-]{0,64}?(?:[!#$*+^~-]|[._]\w{0,32}\d|[a-z][0-9][a-z]))[\w!#$*+^~.-]{8,64}+(?![\w/(])"
+)
+_LOOKS = (MADE_UP, _WORD_AND_DIGITS, _IN_GROUPS, PASSWORD_LIKE)
 
 
 def is_strange(word: str, most: float = _MOST_STRANGE) -> bool:
@@ -155,3 +163,30 @@ def looks_drawn(text: str) -> bool:
     if text.startswith(PUBLIC_KEYS) and "PRIVATE" not in text:
         return False
     return looks_random(text) or any(look.search(text) for look in _LOOKS)
+
+
+def _strange_letters(text: str, start: int) -> re.Match[str] | None:
+    return next((m for m in LETTERS.finditer(text, start) if is_strange(m[0])), None)
+
+
+Search: TypeAlias = Callable[[str, int], re.Match[str] | None]
+WHAT_LOOKS_DRAWN: Final[tuple[Search, ...]] = (
+    *(_RANDOM.search, _strange_letters),
+    *(look.search for look in _LOOKS),
+)
+
+
+class Ahead:
+    """Tells where a text holds one of several things next; reads it once, however often asked."""
+
+    def __init__(self, text: str, searches: tuple[Search, ...]) -> None:
+        self._text, self._searches = text, searches
+        self._next = [-1] * len(searches)
+
+    def __call__(self, start: int) -> int:
+        """Return where the next one begins; the places that are asked for rise."""
+        for n, search in enumerate(self._searches):
+            if self._next[n] < start:
+                found = search(self._text, start)
+                self._next[n] = found.start() if found else len(self._text)
+        return min(self._next)

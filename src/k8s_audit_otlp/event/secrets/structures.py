@@ -38,6 +38,11 @@ _CHANGED_VALUE = (
 _CHANGED_ARGUMENT = (
     r"(?m)(^[ \t\u00a0]*[-+][ \t\u00a0]{1,64})(\"(?:[^\"\\\n]|\\.)*+\")(?=,[ \t\u00a0]*$)"
 )
+# The command of a container as Go prints it; the program stays, as it does in a body.
+_COMMAND = (
+    r"(\b(?:Command: ?\[\](?:string)?\{\\*\"[^\"\\\n]*\\*\"|Args: ?\[\](?:string)?\{))([^{}]*+)"
+)
+_ARGUMENT = re.compile(r"()(\\*\"[^\"\\]*\\*\")")
 # A variable of HCL: variable "db_password" { default = "..." }
 _BLOCK_NAMED = (
     r"[\"'](?P<name>[\w.-]{1,64})[\"'](?:\s{0,8}[\"'][\w.-]{1,64}[\"'])?\s{0,8}\{[^{}]{0,256}?\b(?:default|value|result)\s{0,8}=\s{0,8}"
@@ -45,7 +50,7 @@ _BLOCK_NAMED = (
 )
 # The same with other members between them: `required: true`.
 _NAMED_FAR_VALUE = (
-    r"\b(?:name|key|header)[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}"
+    r"\b(?:name|key|header|type|format)[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}"
     r"(?P<name>[^\"'\\\s,{}]{1,256})[\"'\\]{0,8}"
     r"(?:[ \t]{0,8}[,\n]\s{0,64}+(?!-|[\"']?value)[^\n,{}]{1,128}+){0,3}[,\n]\s{0,64}"
     r"[\"'\\]{0,8}value[\"'\\]{0,8}\s{0,8}:\s{0,8}" + _ANY
@@ -92,7 +97,8 @@ _DATA_LINE = re.compile(
 )
 # Variables of an environment in YAML, one a line; what names each is a list of objects.
 _ENVIRONMENT = (
-    r"(?m)^([ \t]*)(?:- )?(?P<name>[\w-]{3,64}):[ \t]*\r?\n((?:\1[ \t-][^\n]*(?:\n|\Z))++)"
+    r"(?m)^([ \t]*)(?:- )?(?P<name>(?=[\w-]{0,61}(?i:env))[\w-]{3,64}):[ \t]*\r?\n"
+    r"((?:\1[ \t-][^\n]*(?:\n|\Z))++)"
 )
 VARIABLES: Final = re.compile(
     r"^([ \t]*(?:- )?(?!name:)[A-Za-z_][\w.-]{0,253}(?:=|:[ \t]+)[\"']?)([^\s\"'][^\n]*)$",
@@ -119,6 +125,10 @@ _NAMING_ATTRIBUTE = re.compile(
 _VALUE_ATTRIBUTE = re.compile(
     r"(\b(?:value|content)\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
 )
+
+
+def _command(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + _ARGUMENT.sub(partial(quoted, replacement), match[2])
 
 
 def _is_in_path(path: str, _value: str) -> bool:
@@ -212,6 +222,7 @@ STEPS: tuple[Step, ...] = (
     Step(("value",), _OPERATION, where(_is_in_path)),
     Step(("value",), _NAMED_VALUE, quoted),
     Step(("value",), _CHANGED_VALUE, quoted),
+    Step(("command:", "args:"), _COMMAND, _command),
     Step((), _CHANGED_ARGUMENT, quoted, "\u00a0\t"),
     Step((), _NAMED_FAR_VALUE, where(is_credential), ":"),
     Step(("value",), _VALUE_NAMED, where(is_credential)),

@@ -45,13 +45,13 @@ NOTHING: Final = frozenset(
 # many there were (`PASS: TestX (0.00s)`, `pass: 12, fail: 3`); an object called after what it has.
 _ABOUT = re.compile(
     r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
-    r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
+    r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~/][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
     r"|(?P<passed>\d{1,3}[,;] .*|\d{1,6}/\d{1,6}"
     r"|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
     r"|(?P<secret>(?:[a-z]{2,20}-){1,4}(?:secrets?|credentials))"
     r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
     r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|passwords?))"
-    r"|(?P<digest>sha256:[0-9a-f]{64})"
+    r"|(?P<digest>sha256:[0-9a-f]{64}|(?:\d{1,6}(?:ms|[smhd])){1,3})"  # or how long it is good
 )
 _FILE = re.compile(
     r"(?:[a-z]{2,32}:)?(?:file:/{1,2}|~|\.{1,2}|\$[A-Z_]{1,32})?(?:/[\w.@+-]{1,64}){2,16}/?"
@@ -64,6 +64,12 @@ _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
 # Of the API itself, as `/openapi/v3/api/v1?hash=`, and what places something in a list or a file.
 _OPEN_PARAMETERS = frozenset(("continue", "hash", "cursor", "v", "rev", "etag", "query", "boot"))
 _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
+_LONGEST_VERSION = 128  # characters
+_VERSION = re.compile(  # or a port
+    r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
+)
+_RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
+UNQUOTED: Final = re.compile(r"[^\s\"'`<>]+")
 _NOT_IN_FILES = frozenset(
     "pass password passwd passphrase passcode pwd pw psw pin otp mnemonic cvv psk".split()  # noqa: SIM905
 )
@@ -96,9 +102,13 @@ def names_an_object(text: str) -> bool:
 
 def says_which(name: str, value: str) -> bool:
     """Say whether a value tells where, how or which a credential is, and is none itself."""
+    words = words_of(name)
+    if words[-1:] == ("key",) and not _NOT_IN_FILES.isdisjoint(
+        words[-2:-1]
+    ):  # of which one of a Secret it is
+        return names_an_object(value) and not looks_drawn(value)
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
-    words = words_of(name)
     if about.lastgroup == "object":  # `adminPasswordKey` is the key in a Secret
         return words[-1:] == ("secret",) or (
             words[-1:] == ("key",) and names_one_value("".join(words[-2:-1]))
@@ -117,3 +127,27 @@ def names_a_file(name: str, value: str) -> bool:
     ):
         return False
     return _FILE.fullmatch(value) is not None and not looks_random(value)
+
+
+def names_a_place(text: str, match: re.Match[str]) -> bool:
+    """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
+    if text.endswith(("checksum/", "--from-file="), 0, match.start()):
+        return True
+    tight = match[0].endswith(":") and not match["close"]
+    if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
+        return False
+    before = text[match.start() - 1 : match.start()]
+    if before == ":" and _RESOURCE.search(text, max(0, match.start() - 128), match.start()):
+        return True
+    if before in ("/", "@"):
+        flag = text[max(0, match.start() - 2) : match.start() - 1]
+        return before == "@" or not flag.isspace()  # `/password:X` as Windows has flags
+    if before == "[":
+        return False
+    end = match.end() + _LONGEST_VERSION
+    value = UNQUOTED.match(text, match.end(), end)
+    return (
+        value is not None
+        and value.end() < end
+        and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
+    )
