@@ -73,13 +73,18 @@ class Segment:
         return self.begins_in(source) and (alike or verified(source, self.state.marks[:1])[1])
 
     def is_still_in(self, source: Source) -> bool:
-        """Say whether *source*, which holds it, was not written anew since.
+        """Say whether *source*, which holds it, was neither cut nor written anew since.
 
         A backup may lack what was read of it: it is read as far as it goes. A packed one is not
         unpacked again to see that.
         """
+        if source.compressed and not self.live:
+            return True
+        least = self.least_size  # first: it may be read on meanwhile
+        if source.stat().st_size < least:
+            return False
         if source.compressed:
-            return not self.live or form_of(source.raw(0, 2)) == "gzip"
+            return form_of(source.raw(0, 2)) == "gzip"
         return self.is_in(source) if self.live else self.begins_in(source)
 
     def begins_in(self, source: Source) -> bool:

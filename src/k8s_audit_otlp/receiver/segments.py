@@ -279,18 +279,10 @@ class KnownSegments:
     def forget_rewritten(self, unchanged: Callable[[Segment], bool]) -> None:
         """Let go of files that are not what they were: truncated or written anew in place."""
         for segment in self:
-            source = segment.source
-            segment.trouble = "" if source is not None else segment.trouble
-            least = segment.least_size  # first: it may be read on meanwhile
-            try:
-                size = source.stat().st_size if source is not None else 0
-            except OSError as error:
-                segment.failed(error)
+            if segment.source is None:
                 continue
-            closed = source is not None and source.compressed and not segment.live
-            if source is None or closed or segment.state.cut:
-                continue
-            if size < least or not unchanged(segment):
+            segment.trouble = ""
+            if not segment.state.cut and not unchanged(segment):
                 with self.lock:
                     segment.release()
                     segment.state.truncated = True

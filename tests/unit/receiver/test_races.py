@@ -149,3 +149,21 @@ def test_a_new_file_that_is_deleted_beside_every_listing_is_told(
     got = second.drain()
     assert got == [event(n) for n in range(61 - len(got), 61)]
     assert UNSEEN in second.gaps
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_a_log_that_is_cut_beside_the_listing_is_followed_into_its_copy(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], read: bool
+) -> None:
+    """By then another line stands in the file that is open: the copy has what was there."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    receiver.log.scan()
+    given = receiver.read_on() if read else []
+    live.with_name("audit.log.1").write_bytes(live.read_bytes())
+    listings.meanwhile = iter([lambda: live.write_bytes(event(1))])
+    for _ in range(2):
+        given += receiver.drain()
+    assert given == [event(0), event(1)]
+    assert receiver.gaps == []

@@ -280,13 +280,14 @@ class Discovery:
             if length > state.size and not state.cut:
                 state.size = length
 
-    @staticmethod
     def _compare(
-        segment: Segment, source: Source, marks: Marks, found: ScanResult, *, live: bool
+        self, segment: Segment, source: Source, marks: Marks, found: ScanResult, *, live: bool
     ) -> SegmentMatch:
         own, elsewhere = segment.source, segment.seq in found.bound
-        if own is not None and not own.readable:
-            own, elsewhere = None, False  # this one may be what it was before the damage
         if own is None and elsewhere and (own := segment.file()) is None:
             return SegmentMatch.DIFFERENT
-        return match(segment, own, source, marks, elsewhere=elsewhere, live=live)
+        fit = match(segment, own, source, marks, elsewhere=elsewhere, live=live)
+        if own is None or (own.readable and segment.is_still_in(own)):
+            return fit
+        # Damaged, or cut beside this scan: the other file may be what it was before.
+        return match(segment, None, source, marks, elsewhere=False, live=live)
