@@ -156,8 +156,11 @@ class DrainTarget:
         return [trouble.removesuffix(WAITING) for trouble in self._troubles] + unfinished + notices
 
     def acknowledged(self) -> bool:
-        """Say whether every receipt and notice has arrived as well."""
-        return not any(len(subscription.outbox) for subscription in self._subscriptions)
+        """Say whether every receipt and notice has arrived as well, and no gap may be told yet."""
+        doubt = any(log.state().doubts and not log.troubles for log in self._logs)
+        return not doubt and not any(
+            len(subscription.outbox) for subscription in self._subscriptions
+        )
 
     def stalled(self, now_s: float) -> bool:
         """Say whether nothing has settled for too long."""

@@ -15,6 +15,7 @@ from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8
 _NAMED = 50  # files that a message names
+_CALM_NS = 1_000_000_000  # in which a rotation renames all that it renames
 
 Scandir = Callable[[Path], AbstractContextManager[Iterable[os.DirEntry[str]]]]
 
@@ -96,6 +97,14 @@ def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:
             break
         previous = entries
     return entries
+
+
+def is_calm(live: Path, now_ns: int) -> bool:
+    """Say whether nobody has made, renamed or deleted a file beside *live* for a while.
+
+    Until then a listing may lack what is being renamed. Raise OSError where it is gone.
+    """
+    return not 0 <= now_ns - live.parent.stat().st_mtime_ns < _CALM_NS
 
 
 def _same(one: list[Entry], other: list[Entry]) -> bool:

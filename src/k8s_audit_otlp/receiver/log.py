@@ -19,6 +19,7 @@ from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import (
     Entry,
+    is_calm,
     list_log,
     live_path,
     passed_over,
@@ -117,8 +118,7 @@ class AuditLog:
     @property
     def live_size(self) -> int:
         """Bytes of the live file at the last look, 0 while there is none."""
-        with self._known.lock:
-            return live.state.size if (live := self._known.live()) else 0
+        return live.state.size if (live := self._known.live()) else 0
 
     def ended(self, segment: Segment, size: int, remark: str = "") -> None:
         """Note that the segment ends at *size* at least and does not go on; say *remark* once."""
@@ -220,7 +220,6 @@ class AuditLog:
                 unknown = sorted(unknown_backups(self.path))
                 before = self._known.appearance()
                 self._renames.begin()
-                self._known.forget_rewritten(self._unchanged)
                 entries, found = self._bound(linked_before(self.path, old, self._live, self._known))
             except OSError as error:
                 self.troubles.replace({"": f"{self.path.parent}: {explain(error)}"})
@@ -231,7 +230,8 @@ class AuditLog:
                     self._events.discovered(self.key, segment.state)
             self._told = self._known.manifest.next_seq
             self._deleted.take_up(self._known)
-            self._known.unbind(found.bound, found.candidates, nothing_listed=not entries)
+            shown = found.bound, found.candidates
+            self._known.unbind(*shown, nothing_listed=not entries, calm=found.calm)
             self._known.release_done()
             self._deleted.review(self._known, self._live.parent)
             for segment in self._known.settled():
@@ -257,6 +257,7 @@ class AuditLog:
         doubted = False
         for left in reversed(range(_ATTEMPTS)):
             entries = [*linked, *self._list(self.path)]
+            self._known.forget_rewritten(self._unchanged)
             found = self._bind(without_packed_twins(entries), final=doubted or not left)
             if not found.outdated:
                 break
@@ -264,7 +265,7 @@ class AuditLog:
         return entries, found
 
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        return self._discovery.bind(entries, final=final)
+        return self._discovery.bind(entries, final=final, calm=is_calm(self._live, self.clock_ns()))
 
     def close(self) -> None:
         """Close every file, but for what is handed over or rescued, where that is set."""

@@ -133,6 +133,8 @@ class Segment:
         size = info.st_size
         if size == self.disk_size:
             return False
+        if not self.compressed and not self.is_in(self.source):
+            return False  # cut and written anew: the size is another segment's
         first = self.disk_size < 0  # what was packed long ago is not waited for once more
         self.changed_ns = min(now_ns, info.st_mtime_ns) if first and self.compressed else now_ns
         self.disk_size = size

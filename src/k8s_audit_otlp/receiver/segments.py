@@ -20,6 +20,7 @@ from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
 _MARKS = 4  # kept of what all have settled: a restored copy that was written on may end before one
 _MARKED = 4  # segments that keep all marks when they are settled: what is cut is a new one
+_ABSENT_NS = 10_000_000_000  # a directory may never be calm
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 
 
@@ -48,6 +49,7 @@ class KnownSegments:
         self.ledgers: list[Ledger] = []
         self._segments = {s.seq: Segment(s) for s in self.manifest.segments}
         self._gone_since: dict[int, int] = {}
+        self._absent_since: dict[int, int] = {}  # when a listing did not show them any more
 
     def __iter__(self) -> Iterator[Segment]:  # while another thread forgets some
         return iter(list(self._segments.values()))
@@ -198,11 +200,16 @@ class KnownSegments:
             if segment.source is not None:
                 segment.state.complete = True
 
-    def unbind(self, bound: set[int], candidates: set[int], *, nothing_listed: bool) -> None:
+    def unbind(
+        self, bound: set[int], candidates: set[int], *, nothing_listed: bool, calm: bool = True
+    ) -> None:
         """Note which known segments the directory does not show.
 
-        *candidates*: a file is there that cannot be read and may be any of these.
+        *candidates*: a file is there that cannot be read and may be any of these. Unless it is
+        *calm* there, one that is not shown may be being renamed.
         """
+        now, absent = self.clock_ns(), [s.seq for s in self if s.seq not in bound and not s.source]
+        self._absent_since = {seq: self._absent_since.get(seq, now) for seq in absent}
         for segment in self:
             if segment.seq in bound:
                 continue
@@ -215,7 +222,9 @@ class KnownSegments:
                     self.close_if_rotated(segment)
                 elif segment.seq in candidates and not segment.state.gone:
                     segment.trouble = "its file may be the one that cannot be read"
-                elif not nothing_listed:
+                elif not nothing_listed and (
+                    calm or now - self._absent_since[segment.seq] >= _ABSENT_NS
+                ):
                     segment.trouble = ""
                     segment.gone()
 

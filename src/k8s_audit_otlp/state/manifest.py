@@ -114,7 +114,7 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     newest: int = 0  # the segment that was found or live last: what is new must follow it
     unnamed: list[UnnamedFile] = []
     unread: list[UnreadableFile] = []
-    doubted: tuple[int, int] = (0, 0)  # two segments that an unread file may lie between or not
+    doubts: list[tuple[int, int]] = []  # segments between which something may be missing or not
     empty_ns: int = 0  # when the log was listed last and held no event yet
     up_since_ns: int = 0  # when the machine came up again, if nobody had stopped the agent before
     following: dict[int, str] = {}  # identities of what may come next by the positions of before
@@ -152,5 +152,6 @@ class Manifest(msgspec.Struct, omit_defaults=True):
             segments=[msgspec.structs.replace(s, names=list(s.names)) for s in self.segments],
             unnamed=list(self.unnamed),
             unread=list(self.unread),
+            doubts=list(self.doubts),
             following=dict(self.following),
         )

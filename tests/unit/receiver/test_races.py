@@ -1,5 +1,6 @@
 """A listing is no snapshot: what is renamed beside it is neither lost nor said to be missing."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.listing import Entry, list_log
-from tests.kit.log.log_files import FIRST, append, rotate
+from tests.conftest import ManualClock
+from tests.kit.log.log_files import FIRST, append, rename_numbered, rotate
 from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
@@ -167,3 +169,62 @@ def test_a_log_that_is_cut_beside_the_listing_is_followed_into_its_copy(
         given += receiver.drain()
     assert given == [event(0), event(1)]
     assert receiver.gaps == []
+
+
+def renamed_in(directory: Path, clock: ManualClock) -> None:
+    """Somebody is renaming the files in *directory* just now."""
+    os.utime(directory, ns=(int(clock.now * 1e9),) * 2)
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_number_that_is_missing_while_files_are_renamed_may_be_there_soon(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    goes_on: bool,
+) -> None:
+    """Whoever shifts the numbers begins with the highest; a hole that stays is a file too few."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    for number in (1, 2):
+        rename_numbered(live)
+        append(live, event(number))
+    old, new = live.with_name("audit.log.2"), live.with_name("audit.log.1")
+    old.rename(live.with_name("audit.log.3"))
+    renamed_in(live.parent, clock)
+    second = receive(receiver)
+    assert second.drain() == [event(1), event(2)]
+    assert second.gaps == []
+    if goes_on:
+        new.rename(old)
+    for _ in range(2):
+        clock.advance(2)
+        assert second.drain() == []
+    assert second.gaps == ([] if goes_on else [UNSEEN])
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_file_that_no_listing_shows_while_others_are_renamed_is_waited_for(
+    receive: Callable[..., Any],
+    live: Path,
+    event: Callable[..., Any],
+    clock: ManualClock,
+    returns: bool,
+) -> None:
+    """What is told as deleted is never sent, though a moment later it is there."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.log.scan()
+    backup = rotate(live, 1)
+    append(live, event(1))
+    aside = backup.rename(backup.with_name("aside"))
+    renamed_in(live.parent, clock)
+    second = receive(receiver)
+    assert second.drain() == []
+    if returns:
+        aside.rename(backup)
+    clock.advance(2)
+    assert second.drain() == ([event(0), event(1)] if returns else [event(1)])
+    assert second.gaps == ([] if returns else [("deleted", 0, len(event(0))), UNSEEN])

@@ -23,6 +23,7 @@ from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
 _KEPT = 8
+_DOUBTED_NS = 10_000_000_000  # a directory that is renamed in all the time is judged all the same
 _BEGIN = 256  # bytes by which a file is known that has no whole line yet
 
 
@@ -215,23 +216,17 @@ class Continuity:
         if self._known.manifest.in_positions(identity.name) or self._is_older(identity):
             return
         missing = None if entry is None or cut else self._missing_before(entry, identity)
-        if missing is not None:
-            before = self.succession.newest
+        before = self._known.predecessor() if missing is None else self.succession.newest
+        if missing is None and not found.follows:
+            unread = self._unread_before(entry, identity) if entry else ""
+            why = f"{unread} was replaced or cut before it could be read" if unread else ""
+            was_empty = bool(self._known.manifest.unnamed)
+            why = why or missing_proof(name, before, was_empty=was_empty, cut=cut)
+            missing = Missing(why, passing=True)
+        if before is not None and missing and missing.passing and _may_be_there(before, found):
+            self._known.manifest.doubts.append((before.seq, self._known.manifest.next_seq))
+        elif missing is not None:
             self._add_gap(name, before, identity.name, identity.when_ns, missing)
-            return
-        if found.follows:
-            return
-        before = self._known.predecessor()
-        if before is not None and before.seq in found.candidates:
-            # A file that cannot be read may be it: judged once that one can.
-            self._known.manifest.doubted = before.seq, self._known.manifest.next_seq
-            return
-        unread = self._unread_before(entry, identity) if entry else ""
-        why = f"{unread} was replaced or cut before it could be read" if unread else ""
-        why = why or missing_proof(
-            name, before, was_empty=bool(self._known.manifest.unnamed), cut=cut
-        )
-        self._add_gap(name, before, identity.name, identity.when_ns, Missing(why))
 
     def _missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what is missing before a new file by the names, unless that is told already."""
@@ -252,16 +247,22 @@ class Continuity:
             and (0 < identity.when_ns < manifest.empty_ns)
         )
 
-    def decide_doubted_gap(self, found: ScanResult) -> None:
-        """Add the gap that was left undecided, if no unread file can fill it any more."""
+    def decide_doubts(self, found: ScanResult) -> None:
+        """Add the gaps that were left undecided, once nothing can fill them any more."""
         manifest = self._known.manifest
-        before, after = map(self._known.get, manifest.doubted)
-        if before is None or after is None or before.seq in found.bound:
-            manifest.doubted = (0, 0)
-        elif before.seq not in found.candidates:
-            manifest.doubted = (0, 0)
-            state, why = after.state, missing_proof(after.state.name, before)
-            self._add_gap(state.name, before, state.identity, state.first_ns, Missing(why))
+        doubts, manifest.doubts = manifest.doubts, []
+        for pair in doubts:
+            before, after = map(self._known.get, pair)
+            if before is None or after is None:
+                continue
+            state, missing = after.state, self.succession.missing_number(before.name, after.name)
+            if before.seq not in found.bound:
+                missing = Missing(missing_proof(state.name, before))
+            late = self._known.clock_ns() - state.seen_ns >= _DOUBTED_NS
+            if missing is not None and _may_be_there(before, found, late=late):
+                manifest.doubts.append(pair)
+            elif missing is not None:
+                self._add_gap(state.name, before, state.identity, state.first_ns, missing)
 
     def _add_gap(
         self, name: str, before: Segment | None, after: str, until_ns: int, missing: Missing
@@ -287,3 +288,11 @@ def _still_there(segment: Segment) -> bool:
         return False
     packed = segment.path.with_name(segment.name.base + GZIP)
     return os.access(segment.path, os.F_OK) or os.access(packed, os.F_OK)
+
+
+def _may_be_there(segment: Segment, found: ScanResult, *, late: bool = False) -> bool:
+    """Say whether what no listing shows behind *segment* may be there all the same.
+
+    A file that cannot be read may be it, or one that is renamed just now.
+    """
+    return segment.seq in found.candidates or not (found.calm or late)

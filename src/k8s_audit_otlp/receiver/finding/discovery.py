@@ -34,17 +34,18 @@ class Discovery:
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
         self._opened: dict[Path, Source] = {}  # new files of this listing
 
-    def bind(self, entries: list[Entry], *, final: bool = True) -> ScanResult:
+    def bind(self, entries: list[Entry], *, final: bool = True, calm: bool = True) -> ScanResult:
         """Find the segment of every entry, oldest first.
 
         Unless this listing is *final*, nothing is placed behind a file that is not where it says,
-        and no gap is told because of what it does not show: another one may be better.
+        and no gap is told because of what it does not show: another one may be better. Unless the
+        directory is *calm*, what may be missing is decided later.
         """
         if not self.open_new(entries) and not final:
             return ScanResult(set(), outdated=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
-        found = ScanResult({segment.seq for segment in placed.values()})
+        found = ScanResult({segment.seq for segment in placed.values()}, calm=calm)
         before = self.continuity.begin(entries, found)
         new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
         if new and not self._any_follows(new, before, found) and not final:
@@ -59,7 +60,7 @@ class Discovery:
             return found
         self._unread.review(entries, found)
         if entries:
-            self.continuity.decide_doubted_gap(found)
+            self.continuity.decide_doubts(found)
             self.continuity.remember_unnamed(found.unread)
         self._opened.clear()
         return found

@@ -31,6 +31,7 @@ class Missing:
 
     why: str
     since_ns: int | None = None
+    passing: bool = False  # it may only seem so while a rotation is under way
 
 
 @dataclass(slots=True)
@@ -57,10 +58,18 @@ class Succession:
         if any(before.age < name.age < after.age for name in names):
             return None
         by_time = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
-        listed = sum(after.number < number < before.number for number in {n.number for n in names})
-        if by_time or not after.number or before.number - after.number <= listed + 1:
-            return by_time
-        return Missing(f"a file with a number between {before.name} and {after.name} is gone")
+        return by_time or self.missing_number(before, after)
+
+    def missing_number(self, before: LogName | None, after: LogName | None) -> Missing | None:
+        """Return that a number is missing between two names, as one is while others are renamed."""
+        if before is None or after is None or not after.number:
+            return None
+        numbers = {entry.name.number for entry in self.entries}
+        listed = sum(after.number < number < before.number for number in numbers)
+        if before.number - after.number <= listed + 1:
+            return None
+        why = f"a file with a number between {before.name} and {after.name} is gone"
+        return Missing(why, passing=True)
 
     def note(self, segment: Segment, name: LogName | None) -> None:
         """Note that what comes next has to follow *segment*, unless it is an older one."""

@@ -167,7 +167,14 @@ def test_a_position_proves_what_no_checkpoint_names(receive: Any, live: Path, ev
         receiver.log.close()
         again = receive()
         again.log.close()
-        log = type(again.log)("audit", live, again.events, before, limits=again.log.limits)
+        log = type(again.log)(
+            "audit",
+            live,
+            again.events,
+            before,
+            limits=again.log.limits,
+            clock_ns=again.log.clock_ns,
+        )
         log.register(again.ledger)
         again.log, again.reader = log, type(again.reader)(log)
         again.drain()

@@ -139,3 +139,12 @@ def test_of_a_file_that_is_gone_the_end_is_open_unless_it_was_seen(
     assert segment.state.open_end == (truncated or not complete)
     assert segment.state.gone
     assert segment.state.complete
+
+
+def test_the_size_of_what_was_written_over_a_segment_is_not_its_own(
+    segment: Segment, path: Path
+) -> None:
+    """It was cut and written anew: what it had is in a copy, and no longer than it was."""
+    path.write_bytes(b'{"auditID":"c"}\n' * 9)
+    assert not segment.look(2 * SECOND)
+    assert segment.state.size == len(LINES)
