@@ -17,6 +17,7 @@ from k8s_audit_otlp.receiver.finding.links import linked_before
 from k8s_audit_otlp.receiver.finding.renames import Renames
 from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
+from k8s_audit_otlp.receiver.inotify import Change
 from k8s_audit_otlp.receiver.listing import (
     Entry,
     is_calm,
@@ -59,7 +60,6 @@ class AuditLog:
         self.path = path
         self.limits = limits or LogLimits()
         self.clock_ns = clock_ns
-        self._list = listing
         self.version = 0
         self.watched = "with inotify"  # how: the watcher says where that is not so
         self._events = events
@@ -72,7 +72,7 @@ class AuditLog:
         self._listeners: list[Callable[[], None]] = []
         self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
-        self._renames = Renames(self._known)
+        self._renames = Renames(self._known, listing)
 
     def __repr__(self) -> str:
         return f"<AuditLog {self.key} {len(self.segments())} segments, live {self.live_size} B>"
@@ -208,9 +208,9 @@ class AuditLog:
             self._wake()
         return False
 
-    def moved(self, before: str, now: str) -> None:
-        """Note that a file was renamed, or deleted if it has no name *now*."""
-        self._renames.note((before == str(self._live)) - (now == str(self._live)))
+    def follow(self, changes: Callable[[], list[Change] | None]) -> None:
+        """Let *changes* tell which names in the directory have changed since it was called last."""
+        self._renames.changes = changes
 
     def scan(self) -> None:
         """List the directory: place new segments, follow renames, let go what is done."""
@@ -256,7 +256,7 @@ class AuditLog:
         """
         doubted = False
         for left in reversed(range(_ATTEMPTS)):
-            entries = [*linked, *self._list(self.path)]
+            entries = [*linked, *self._renames.listed(self.path, self._live.name)]
             self._known.forget_rewritten(self._unchanged)
             found = self._bind(without_packed_twins(entries), final=doubted or not left)
             if not found.outdated:

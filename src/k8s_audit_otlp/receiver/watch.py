@@ -1,28 +1,19 @@
 """The thread that keeps one log up to date: it calls `scan` and `poll`.
 
 Growth is found by looking at the live file's size, often while it is busy and less often while it
-is idle: watchdog would handle each of thousands of writes a second in Python. Rotation, which may
-come and go between two looks, is what inotify reports at once; a full scan every second is the
-safety net, and the way where inotify is denied or exhausted.
+is idle: inotify would wake it for each of thousands of writes a second. Rotation, which may come
+and go between two looks, is what inotify reports at once; a full scan every second is the safety
+net, and the way where inotify is denied or exhausted.
 """
 
 import logging
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event, Thread
 
-from watchdog.events import (
-    DirCreatedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
-from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
-
+from k8s_audit_otlp.receiver.inotify import DirectoryWatch
 from k8s_audit_otlp.receiver.listing import live_path
 from k8s_audit_otlp.receiver.log import AuditLog
 
@@ -33,16 +24,6 @@ IDLE_POLL_S = 0.1
 _IDLE_AFTER_S = 2.0
 _AWAY_S = 10.0  # a rotation makes the new file within milliseconds
 _MIN_SCAN_S = 0.05  # so that a storm of renames does not become a storm of listings
-
-
-class _Wake(FileSystemEventHandler):
-    def __init__(self, moved: Callable[[str, str], None], wake: Callable[[], None]) -> None:
-        self._moved, self._wake = moved, wake
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if isinstance(event, FileMovedEvent | FileDeletedEvent):
-            self._moved(os.fsdecode(event.src_path), os.fsdecode(event.dest_path))
-        self._wake()
 
 
 def _raise(_name: str, error: BaseException) -> None:
@@ -60,7 +41,7 @@ class Watcher(Thread):
         away_s: float = _AWAY_S,
         on_failure: Callable[[str, BaseException], None] = _raise,
         monotonic: Callable[[], float] = time.monotonic,
-        observer: Callable[[], BaseObserver] = Observer,
+        inotify: Callable[[Path], DirectoryWatch] = DirectoryWatch,
     ) -> None:
         super().__init__(name=f"watch {log.key}", daemon=True)
         self.log = log
@@ -69,35 +50,40 @@ class Watcher(Thread):
         self._there_at = monotonic()
         self._on_failure = on_failure
         self._monotonic = monotonic
-        self._new_observer = observer  # may fail already: it opens an inotify instance
-        self._stopping = False
-        self._renamed = Event()
+        self._inotify = inotify
+        self._watch: DirectoryWatch | None = None
+        self._stopping = Event()
 
     def run(self) -> None:
-        stop_observing = self._observe()
+        self._watch = self._observe()
         try:
             last_scan = last_growth = self._monotonic()
-            while not self._stopping:
+            while not self._stopping.is_set():
                 now = self._monotonic()
                 idle = now - last_growth > _IDLE_AFTER_S
-                if self._renamed.wait(IDLE_POLL_S if idle else BUSY_POLL_S):
-                    self._renamed.clear()
-                    due = True
-                else:
+                due = self._renamed_within(IDLE_POLL_S if idle else BUSY_POLL_S)
+                if not due:
                     size = self.log.live_size
                     due = self.log.poll() or now - last_scan >= self._scan_s
                     if self.log.live_size != size:
                         last_growth = now
-                if due and now - last_scan >= _MIN_SCAN_S:
+                if due:
+                    time.sleep(max(0.0, last_scan + _MIN_SCAN_S - self._monotonic()))
                     self._scan()
-                    last_scan = now
-                elif due:
-                    self._renamed.set()
-                    time.sleep(_MIN_SCAN_S)
+                    last_scan = self._monotonic()
         except BaseException as error:  # noqa: BLE001 - a dead thread must not be silent
             self._on_failure(self.name, error)
         finally:
-            stop_observing()
+            if self._watch is not None:
+                self.log.follow(list)
+                self._watch.close()
+
+    def _renamed_within(self, seconds: float) -> bool:
+        """Wait so long at most; say whether a file was made, renamed or deleted."""
+        if self._watch is not None:
+            return self._watch.wait(seconds)
+        self._stopping.wait(seconds)
+        return False
 
     def _scan(self) -> None:
         """Scan; what a directory holds that nobody foresaw must not end the agent."""
@@ -110,20 +96,14 @@ class Watcher(Thread):
         away_s = self._monotonic() - self._there_at
         self.log.away(away_s if away_s >= self._away_s else 0.0)
 
-    def _observe(self) -> Callable[[], None]:
+    def _observe(self) -> DirectoryWatch | None:
         """Start inotify; where it is denied or used up, the polls are all there is."""
+        directory = live_path(self.log.path).parent
         try:
-            observer = self._new_observer()
-            observer.schedule(
-                _Wake(self.log.moved, self._renamed.set),
-                str(live_path(self.log.path).parent),
-                event_filter=[FileCreatedEvent, FileMovedEvent, FileDeletedEvent, DirCreatedEvent],
-            )
-            observer.start()
-        except Exception as error:  # noqa: BLE001 - it is a help, not a need
-            why = str(getattr(error, "strerror", "") or error)
-            if isinstance(error, FileNotFoundError):
-                why = "it is not there yet"
+            watch = self._inotify(directory)
+        except OSError as error:
+            missing = isinstance(error, FileNotFoundError)
+            why = "it is not there yet" if missing else str(error.strerror)
             self.log.watched = f"by listing it every {self._scan_s:g} s, without inotify: {why}"
             logger.warning(
                 "%s: no inotify (%s); the directory is listed every %g s instead",
@@ -131,9 +111,9 @@ class Watcher(Thread):
                 why,
                 self._scan_s,
             )
-            return lambda: None
-        return observer.stop
+            return None
+        self.log.follow(watch.changes)
+        return watch
 
     def stop(self) -> None:
-        self._stopping = True
-        self._renamed.set()
+        self._stopping.set()

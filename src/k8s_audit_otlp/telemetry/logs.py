@@ -231,7 +231,7 @@ def set_up_logs(
     root.setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its warnings contain paths of URLs
-    for name in ("watchdog", "asyncio", "grpc"):
+    for name in ("asyncio", "grpc"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -1,38 +1,65 @@
-"""Accounts for each time that the live file lost its name, as inotify tells.
+"""Follows each file that gets the name of the live one until a listing shows it.
 
-A rotation renames it, and a listing shows it under its new name. One that was made and deleted
-between two listings leaves no trace: all others are as if it had never been.
+One that was made and deleted between two listings leaves no trace: all others are as if it had
+never been. Only inotify tells of it, to a frozen process when it goes on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from k8s_audit_otlp.receiver.inotify import Change
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segments import KnownSegments
 
-_LATE_NS = 10_000_000_000  # within which inotify tells of what a listing shows already
+_ATTEMPTS = 4  # to list a directory in which nothing changes meanwhile
 
 
 class Renames:
-    """`note` is for the thread that hears of renames and deletions, the rest for who scans."""
+    """Used by the thread that scans. `changes` tells what inotify has told since the last call."""
 
-    def __init__(self, known: KnownSegments) -> None:
-        self._known = known
-        self._noted = self._due = self._accounted = 0
-        self._early: list[int] = []  # when files were found of whose departure nobody has told
-        self._listed: Sequence[Entry] = ()
+    def __init__(self, known: KnownSegments, listing: Callable[[Path], list[Entry]]) -> None:
+        self.changes: Callable[[], list[Change] | None] = list
+        self._known, self._list = known, listing
         self._first_new = 0
-
-    def note(self, change: int) -> None:
-        """Note that the live file was renamed or deleted: 1; -1 where one got its name."""
-        self._noted += change
+        self._fresh: set[str] = set()  # names of files that were live, and are in no listing yet
+        self._missing = 0  # of these how many are gone
 
     def begin(self) -> None:
-        """Expect the next listing to show all that was noted until now."""
-        self._due, self._first_new = self._noted, self._known.manifest.next_seq
+        """Note which segments are known before a scan."""
+        self._first_new = self._known.manifest.next_seq
+
+    def listed(self, log: Path, live: str) -> list[Entry]:
+        """List *log*, whose live file is called *live*, while nothing changes.
+
+        Where something always does, nobody knows what else it would show: nothing is followed on.
+        """
+        self._follow(self.changes(), live)
+        for _ in range(_ATTEMPTS):
+            entries = self._list(log)
+            meanwhile = self.changes()
+            self._follow(meanwhile, live)
+            if meanwhile == []:
+                return entries
+        self._fresh.clear()
+        return entries
+
+    def _follow(self, changes: list[Change] | None, live: str) -> None:
+        if changes is None:
+            self._fresh.clear()
+        for before, now in changes or ():
+            fresh = before in self._fresh
+            self._fresh.discard(before)
+            self._missing += now in self._fresh  # another file has its name now
+            if fresh and not now:
+                self._missing += before + GZIP not in self._fresh  # it was packed
+            elif fresh or now == live or (now and now.removesuffix(GZIP) in self._fresh):
+                self._fresh.add(now)
 
     def tell_missing(self, entries: Sequence[Entry], name: str) -> None:
         """Add a gap if a file that was called *name* is in no listing, unless one is told now."""
-        missing = self._missing(entries)
+        missing, self._missing = self._missing, 0
+        self._fresh -= {entry.name.name for entry in entries}
         old = [s for s in self._known if s.seq < self._first_new and not s.state.lost]
         new = [s for s in self._known if s.seq >= self._first_new]
         if not missing or any(segment.state.lost for segment in new):
@@ -42,21 +69,3 @@ class Renames:
         why = f"a file called {name} was there and gone before anybody could open it"
         key = f"{name} {self._first_new} {self._known.clock_ns()}".encode()
         self._known.add_lost("unseen", name, key, (since_ns, until_ns), detail=why)
-
-    def _missing(self, entries: Sequence[Entry]) -> int:
-        before, self._listed = self._listed, entries
-        noted, self._accounted = self._due - self._accounted, self._due
-        if not before:
-            return 0
-        keys, bases = {e.key for e in before}, {e.name.base for e in before}
-        backups = [e for e in entries if not e.name.live and e.key not in keys]
-        found = len(_live(before) - _live(entries)) + sum(e.name.base not in bases for e in backups)
-        now_ns = self._known.clock_ns()
-        early = [when for when in self._early if 0 <= now_ns - when < _LATE_NS]
-        early += [now_ns] * (found - min(0, noted))
-        self._early = early[max(0, noted) :]
-        return max(0, noted - len(early))
-
-
-def _live(entries: Sequence[Entry]) -> set[tuple[int, int]]:
-    return {entry.key for entry in entries if entry.name.live}

@@ -35,7 +35,7 @@ def eventually(condition: Callable[..., Any]) -> None:
         time.sleep(0.01)
 
 
-def used_up() -> Never:
+def used_up(_directory: Path) -> Never:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
@@ -50,7 +50,7 @@ def test_rotations_are_seen_with_and_without_inotify(
     """Where no instance is left, the directory is listed, and the log says so."""
     receiver, live = receive(), log_dir / "audit.log"
     live.write_bytes(event(0))
-    watcher = watch(receiver.log, **({} if inotify else {"observer": used_up}))
+    watcher = watch(receiver.log, **({} if inotify else {"inotify": used_up}))
     eventually(lambda: len(receiver.log.segments()) == 1)
     live.rename(log_dir / "audit.log.1")
     live.write_bytes(event(1))
