@@ -6,18 +6,21 @@ compared; segments are compared one after the other.
 
 from array import array
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from types import MappingProxyType
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.disk import NOTHING, DiskSegment
 from k8s_audit_otlp.tools.verify.exports.record import (
     CHAIN_ID,
+    SEGMENT,
     ExportRecord,
     Receipt,
+    body_of,
     field_of,
     gap_text,
     is_event,
+    text_of,
 )
 from k8s_audit_otlp.tools.verify.exports.uids import (
     MOST_NAMED,
@@ -28,7 +31,7 @@ from k8s_audit_otlp.tools.verify.exports.uids import (
     read_uid,
     uid_of,
 )
-from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport
+from k8s_audit_otlp.tools.verify.report import SegmentReport, VerifyReport, holes
 from k8s_audit_otlp.tools.verify.unreceipted import log_of
 
 
@@ -46,6 +49,7 @@ class Comparison:
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
         self._unlinked: list[NotedGap] = []
         self._linked = False
+        self._doubts: dict[str, str] = {}  # by identity: stretches of which nothing is proven
         self._replayed: set[str] = set()  # segments of which a replay may have sent more
         self._report = VerifyReport()
 
@@ -68,6 +72,9 @@ class Comparison:
 
     def _take_other(self, item: ExportRecord) -> None:
         uid, receipt, own, *_ = item
+        if own is not None and text_of(own, "k8s.audit.gap.reason") == "unseen":
+            told = body_of(own) or "events may be missing"
+            self._doubts[text_of(own, SEGMENT + "identity")] = told
         is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
@@ -199,7 +206,9 @@ class Comparison:
         report.unjudged += [f"{name}: {why}" for name, why in damage.items()]
         for identity in dict.fromkeys([*self._receipts, *self._gaps]):
             found = self._unseen(identity)
-            if found.missing and identity in parts:
+            if identity in self._doubts and identity not in self._receipts:
+                report.unjudged.append(f"{identity}: {self._doubts[identity]}")
+            elif found.missing and identity in parts:
                 report.unjudged.append(f"{identity}: only its end is asked for, and it is gone")
             else:
                 report.segments.append(found)
@@ -214,7 +223,7 @@ class Comparison:
         report.missing_receipts = [
             f"{exporter or 'an exporter'}{' at ' + source if source else ''}: receipt {hole}"
             for (source, exporter, _), numbers in sorted(self._numbers.items())
-            for hole in _holes(numbers)
+            for hole in holes(numbers)
         ]
         return report
 
@@ -288,13 +297,3 @@ def _why_open(found: SegmentReport, segment: DiskSegment, lowest: int, *, told_o
 def _ascends(places: "array[int]") -> bool:
     """Say whether each is greater than the one before: none is there twice."""
     return all(map(int.__lt__, places, islice(places, 1, None)))
-
-
-def _holes(numbers: set[int]) -> list[str]:
-    """Name the runs of numbers that lie between those that are there."""
-    known = sorted(numbers)
-    return [
-        f"{one + 1}" if other - one == 2 else f"{one + 1} to {other - 1}"
-        for one, other in pairwise(known)
-        if other - one > 1
-    ]

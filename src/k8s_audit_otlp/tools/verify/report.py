@@ -1,6 +1,7 @@
 """What a comparison of the log with an export came to: counts, by segment and as a whole."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from k8s_audit_otlp.tools.text import counted
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
@@ -58,7 +59,7 @@ class VerifyReport:
     elsewhere: int = 0  # records of segments that are neither on disk nor receipted
     elsewhere_segments: int = 0
     missing_receipts: list[str] = field(default_factory=list)
-    unjudged: list[str] = field(default_factory=list)  # files on disk, and why not
+    unjudged: list[str] = field(default_factory=list)  # files and stretches, and why not
 
     def total(self, column: str) -> int:
         return sum(max(0, int(getattr(segment, column))) for segment in self.segments)
@@ -104,3 +105,13 @@ def _first(count: int, uids: list[str]) -> str:
     if not uids:
         return "which of them only hashes tell"
     return ", ".join(uids) + (", ..." if count > len(uids) else "")
+
+
+def holes(numbers: set[int]) -> list[str]:
+    """Name the runs of numbers that lie between those that are there."""
+    known = sorted(numbers)
+    return [
+        f"{one + 1}" if other - one == 2 else f"{one + 1} to {other - 1}"
+        for one, other in pairwise(known)
+        if other - one > 1
+    ]

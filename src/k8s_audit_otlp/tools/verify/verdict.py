@@ -33,7 +33,7 @@ class Verdict:
 
     @property
     def is_complete(self) -> bool:
-        return self.complete.complete and not self.contents.missing
+        return not self.complete.lacks and not self.contents.missing
 
     @property
     def is_sound(self) -> bool:
@@ -47,7 +47,7 @@ class Verdict:
     @property
     def unproven(self) -> list[str]:
         """Name what was asked, and that nothing here proves or disproves."""
-        contents = [f"records of {x}" for x in self.contents.not_judged]
+        contents = [*self.complete.unjudged, *(f"records of {x}" for x in self.contents.not_judged)]
         chains = [*self._unsealed(), *self._starts(), *self._elsewhere(), *self.sound.absent]
         undated = [
             f"{x}: a loss that was told of after the range; whether it lies in it nobody knows"

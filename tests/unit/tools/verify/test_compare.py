@@ -96,6 +96,16 @@ def test_a_gap_in_a_deleted_segment_is_a_loss_that_nobody_can_count() -> None:
     assert compare(uids(B, [0, 5])).elsewhere == 2
 
 
+def test_a_stretch_of_which_nothing_is_proven_is_no_loss() -> None:
+    """Nobody knows that an event lay in it: it is said, and what is asked stays unproven."""
+    said = {"k8s.audit.segment.identity": A, "k8s.audit.gap.reason": "unseen", "body": "may be"}
+    report = compare([ExportRecord(f"gap-otlp_http-{A}-0-1", None, said)])
+    assert (report.lacks, report.unproven) == (False, True)
+    assert report.unjudged == [f"{A}: may be"]
+    gone = ExportRecord(f"gap-otlp_http-{B}-0-1", None, {**said, "k8s.audit.gap.reason": "deleted"})
+    assert compare([gone]).lacks
+
+
 def test_what_was_refused_or_dead_lettered_is_missing() -> None:
     """It is named in the receipt; the back end does not have it."""
     report = compare([*uids(A, [0]), receipt(A, delivered=1, refused=2, dead_lettered=3)])
