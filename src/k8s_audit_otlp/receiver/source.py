@@ -66,10 +66,11 @@ class Source:
 
     def next_data(self, offset: int) -> int:
         """Return the offset of the next byte that is not in a hole (SEEK_DATA), or of the end."""
+        size = self.stat().st_size  # first: what is written behind it meanwhile is data
         try:
             return os.lseek(self._fd, offset, os.SEEK_DATA)
         except OSError as error:
-            return max(offset, self.stat().st_size) if error.errno == errno.ENXIO else offset
+            return max(offset, size) if error.errno == errno.ENXIO else offset
 
     def length(self) -> int | None:
         """Return the length of what can be read; None where that has no proper end."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.source import GzipSource, open_source
+from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 
 DATA = random.Random(1).randbytes(100_000).hex().encode()  # noqa: S311 - it must not compress well
 
@@ -183,3 +183,16 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "audit.log.1")
     source = open_source(tmp_path / "audit.log.1", compressed=False)
     source.close()
+
+
+def test_what_is_written_while_its_end_is_looked_for_is_no_hole(tmp_path: Path) -> None:
+    """It would be passed over, and the segment named after its second line."""
+    path = tmp_path / "audit.log"
+    path.touch()
+
+    class Growing(Source):
+        def stat(self) -> os.stat_result:
+            path.write_bytes(DATA)
+            return super().stat()
+
+    assert Growing(os.open(path, os.O_RDONLY)).next_data(0) == 0
