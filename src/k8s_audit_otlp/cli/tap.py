@@ -70,7 +70,8 @@ def tap(records: Iterator[Watched | None], *, as_json: bool) -> None:
     """Show events live, as they leave an exporter.
 
     After policy and redaction, and once the back end has accepted them. Watching never slows the
-    delivery: what cannot be shown in time is left out, and counted.
+    delivery: what cannot be shown in time is left out, and counted. A line is the time (UTC), the
+    exporter, code, verb, resource, namespace/name and user; `-` where the event has none.
 
     \b
     Examples:

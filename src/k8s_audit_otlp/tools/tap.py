@@ -94,15 +94,19 @@ def _text(value: Any) -> str:
 
 
 def line_of(record: Watched) -> str:
-    """Write a record as one line: when, which exporter, who did what, with which result."""
-    when = datetime.fromtimestamp(record.when_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
+    """Write a record as one line: when, which exporter, who did what, with which result.
+
+    Each field is there, `-` where the event has none: a user stands in no other one's place.
+    """
+    at = datetime.fromtimestamp(record.when_ns / 1e9, UTC)
+    when = f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
     of = record.shown
     if not of("verb"):
         text = record.event_name if isinstance(record.event, dict) else str(record.event)
         return f"{when} {of('exporter')}  {printable(record.event_name)}  {printable(text)}"
-    place = "/".join(filter(None, (of("namespace"), of("name"))))
-    parts = (of("exporter"), of("code") or "-", of("verb"), of("resource"), place, of("user"))
-    return f"{when} {'  '.join(filter(None, parts))}"
+    place = f"{of('namespace') or '-'}/{of('name') or '-'}"
+    parts = (of("exporter"), of("code"), of("verb"), of("resource"), place, of("user"))
+    return f"{when} {'  '.join(part or '-' for part in parts)}"
 
 
 class Match:
@@ -152,7 +156,8 @@ class Volume:
 
     def add(self, record: Watched) -> None:
         of = record.shown
-        key = (of("user") or record.event_name, of("verb"), of("resource"))
+        nobody = "(not authenticated)" if of("verb") else record.event_name
+        key = (of("user") or nobody, of("verb"), of("resource"))
         self._heaviest.add(key, record.size, record.size)
         self.events += 1
         self.size += record.size

@@ -32,8 +32,27 @@ def watched(body: str) -> Watched:
 def test_the_line_says_who_did_what_with_which_result() -> None:
     """In the order that one reads it."""
     assert line_of(watched(json.dumps(EVENT))) == (
-        "22:13:20.123 otlp_http  403  delete  deployments.apps  prod/a  mallory@example.com"
+        "2023-11-14T22:13:20.123Z otlp_http  403  delete  deployments.apps  prod/a  "
+        "mallory@example.com"
     )
+
+
+def test_what_an_event_lacks_has_its_place_in_the_line() -> None:
+    """Else a name would stand where a namespace stands, and a user where a name does."""
+    node = {**EVENT, "objectRef": {"resource": "nodes", "name": "node-1"}, "responseStatus": {}}
+    assert line_of(watched(json.dumps(node))).endswith(
+        "otlp_http  -  delete  nodes  -/node-1  mallory@example.com"
+    )
+    nobody = {**EVENT, "objectRef": {"resource": "pods", "namespace": "prod"}, "user": {}}
+    assert line_of(watched(json.dumps(nobody))).endswith("403  delete  pods  prod/-  -")
+
+
+def test_the_volume_names_who_is_not_authenticated() -> None:
+    """An event without a user is no notice of the agent."""
+    volume = Volume()
+    volume.add(watched(json.dumps({**EVENT, "user": {}})))
+    volume.add(watched("the log is silent"))
+    assert {row[0] for row in volume.rows(9)} == {"(not authenticated)", "k8s.audit.event"}
 
 
 @pytest.mark.parametrize(
