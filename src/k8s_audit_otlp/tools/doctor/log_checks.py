@@ -1,8 +1,9 @@
 """Checks a log: whether it is there, readable, growing, left alone."""
 
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
+from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,7 @@ IDLE_S = 60.0  # leases alone make an apiserver write more often than that
 AHEAD_S = 5.0  # a clock that is so much ahead shows in every search
 _SILENCE_FACTOR = 3  # times the longest pause seen: hardly ever a false alarm
 _LEAST_SILENCE_S = 60.0
+_FEW = 100  # pauses: fewer say nothing about what is usual
 
 
 def there(log: LogFacts) -> CheckResult:
@@ -95,10 +97,21 @@ def selinux(log: LogFacts) -> CheckResult:
     return ok("SELinux enforces, and the log can be read all the same")
 
 
+def _where_read(check: Callable[[LogFacts], CheckResult]) -> Callable[[LogFacts], CheckResult]:
+    """Ask nothing of the events of a log that cannot be read."""
+
+    @wraps(check)
+    def look(log: LogFacts) -> CheckResult:
+        if log.trouble is not None:
+            return skipped("it cannot be read", "see log.there and log.readable")
+        return check(log)
+
+    return look
+
+
+@_where_read
 def growing(log: LogFacts) -> CheckResult:
     """Watch it grow: an apiserver that audits writes every few seconds, whatever its policy."""
-    if log.trouble is not None:
-        return skipped("it cannot be read", "see log.there and log.readable")
     if log.grown > 0:
         return ok(f"{size(log.grown)} more within {duration(log.waited_s)}")
     if log.written_s < IDLE_S:
@@ -110,6 +123,7 @@ def growing(log: LogFacts) -> CheckResult:
     )
 
 
+@_where_read
 def form(log: LogFacts) -> CheckResult:
     """Ask for JSON: the legacy format has neither bodies nor annotations."""
     if not log.first_line.strip():
@@ -177,6 +191,8 @@ def names(log: LogFacts) -> CheckResult:
             f"{', '.join(unknown[:3])}{more}: backups by their look, but of no name that is read",
             "rename them as logrotate does (audit.log.1), or explain --path each of them",
         )
+    if not log.entries:
+        return skipped("there is no file of it", "see log.there")
     return ok("every backup has a name that is read")
 
 
@@ -211,11 +227,13 @@ def single_file_mount(log: LogFacts) -> CheckResult:
     return ok("its directory is what is mounted, if anything")
 
 
+@_where_read
 def silence(log: LogFacts) -> CheckResult:
     """Propose `silence_after` from the pauses that the log really made."""
     pauses = [(b - a) / 1e9 for a, b in pairwise(sorted(log.times))]
-    if len(pauses) < 100:  # fewer say nothing about what is usual
-        return skipped("there are too few events to know its pauses", "ask again in an hour")
+    if len(pauses) < _FEW:
+        few = f"its newest {counted(len(log.times), 'event')} are too few to know its pauses"
+        return skipped(few, "ask again in an hour")
     longest = max(pauses)
     proposed = _rounded(max(_LEAST_SILENCE_S, longest * _SILENCE_FACTOR))
     chosen = log.receiver.silence_after_s if log.receiver else 0.0
@@ -232,6 +250,7 @@ def _rounded(seconds: float) -> str:
     return format_duration(step * -(-seconds // step))
 
 
+@_where_read
 def clock(log: LogFacts) -> CheckResult:
     """Look for events from the future: then two clocks do not agree."""
     if not log.times:

@@ -57,6 +57,12 @@ def with_mounts(facts: ApiserverFacts, mounts: dict[str, bool]) -> ApiserverFact
     return dataclasses.replace(facts, apiserver=apiserver)
 
 
+def test_events_that_nobody_writes_are_not_called_whole(good: ApiserverFacts) -> None:
+    """Without the flags of a log or a webhook there are none."""
+    bare = with_flags(good, audit_log_path=None)
+    assert judge("apiserver.truncation", bare).state is State.SKIPPED
+
+
 LOG = DEFAULTS["audit-log-path"]
 CLUSTER = "kind: ClusterConfiguration\n"
 

@@ -47,7 +47,8 @@ def log(node: Path, events: Callable[..., Any]) -> Path:
 
 
 def test_a_log_that_is_there_is_ok(say: Callable[..., Any], log: Path) -> None:
-    """With its size and how many backups it has."""
+    """With its size and how many backups it has; it can be read."""
+    assert say("log.readable").state is State.OK
     with gzip.open(log.with_name("audit-2026-01-02T03-04-05.678.log.gz"), "wb") as backup:
         backup.write(b"x\n")
     verdict = say("log.there")
@@ -80,10 +81,13 @@ def test_a_log_of_another_user_fails(
     assert f"user {log.stat().st_uid}" in verdict.why
 
 
-@pytest.mark.usefixtures("log")
-def test_a_readable_log_is_ok(say: Callable[..., Any]) -> None:
-    """Nothing to complain about."""
-    assert say("log.readable").state is State.OK
+def test_of_a_log_that_cannot_be_read_nothing_is_said(say: Callable[..., Any], node: Path) -> None:
+    """Neither that it has no line, nor that all its backups are known."""
+    for name in ("log.growing", "log.format", "log.clock", "log.silence"):
+        assert say(name).why == "it cannot be read"
+    assert say("log.names").state is State.SKIPPED
+    (node / "var" / "audit.log.old").write_text("x")
+    assert say("log.names").state is State.WARN
 
 
 def test_a_log_that_grows_meanwhile_is_ok(
@@ -112,12 +116,6 @@ def test_a_log_that_was_not_written_for_hours_is_warned_of(
     assert "2 h" in verdict.why
 
 
-@pytest.mark.usefixtures("log")
-def test_json_events_are_ok(say: Callable[..., Any]) -> None:
-    """What kube-apiserver writes by default."""
-    assert say("log.format").state is State.OK
-
-
 LEGACY = (
     '2026-01-02T03:04:05.000000000Z AUDIT: id="a" stage="ResponseComplete" ip="1.2.3.4" '
     'method="get" user="u" groups="g" as="<self>" asgroups="<lookup>" user-agent="k" '
@@ -138,6 +136,7 @@ def test_another_format_is_told(
     say: Callable[..., Any], log: Path, line: str, state: State
 ) -> None:
     """The legacy format lacks bodies; among messages of the apiserver events may follow."""
+    assert say("log.format").state is State.OK
     log.write_text(line)
     assert say("log.format").state is state
     if line == KLOG:
@@ -211,6 +210,16 @@ def test_a_silence_is_proposed_from_the_pauses(
     verdict = say("log.silence")
     assert verdict.state is State.OK
     assert "silence_after: 3m" in verdict.why
+
+
+def test_large_events_are_enough_to_know_the_pauses(
+    say: Callable[..., Any], log: Path, events: Callable[..., Any]
+) -> None:
+    """A few megabytes hold some dozens of them."""
+    log.write_text(events(150).replace('"requestURI"', f'"x":"{"x" * 100_000}","requestURI"'))
+    assert say("log.silence").state is State.OK
+    log.write_text(events(70))
+    assert "its newest 70 events are too few" in say("log.silence").why
 
 
 def test_a_silence_that_is_usual_is_warned_of(
