@@ -65,8 +65,8 @@ def explain() -> None:
     With --event: the policy rule that keeps, lowers or drops it, what is redacted, what shrinking
     takes, and the LogRecord. With --path, or the logs of the configuration: events and GB per day
     by rule, the noisiest users, verbs and resources, and what each exporter would receive. Nothing
-    is sent, no secret is shown. Without --config the default settings are explained, or the
-    policies that --policy names.
+    is sent, no secret is shown. Where there is no configuration the default settings are explained,
+    or the policies that --policy names.
 
     \b
     Examples:

@@ -31,7 +31,7 @@ MAX_SEEK = 256  # starts of an event that are tried in one torn line
 _EVENT_START = re.compile(rb'\{\s*"kind"\s*:\s*"Event"')
 _BLANKS = b" \t\r\n\x00"
 _REMOVED = b"[unparsable, "
-UNREAD = re.compile(rb"\[unparsable, \d{1,20} bytes removed\]")  # what stands for such a text
+UNREAD = re.compile(rb"\[unparsable, (\d{1,20}) bytes removed\]")  # what stands for such a text
 _INT32 = range(-(1 << 31), 1 << 31)
 
 REFUSED = (msgspec.MsgspecError, ValueError, RecursionError)  # what `decode` may raise

@@ -20,6 +20,7 @@ _HEADS: Final = (
     (re.compile(rb"\xff\xfe|\xfe\xff"), "a file in UTF-16: it is read in UTF-8 only"),
     (re.compile(rb"[\[{]\s*$"), "JSON over several lines, where an event has one"),
     (re.compile(rb"apiVersion:|kind:|---"), "YAML, such as a policy"),
+    (re.compile(rb"\s*\{"), "JSON that breaks off or is damaged"),
 )
 _LIST: Final = re.compile(rb"\s*\[\s*[{\]]")
 # each line of a file
@@ -97,7 +98,9 @@ def _text(line: bytes) -> str:
 def _object(line: bytes) -> str:
     """Name an object that is no audit event."""
     try:
-        value = {} if is_costly_to_decode(line) else _read(line)
+        if is_costly_to_decode(line):
+            return ""
+        value = _read(line)
     except REFUSED:
         return "" if line.lstrip()[:1] in (b"{", b"[") else _scalar(line)
     keys = value.keys()
@@ -106,12 +109,12 @@ def _object(line: bytes) -> str:
     kind, group = (bytes(value.get(name, b"")).strip(b'"') for name in ("kind", "apiVersion"))
     if kind == b"Event" and group and not group.startswith(b"audit.k8s.io"):
         return "Kubernetes Events, as kubectl get events shows them"
-    if not value or kind in (b"Event", b"EventList"):
+    if kind in (b"Event", b"EventList"):
         return ""
     if "stage" in keys and any(is_event(r.event) for r in read_line(line)):
         return ""  # without kind and ID, and yet an event
     named = ", ".join(key for key in list(keys)[:_KEYS] if key.isprintable())
-    return f"JSON of another kind, with the keys {named}"[:120]
+    return f"JSON of another kind, {f'with the keys {named}' if named else 'without a key'}"[:120]
 
 
 def _scalar(line: bytes) -> str:

@@ -142,6 +142,19 @@ def test_an_event_is_explained_from_a_pipe(config: Path, audit_log: Path) -> Non
     assert all(f"(mapping {each['mapping']})" in done.stdout for each in found)
 
 
+@pytest.mark.parametrize(
+    "asked", [("--event", "-"), ("--exporter", "otlp_file/copy", "--event", "-")]
+)
+def test_a_configuration_that_is_found_is_explained(
+    config: Path, audit_log: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    """As every command finds it; what is read is not called `-`."""
+    monkeypatch.setenv("K8S_AUDIT_OTLP_CONFIG", str(config))
+    line = audit_log.read_text().splitlines()[0]
+    assert "otlp_file/copy" in explain(*asked, given=line).stdout
+    assert "standard input: this is no audit event" in explain(*asked, given="hello").stderr
+
+
 def test_the_page_is_written(audit_log: Path, tmp_path: Path) -> None:
     """Beside the table."""
     page = tmp_path / "page.html"

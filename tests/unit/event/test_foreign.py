@@ -24,6 +24,8 @@ FOREIGN = {
     "rows of CSV": b'"2025-03-04","{""kind"":""Event"",""level"":""Metadata""}"',
     "YAML, such as a policy": b"apiVersion: audit.k8s.io/v1",
     "JSON over several lines": b"{",
+    "JSON that breaks off": EVENT[:100],
+    "JSON of another kind, without a key": b"{}",
     "text of another kind": b"hello",
     "text of another": b"[2025-03-04 06:22:10] INFO hello",
 }

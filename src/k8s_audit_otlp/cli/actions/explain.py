@@ -12,7 +12,7 @@ import click
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import resource_scopes_of
 from k8s_audit_otlp.cli import die, say
-from k8s_audit_otlp.cli.options import config_path, load_config
+from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json, reading
 from k8s_audit_otlp.config.audit_files import read_policy
 from k8s_audit_otlp.config.config import Config
@@ -43,7 +43,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     *,
     as_json: bool,
 ) -> None:
-    config_file = config_path(config_file, log or event_file or policies)
+    config_file = config_path(config_file)
     if exporters and config_file is None:
         raise click.UsageError("--exporter needs the --config that it stands in")
     if event_file is not None and (log is not None or page is not None):
@@ -76,14 +76,15 @@ def _targets(
 
 def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) -> None:
     lines = lines_of(_read(event_file))
+    where = "standard input" if event_file == STDIN else event_file
     if not lines:
-        die(f"{event_file}: nothing in it; give an event as kube-apiserver writes it")
+        die(f"{where}: nothing in it; give an event as kube-apiserver writes it")
     if kind := seems(lines):
         say(
-            f"{event_file}: this is no audit event, it seems to be {kind}; "
+            f"{where}: this is no audit event, it seems to be {kind}; "
             "what would be sent is shown all the same"
         )
-    name = "-" if event_file == "-" else Path(event_file).name
+    name = Path(event_file).name
     now = time.time_ns()
     explainers = [(target, Explainer(target, name, now)) for target in targets]
     found = [
@@ -110,7 +111,7 @@ def _explain(event_file: str, targets: list[ExplainTarget], *, as_json: bool) ->
 
 
 def _read(name: str) -> bytes:
-    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+    with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
         data = file.read(_MOST_EVENT_BYTES + 1)
     if len(data) > _MOST_EVENT_BYTES:
         die(f"--event: {name} is larger than 64 MiB; use --path for a whole log")

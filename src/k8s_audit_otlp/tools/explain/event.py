@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from k8s_audit_otlp.event.decode import ReadEvent, read_line
+from k8s_audit_otlp.event.decode import UNREAD, ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.splice.line import rewritten
@@ -110,7 +110,7 @@ class Explainer:
         shown = iter(self._safe_encoder.encode_block(block).records)
         found = []
         for read in read_line(line):
-            policy, size = self._decided(read), EventSize(len(read.body), 0, self._limit)
+            policy, size = self._decided(read), EventSize(_size_of(read), 0, self._limit)
             plain = Explained(self._facts(read), read.fault, policy, EventRedaction(), size)
             dropped = policy.action == "drops"
             found.append(plain if dropped else self._kept(plain, next(sent), next(shown)))
@@ -149,6 +149,12 @@ class Explainer:
         hidden = tuple(r for r in _texts(safe, self._redacted) if r not in fired)
         size = replace(plain.size, record_bytes=len(sent), removed=_texts(record, self._removed))
         return replace(plain, redaction=EventRedaction(fired, hidden), size=size, record=safe)
+
+
+def _size_of(read: ReadEvent) -> int:
+    """Return the bytes in the log, of a text that was not understood too."""
+    removed = UNREAD.fullmatch(read.body)
+    return int(removed[1]) if removed else len(read.body)
 
 
 def value_of(value: dict[str, Any]) -> Any:

@@ -65,6 +65,13 @@ def test_the_rule_that_decides_is_named(
     assert rule in shown(found)
 
 
+def test_the_size_of_a_text_that_is_no_event_is_its_own(explain: Callable[..., Any]) -> None:
+    """Not that of the words that stand for it."""
+    (found,) = explain(b"hello " * 50, with_policy=False)
+    assert found.size.event_bytes == 299  # without the blank at its end
+    assert "[unparsable, 299 bytes removed]" in json.dumps(found.record)
+
+
 def test_what_is_redacted_is_named_and_not_shown(
     explain: Callable[..., Any], secret: dict[str, Any], line: Callable[..., Any]
 ) -> None:
