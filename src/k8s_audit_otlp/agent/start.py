@@ -20,7 +20,7 @@ from k8s_audit_otlp.state.checkpoint import Boot, Checkpoint, this_boot
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.state.marker import Marker
-from k8s_audit_otlp.telemetry.backlog import backlog_of
+from k8s_audit_otlp.telemetry.backlog import Backlog, backlog_of
 from k8s_audit_otlp.telemetry.journal import ExporterCounts
 from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.views import SourceView
@@ -57,12 +57,10 @@ class Resumed:
     log: str
     segment: str
     offset: int
-    backlog_bytes: int
-    skipped_bytes: int
-    estimated: bool = False  # some of the backlog is packed, and nobody has unpacked it yet
-    skip_estimated: bool = False  # the same of what is skipped
-    oldest_s: float | None = None  # age of the first event to send, where it can be read
-    tally: Tally = field(default_factory=Tally)  # of all that settled before
+    backlog: Backlog
+    skipped: Skipped  # by its start_at
+    oldest_s: float | None  # age of the first event to send, where it can be read
+    tally: Tally  # of all that settled before
 
 
 def resume(
@@ -104,10 +102,8 @@ def resume(
         str(log.path),
         segment.state.name if segment else "",
         offset,
-        backlog.bytes,
-        skipped.bytes,
-        backlog.estimated,
-        skipped.estimated,
+        backlog,
+        skipped,
         (now_ns - oldest_ns) / 1e9 if oldest_ns else None,
         subscription.tally(),
     )

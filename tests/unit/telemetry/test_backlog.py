@@ -86,7 +86,7 @@ def test_every_place_counts_five_packed_backups_alike(
 
 
 def _holds(resumed: Resumed, size: int) -> None:
-    assert (resumed.backlog_bytes, resumed.estimated) == (size, True)
+    assert (resumed.backlog.bytes, resumed.backlog.estimated) == (size, True)
     assert "about " in describe(resumed)
     assert "the oldest 2.7 d old" in describe(resumed)
 
@@ -106,7 +106,7 @@ def test_a_start_line_names_the_place_behind_backups_that_are_skipped(
     agent.stop()
     agent.run()
     assert (resumed.segment, resumed.offset) == ("audit.log", log.stat().st_size)
-    assert (resumed.backlog_bytes, resumed.skipped_bytes) == (0, size)
+    assert (resumed.backlog.bytes, resumed.skipped.bytes) == (0, size)
     assert "start_at skips about " in describe(resumed)
 
 

@@ -43,7 +43,7 @@ def say_started(
             log=line.log,
             segment=line.segment,
             offset=line.offset,
-            bytes=line.backlog_bytes,
+            bytes=line.backlog.bytes,
         )
     if address:
         text = f"page, health and metrics: http://{address}/ /livez /readyz /metrics"
@@ -64,9 +64,9 @@ def describe(resumed: Resumed) -> str:
     where = (
         f"{resumed.segment} at byte {resumed.offset}" if resumed.segment else "nothing there yet"
     )
-    skips = about(resumed.skipped_bytes, estimated=resumed.skip_estimated)
-    skipped = f"; start_at skips {skips}" if resumed.skipped_bytes else ""
-    to_send = f"{about(resumed.backlog_bytes, estimated=resumed.estimated)} to send"
+    skips = about(resumed.skipped.bytes, estimated=resumed.skipped.estimated)
+    skipped = f"; start_at skips {skips}" if resumed.skipped.bytes else ""
+    to_send = f"{about(resumed.backlog.bytes, estimated=resumed.backlog.estimated)} to send"
     if resumed.oldest_s is not None and resumed.oldest_s > _OLD_S:
         to_send += f", the oldest {duration(resumed.oldest_s)} old"
     return f"{resumed.exporter}: {resumed.log}: {where}, {to_send}{skipped}"
