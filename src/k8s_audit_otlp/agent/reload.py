@@ -22,7 +22,8 @@ from k8s_audit_otlp.telemetry.views import ReloadAnswer
 from k8s_audit_otlp.transport.tls import stamp
 
 SAME = (
-    "the configuration says the same; a key or a certificate in a file is read anew when it changes"
+    "the configuration says the same; a key or a certificate in a file is read anew when it "
+    "changes, the environment (${env:NAME}) at a restart alone"
 )
 _SAMPLE_BYTES = 256 * 1024  # of each log, to say what another policy would have done
 

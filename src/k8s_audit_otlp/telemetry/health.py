@@ -33,7 +33,8 @@ _NEXT: Final[Mapping[str, str]] = {
     "rejected": "The request is split until the record at fault is found. Where all are refused a "
     "setting is wrong: `k8s-audit-otlp status` quotes the answer.",
     "misconfigured": "A key, a path or a certificate, here or at the back end, is not right: "
-    "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload.",
+    "`k8s-audit-otlp status` quotes it. Correct it; where the configuration changed, reload, and "
+    "restart where the environment did.",
 }
 _FILE: Final = "See that what it writes to is there and has room."
 _SAFE: Final = "Nothing is lost while the log is kept. "
