@@ -4,36 +4,24 @@ import asyncio
 import logging
 import ssl
 from collections import Counter
-from dataclasses import dataclass
 from threading import Thread
 from typing import Any, ClassVar
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from k8s_audit_otlp.config.sources import ServerTls
+from k8s_audit_otlp.config.sources import AuditWebhook, ServerTls
 from k8s_audit_otlp.receiver.sources.listener import Listener
 from k8s_audit_otlp.transport.tls import VERSIONS, TlsError, load_server, stamp
 
 logger = logging.getLogger("k8s_audit_otlp")
 
 NO_HANDSHAKE = "tls"  # what is counted in place of a status
+_STOP_S = 10.0  # for what is being answered
 _HANDSHAKE_S = 10.0  # who says a first byte and no more has a place for so long
 # After a refusal nothing is read any more; who still sends would see a reset, and not the answer.
 _QUIET_S = 0.25  # without a byte, and the connection is closed
 _PASS_OVER_S = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOptions:
-    """Where and how to listen; without a certificate in the clear."""
-
-    endpoint: str
-    tls: ServerTls | None = None
-    handshake_timeout_s: float = _HANDSHAKE_S
-    header_timeout_s: float = 30.0
-    idle_timeout_s: float = 90.0
-    stop_timeout_s: float = 10.0
 
 
 class HttpServer:
@@ -41,9 +29,19 @@ class HttpServer:
 
     application: Any = None
 
-    def __init__(self, name: str, options: ServerOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        block: AuditWebhook,
+        *,
+        handshake_timeout_s: float = _HANDSHAKE_S,
+        stop_timeout_s: float = _STOP_S,
+    ) -> None:
+        """Listen where *block* says once started; without a certificate in the clear."""
         self._name = name
-        self._options = options
+        self._block = block
+        self._handshake_s = handshake_timeout_s
+        self._stop_s = stop_timeout_s
         self._names: dict[tuple[str, int], frozenset[str]] = {}
         self._server: uvicorn.Server | None = None
         self._thread: Thread | None = None
@@ -71,9 +69,8 @@ class HttpServer:
 
         Raise OSError where the address cannot be bound, TlsError where a certificate is unusable.
         """
-        options = self._options
         context = self._first_context()
-        self._listener = listener = Listener.at(options.endpoint)
+        self._listener = listener = Listener.at(self._block.endpoint)
         config = uvicorn.Config(
             self.application,
             http=self._protocol(),
@@ -84,8 +81,8 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=round(options.idle_timeout_s),
-            timeout_graceful_shutdown=round(options.stop_timeout_s),
+            timeout_keep_alive=round(self._block.idle_timeout_s),
+            timeout_graceful_shutdown=round(self._stop_s),
         )
         config.load()
         config.ssl = context
@@ -98,9 +95,7 @@ class HttpServer:
     def _serve(self) -> None:
         assert self._server is not None  # noqa: S101 - `start` has made both
         assert self._listener is not None  # noqa: S101
-        with asyncio.Runner(
-            loop_factory=lambda: _Loop(self._options.handshake_timeout_s)
-        ) as runner:
+        with asyncio.Runner(loop_factory=lambda: _Loop(self._handshake_s)) as runner:
             runner.run(self._server.serve([self._listener]))
 
     def stop(self, within_s: float) -> None:
@@ -111,7 +106,7 @@ class HttpServer:
 
     def look(self) -> None:
         """Take up certificates whose files have changed; new connections get them."""
-        tls = self._options.tls
+        tls = self._block.tls
         if self._context is None or tls is None or (now := stamp(tls.files)) == self._stamp:
             return
         try:
@@ -137,7 +132,7 @@ class HttpServer:
 
     def _first_context(self) -> ssl.SSLContext | None:
         """Return what asyncio keeps for good: each handshake goes on with the newest one."""
-        tls = self._options.tls
+        tls = self._block.tls
         if tls is None:
             return None
         self._stamp = stamp(tls.files)
@@ -179,7 +174,7 @@ class HttpServer:
     def _protocol(self) -> type[asyncio.Protocol]:
         class Connection(_Connection):
             names = self._names
-            patience_s = self._options.header_timeout_s
+            patience_s = self._block.read_timeout_s
 
         return Connection
 

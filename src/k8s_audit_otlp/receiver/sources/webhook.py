@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from k8s_audit_otlp.config.sources import AuditWebhook
 from k8s_audit_otlp.receiver.sources.buffer_risk import BufferRisk
-from k8s_audit_otlp.receiver.sources.http_server import HttpServer, ServerOptions
+from k8s_audit_otlp.receiver.sources.http_server import HttpServer
 from k8s_audit_otlp.receiver.sources.request_body import (
     BodyBudget,
     BodyError,
@@ -71,17 +71,9 @@ class WebhookSource(HttpServer):
         token: Callable[[], str] | None = None,
         **server: float,
     ) -> None:
-        """*spools* by cluster, '' where there is one only; *server*: further ServerOptions."""
-        options = ServerOptions(
-            endpoint=block.endpoint,
-            tls=block.tls,
-            header_timeout_s=block.read_timeout_s,
-            idle_timeout_s=block.idle_timeout_s,
-            **server,
-        )
-        super().__init__(name, options)
+        """*spools* by cluster, '' where there is one only; *server*: its timeouts."""
+        super().__init__(name, block, **server)
         self._spools = spools
-        self._accepts = block
         self._token = token
         self._client_names = frozenset(block.client_names)
         self._clusters = {name: frozenset(of.client_names) for name, of in block.clusters.items()}
@@ -127,8 +119,8 @@ class WebhookSource(HttpServer):
             gc.collect(1)
         if "expect" not in request.headers:
             strange = status in (401, 403)
-            most = _READ_OF_STRANGERS if strange else self._accepts.max_request_body_size
-            await pass_over(chunks, most, min(_PASS_OVER_S, self._accepts.read_timeout_s))
+            most = _READ_OF_STRANGERS if strange else self._block.max_request_body_size
+            await pass_over(chunks, most, min(_PASS_OVER_S, self._block.read_timeout_s))
         self.warn(f"{status}", f"a request is refused with {status}: {why}")
         headers = {"Connection": "close"} if status in _CLOSING else {}
         if status in (429, 503):
@@ -143,7 +135,7 @@ class WebhookSource(HttpServer):
             case SpoolFullError():
                 return 503, str(refusal)
             case TimeoutError():
-                return 408, f"the request took over {self._accepts.read_timeout_s:g} s"
+                return 408, f"the request took over {self._block.read_timeout_s:g} s"
             case ClientDisconnect():
                 return 400, "the client went away"
             case _:
@@ -152,9 +144,9 @@ class WebhookSource(HttpServer):
     async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> None:
         check_length(request.headers)
         cluster = self._cluster_of(request)
-        body = BodyReader(self._budget, self._accepts.max_request_body_size, request.headers)
+        body = BodyReader(self._budget, self._block.max_request_body_size, request.headers)
         try:
-            async with asyncio.timeout(self._accepts.read_timeout_s):
+            async with asyncio.timeout(self._block.read_timeout_s):
                 data = await body.read(chunks)
             limiter = self._appending_long if len(data) > _LONG_BODY else self._appending
             appended = await to_thread.run_sync(self._append, cluster, data, limiter=limiter)
