@@ -167,6 +167,7 @@ def wrong_key(hour: Hour) -> None:
     hour.signal(signal.SIGHUP)
     hour.until(lambda: len(hour.said("reloaded")) == 2)
     all_is_well(hour)
+    hour.until(lambda: {line["exporter"] for line in hour.said("recovered")} == {ILL})
     assert hour.metric("events_delivered_total") >= count + 30, "counters go on"
     assert hour.metric("events_dead_lettered_total") == 0
 
