@@ -111,14 +111,21 @@ def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
         dropped, sent = len(now.dropped - was.dropped), len(was.dropped - now.dropped)
         bare = _bare(old[name], new[name], now)
         warning = f"; secrets can leave in {bare:,} of these events" if bare else ""
-        if old[name].rules.key != new[name].rules.key:
-            warning += "; with another key equal secrets get other pseudonyms than before"
+        keys = {_key_of_pseudonyms(of[name]) for of in (old, new)}
+        if len(keys) > 1 and b"" not in keys:
+            warning += "; with another key equal values get other pseudonyms than before"
         found.append(
             f"exporters::{name}: of the last {len(events):,} events {dropped:,} would newly be "
             f"dropped and {sent:,} newly sent; redactions {was.redactions:,} -> "
             f"{now.redactions:,}{warning}"
         )
     return found
+
+
+def _key_of_pseudonyms(mapping: ExporterMapping) -> bytes:
+    """Return it, b"" where it makes none."""
+    rules = mapping.rules
+    return rules.key if rules.replace_with == "hmac" or rules.pseudonymise else b""
 
 
 class _Outcome(NamedTuple):
