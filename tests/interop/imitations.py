@@ -2,7 +2,8 @@
 
 DataKit 1.84: internal/plugins/inputs/opentelemetry/{otel_http,logs,metric}.go and
 internal/io/dataway/body.go. Points then go through DataKit's own engine and limits, see pipeline/.
-Fluent Bit 4 and 5: plugins/in_opentelemetry, `buffer_max_size` and `successful_response_code`.
+Fluent Bit 4 and 5: plugins/in_opentelemetry, `buffer_max_size` and `successful_response_code`;
+src/http_server/flb_http_server.c.
 """
 
 import gzip
@@ -40,6 +41,7 @@ class Imitation(ABC):
     kind = "otlp_http"
     vendor = ""
     path = ""
+    buffer = 1 << 40  # bytes of a request that it reads, before it answers 413 and closes
 
     def __init__(self) -> None:
         imitation = self
@@ -49,9 +51,11 @@ class Imitation(ABC):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                code = imitation.answer(self.path, dict(self.headers.items()), body)
-                self.send_response(code)
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(min(length, imitation.buffer))
+                self.close_connection = over = length > imitation.buffer
+                headers = dict(self.headers.items())
+                self.send_response(413 if over else imitation.answer(self.path, headers, body))
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -91,12 +95,14 @@ def _offsets(uids: Iterable[str]) -> set[int]:
 class FluentBit(Imitation):
     """Its OTLP input: 201 without a body, 413 over 4 MB however they are packed."""
 
+    buffer = 4 * MIB
+
     def __init__(self) -> None:
         super().__init__()
         self._uids: set[str] = set()
 
     def answer(self, path: str, headers: dict[str, str], body: bytes) -> int:
-        if len(body) > 4 * MIB or len(gzip.decompress(body)) > 4 * MIB:
+        if len(gzip.decompress(body)) > self.buffer:
             return 413
         if path != "/v1/logs" or headers["Content-Type"] != _ANSWERED:
             return 400

@@ -1,6 +1,7 @@
 """55 events of sizes and names that back ends have limits for: each arrives, or is said not to."""
 
 import json
+import random
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -135,6 +136,9 @@ def _odd_events() -> Iterator[dict[str, Any]]:
     changes += [{"userAgent": "a" * KB * n} for n in (1, 16, 64, 300)]
     changes += [{"objectRef": {"resource": "pods", "name": "n" * n}} for n in (63, 250)]
     changes += [{"requestURI": "/api?" + "q" * KB * n} for n in (1, 8, 64)]
+    draw = random.Random(9)  # noqa: S311 - only text
+    packs_badly = "".join(str(draw.getrandbits(60)) for _ in range(700_000))
+    changes += [{"responseObject": {"kind": "List", "text": packs_badly}}]
     changes += [{}] * (55 - len(changes))
     for number, change in enumerate(changes):
         text = (begin + timedelta(milliseconds=number)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
