@@ -104,6 +104,18 @@ def test_what_is_left_out_is_no_success(fixture: Fixture, dry: list[str]) -> Non
         assert "that is not all: something is left out" in torn
 
 
+def test_a_gap_is_no_success(fixture: Fixture) -> None:
+    """Part of that time is not there to be sent, however often it is called again."""
+    fixture.write(10)
+    whole = fixture.log.read_bytes()
+    fixture.log.write_bytes(whole + bytes(5000) + whole)
+    with Backend() as new:
+        output = ended(replaying(configured(fixture, new.url), "--from", FIRST), 4)
+    assert "20 records sent again" in output
+    assert "left out: 1 gap in the log" in output
+    assert "that is not all: something is left out" in output
+
+
 def test_only_what_lies_between_the_times(fixture: Fixture) -> None:
     ids = fixture.write(30)
     stamps = [json.loads(line)["stageTimestamp"] for line in fixture.log.read_bytes().splitlines()]

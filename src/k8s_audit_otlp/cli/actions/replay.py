@@ -103,6 +103,7 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]
     for subscription in agent.subscriptions():
         tally.add(subscription.tally())
     left_out = agent.shutdown.left_behind
+    left_out += [f"{counted(tally.gaps, 'gap')} in the log"] * bool(tally.gaps)
     for reason in left_out:
         echo(f"left out: {reason}", err=True)
     if agent.commit_error:
