@@ -249,7 +249,7 @@ class Comparison:
         if found.gaps:
             told = counted(found.gaps, "gap")
             texts = self._told.get((identity, True)) or self._told.get((identity, False)) or {""}
-            found.remarks.append(f"{told} told by the agent: {min(texts) or 'events are lost'}")
+            found.remarks.append(f"{told} told by the agent: {min(texts) or 'nobody saw its end'}")
         return found
 
 
