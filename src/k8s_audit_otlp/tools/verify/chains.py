@@ -153,14 +153,13 @@ class Links:
     def report(self) -> IntegrityReport:
         report = IntegrityReport(faults=list(self._faults), seals=len(self._seals))
         report.checked = self._keys is not None
-        seals = sorted(self._seals.items(), key=lambda each: each[0])
-        doubts = [self._doubt(uid, said) for (uid, *_), said in seals]
+        every = sorted(self._seals.items(), key=lambda each: each[0])
+        seals = [(said, self._doubt(uid, said)) for (uid, *_), said in every]
         sealed: dict[str, set[str]] = {}
-        for (_, said), doubt in zip(seals, doubts, strict=True):
-            if report.checked and not doubt:
-                sealed.setdefault(said[CHAIN + "id"], set()).add(said[HASH])
+        for said in (said for said, doubt in seals if report.checked and not doubt):
+            sealed.setdefault(said[CHAIN + "id"], set()).add(said[HASH])
         chains = {n: self._chain(n, of, sealed.get(n, set())) for n, of in self._links.items()}
-        for (_, said), doubt in zip(seals, doubts, strict=True):
+        for said, doubt in seals:
             chain = chains.get(said[CHAIN + "id"])
             if chain is None:
                 chain = chains[said[CHAIN + "id"]] = ChainReport(said[CHAIN + "id"], said[EXPORTER])
