@@ -9,6 +9,8 @@ the size is not linear. The bar is 1 us a byte.
 import sys
 import time
 
+import msgspec
+
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -113,7 +115,8 @@ FRAGMENTS = (
 
 
 def places(text: str) -> dict[str, bytes]:
-    return {
+    """Put it in lines as kube-apiserver writes them; one with blanks is read twice."""
+    lines = {
         "uri": line_of(requestURI="/" + text),
         "query": line_of(requestURI="/x?a=" + text),
         "message": line_of(responseStatus={"code": 400, "message": text}),
@@ -121,6 +124,7 @@ def places(text: str) -> dict[str, bytes]:
         "string": line_of(requestObject={"spec": {"a": text}}),
         "annotation": line_of(annotations={"example.com/a": text}),
     }
+    return {place: msgspec.json.format(line, indent=-1) for place, line in lines.items()}
 
 
 def cost_us(line: bytes) -> float:

@@ -59,6 +59,7 @@ _VARIABLE = (
 )
 _LITERAL = r"(--from-literal[ =][\"']?[\w.-]{1,253}=)" + _VALUE
 # What a store is given under a name that tells nothing: `az keyvault secret set -n db --value X`.
+_STORES = ("secret set", "secrets set", "variable set", "env:set", "chamber write", "credstash")
 _STORED = (
     r"((?:secrets?|variables?|env|write|credstash)[ :](?:set|put|add|create|\S{1,128})"
     r"(?:[ =][^\s=]{1,64}+){0,6}?[ =][\"']?)" + f"({PASSWORD_LIKE.pattern})"
@@ -263,7 +264,7 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(("password",), _IN_SQL, quoted),
     Step(("--from-literal",), _LITERAL, quoted),
-    Step(("secret", "variable set", "env:set", "chamber write", "credstash"), _STORED, second),
+    Step(_STORES, _STORED, second),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one

@@ -41,13 +41,12 @@ _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
 _BETWEEN = re.compile(r"\s(?:\d{1,2}|is|was|to)\s\Z")  # a name and a value: `secret 5 X`
 _TELLING_STEPS = frozenset(("hook", "hooks", "keys"))
-_OBJECTS = re.compile(  # `secrets "X" not found`
-    r"(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})\Z"
+# What says which object, content or version something is: `secrets "X" not found`.
+_NAMING = re.compile(
+    r"(?:(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})"
+    r"|(?i:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}"
+    r"|\barn:[^\s\"']*)\Z"
 )
-_SUM = re.compile(
-    r"(?:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}\Z", re.IGNORECASE
-)
-_RESOURCE = re.compile(r"\barn:[^\s\"']*\Z")
 _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = (
@@ -98,7 +97,7 @@ def _words_before(match: re.Match[str]) -> list[str]:
         above = lines[0].rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
     is_public = f"{before}{match[0][:4]}".endswith(PUBLIC_KEYS)
-    if is_public or _OBJECTS.search(before) or _SUM.search(before) or _RESOURCE.search(before):
+    if is_public or _NAMING.search(before):
         return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):

@@ -127,7 +127,7 @@ _NEEDLE_PATTERNS: Final = {
     _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
     _MISSPELT: "|".join(sorted(MISSPELT | {"api[_.-]kye", "a[pi][_.-]?key"})).encode(),
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
-    LOGIN_AT: rb"[a-z0-9!#$^*~_-]{5}[\"']?@[a-z0-9]",
+    LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}[\"']?@[a-z0-9]",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
