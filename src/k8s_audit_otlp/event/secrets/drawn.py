@@ -51,7 +51,7 @@ _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = (
     r"(?a)((?:(?<=[\s\"'])|^)(?:(?:-[aAkKpPsStwW]|/r?p(?=[: ]))[ =:]?[\"']?"
-    rf"(?:{_BEFORE_IT})?|(?:-[uU]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
+    rf"(?:{_BEFORE_IT})?|(?:-[uUE]|--cert)[ =]?[\"']?{_BEFORE_IT}))"
     r"(?=[\w+~!$^*-]{6})(?![0-9a-f]{1,15}(?:[\s\"']|\Z))([^\s\"']{8,})"
 )
 
@@ -142,7 +142,7 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    *(Step((SHORT_FLAG,), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
+    *(Step((SHORT_FLAG, "curl"), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
     Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
     Step((), PASSWORD_LIKE.pattern, _password_like),
     Step((), _LETTERS.pattern, _drawn),

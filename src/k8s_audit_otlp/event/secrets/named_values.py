@@ -138,7 +138,8 @@ def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyV
     if _is_of_two_words(text, match):
         return KeyVerdict.CREDENTIAL_TEXT
     if of_map is not None and not is_reference(name):
-        return of_map
+        is_value = of_map is KeyVerdict.CREDENTIAL_TEXT and name == "value"
+        return KeyVerdict.CREDENTIAL if is_value else of_map
     return verdict if may_name_drawn(name) else None
 
 
