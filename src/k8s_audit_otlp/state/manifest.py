@@ -137,6 +137,14 @@ class Manifest(msgspec.Struct, omit_defaults=True):
         self.next_seq = segment.seq + 1
         self.following = {}
 
+    def leave_place(self, before: int) -> None:
+        """Leave a number between segment *before* and the next for what may be missing there.
+
+        Else a position in that one would prove, after a kill, that it follows.
+        """
+        self.next_seq += 1
+        self.doubts.append((before, self.next_seq))
+
     def in_positions(self, identity: str) -> int:
         """Return the number of a segment that may come next, by the positions of before, or 0."""
         of = {name.partition(".")[0]: seq for seq, name in self.following.items()}

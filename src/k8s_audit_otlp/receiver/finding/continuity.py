@@ -44,10 +44,12 @@ class Continuity:
         self.succession = Succession()
         self.unnamed: dict[Key, Unnamed] = {}
         self.unnamed_size = -1  # of the live one when it was looked at
+        self._cut: set[Key] = set()  # files that held another segment: they may be cut again
 
     def begin(self, entries: list[Entry], found: ScanResult) -> Segment | None:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
+        self._cut = {s.key for s in self._known if s is before or s.state.truncated}
         self.succession = Succession(entries, before, before.name if before else None)
         if before is None:
             found.follows = self._nothing_before(entries)
@@ -130,7 +132,7 @@ class Continuity:
     def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
         if entry.key not in self.unnamed:
-            follows = found.follows or self._is_remembered(source)
+            follows = entry.key not in self._cut and (found.follows or self._is_remembered(source))
             self.unnamed[entry.key] = Unnamed(source, follows, b"")
             for key in list(self.unnamed)[:-_KEPT]:
                 del self.unnamed[key]
@@ -224,7 +226,7 @@ class Continuity:
             why = why or missing_proof(name, before, was_empty=was_empty, cut=cut)
             missing = Missing(why, passing=True)
         if before is not None and missing and missing.passing and _may_be_there(before, found):
-            self._known.manifest.doubts.append((before.seq, self._known.manifest.next_seq))
+            self._known.manifest.leave_place(before.seq)
         elif missing is not None:
             self._add_gap(name, before, identity.name, identity.when_ns, missing)
 

@@ -1,4 +1,4 @@
-"""Follows each file that gets the name of the live one until a listing shows it.
+"""Follows each live file, and each copy of one, until a listing shows it.
 
 One that was made and deleted between two listings leaves no trace: all others are as if it had
 never been. Only inotify tells of it, to a frozen process when it goes on.
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.inotify import Change
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import GZIP
+from k8s_audit_otlp.receiver.names import GZIP, parse
 from k8s_audit_otlp.receiver.segments import KnownSegments
 
 _ATTEMPTS = 4  # to list a directory in which nothing changes meanwhile
@@ -22,7 +22,7 @@ class Renames:
         self.changes: Callable[[], list[Change] | None] = list
         self._known, self._list = known, listing
         self._first_new = 0
-        self._fresh: set[str] = set()  # names of files that were live, and are in no listing yet
+        self._fresh: set[str] = set()  # names of files that are in no listing yet
         self._missing = 0  # of these how many are gone
 
     def begin(self) -> None:
@@ -53,8 +53,15 @@ class Renames:
             self._missing += now in self._fresh  # another file has its name now
             if fresh and not now:
                 self._missing += before + GZIP not in self._fresh  # it was packed
-            elif fresh or now == live or (now and now.removesuffix(GZIP) in self._fresh):
+            elif fresh or self._is_new(before, now, live):
                 self._fresh.add(now)
+
+    def _is_new(self, before: str, now: str, live: str) -> bool:
+        """Say whether a file holds what no listing has shown: live, a copy, or packed from it."""
+        name = parse(live, now)
+        if name is None or (before and not name.live):
+            return False
+        return not name.compressed or name.base in self._fresh
 
     def tell_missing(self, entries: Sequence[Entry], name: str) -> None:
         """Add a gap if a file that was called *name* is in no listing, unless one is told now."""
