@@ -47,6 +47,7 @@ class KnownSegments:
         self.limits = limits
         self.clock_ns = clock_ns
         self.ledgers: list[Ledger] = []
+        self.scan_ns = 0  # when the last look at the directory began
         self._segments = {s.seq: Segment(s) for s in self.manifest.segments}
         self._gone_since: dict[int, int] = {}
         self._absent_since: dict[int, int] = {}  # when a listing did not show them any more
@@ -81,7 +82,7 @@ class KnownSegments:
         Where there is none, and was none since the last look, remember when that was so.
         """
         if empty and not self.manifest.segments:
-            self.manifest.empty_ns = self.clock_ns()
+            self.manifest.empty_ns = self.scan_ns or self.clock_ns()
         found = [s for s in self if s.seq >= first_new and not s.state.lost]
         live = next((s for s in reversed(self) if s.live and s.seq in bound), None)
         newest = live or (found[-1] if found else None)

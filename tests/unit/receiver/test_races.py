@@ -230,3 +230,18 @@ def test_a_file_that_no_listing_shows_while_others_are_renamed_is_waited_for(
     clock.advance(2)
     assert second.drain() == ([event(0), event(1)] if returns else [event(1)])
     assert second.gaps == ([] if returns else [("deleted", 0, len(event(0))), UNSEEN])
+
+
+def test_a_log_was_empty_when_the_look_at_it_began(
+    receive: Callable[..., Any], clock: ManualClock
+) -> None:
+    """What is written while it is listed may be gone before the next look."""
+    began = clock.now
+
+    def slow(path: Path) -> list[Entry]:
+        clock.advance(5)
+        return list_log(path)
+
+    receiver = receive(listing=slow)
+    receiver.log.scan()
+    assert receiver.log.state().empty_ns == int(began * 1e9)

@@ -26,8 +26,8 @@ class Renames:
         self._missing = 0  # of these how many are gone
 
     def begin(self) -> None:
-        """Note which segments are known before a scan."""
-        self._first_new = self._known.manifest.next_seq
+        """Note when a scan begins, and which segments are known before it."""
+        self._known.scan_ns, self._first_new = self._known.clock_ns(), self._known.manifest.next_seq
 
     def listed(self, log: Path, live: str) -> list[Entry]:
         """List *log*, whose live file is called *live*, while nothing changes.
