@@ -157,7 +157,7 @@ class DrainTarget:
 
     def acknowledged(self) -> bool:
         """Say whether every receipt and notice has arrived as well, and no gap may be told yet."""
-        doubt = any(log.state().doubts and not log.troubles for log in self._logs)
+        doubt = any(log.state().doubts and not log.troubles.now for log in self._logs)
         return not doubt and not any(
             len(subscription.outbox) for subscription in self._subscriptions
         )

@@ -1,10 +1,12 @@
 """What becomes of a file that is deleted before it was sent: held, let go, rescued."""
 
 import gzip
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from k8s_audit_otlp.agent.agent import Agent
@@ -35,6 +37,30 @@ def test_a_segment_deleted_before_it_was_sent_is_a_gap(fixture: Fixture) -> None
     assert unseen["k8s.audit.gap.open_end"]
     assert unseen["k8s.audit.gap.estimated_records"] == 0  # that are known to be missing
     assert "the last file that the state knows, is gone" in unseen["k8s.audit.gap.detail"]
+
+
+def test_a_run_to_the_end_tells_what_was_in_doubt_when_all_else_had_arrived(
+    fixture: Fixture,
+) -> None:
+    """A number that is left out may be another file's soon, as long as files are renamed there."""
+    fixture.write(5)
+    fixture.once()
+    fixture.rotate("audit.log.3")
+    fixture.write(3)
+    fixture.rotate("audit.log.1")
+    fixture.write(1)
+
+    def make_others() -> None:
+        for number in range(20):
+            (fixture.log.parent / f"other-{number}").touch()
+            time.sleep(0.1)
+
+    others = Thread(target=make_others)
+    others.start()
+    fixture.once()
+    others.join()
+    (gap,) = fixture.notices(GAP)
+    assert gap["k8s.audit.gap.reason"] == "unseen"
 
 
 @contextmanager
