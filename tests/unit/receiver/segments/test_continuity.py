@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.state.ledger import Ledger
-from tests.kit.log.log_files import FIRST, append, rotate, rotations
+from tests.kit.log.log_files import FIRST, append, copytruncate, rotate, rotations
 from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 UNSEEN = ("unseen", 0, 1)
@@ -260,3 +260,23 @@ def test_a_gap_says_which_proof_is_lacking(
     assert second.gaps == [UNSEEN]
     (gap,) = [s.state for s in second.log.segments() if s.state.lost]
     assert gap.detail.startswith(said)
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_log_that_is_cut_again_and_again_is_not_known_by_having_been_empty(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool
+) -> None:
+    """It stays the same file; what it held in between went with a copy that nobody keeps."""
+    append(live, event(0))
+    receiver = receive()
+    assert receiver.drain() == [event(0)]
+    copytruncate(live)
+    receiver.log.scan()
+    append(live, event(1))
+    for _ in range(2):
+        copytruncate(live)
+        live.with_name("audit.log.2").unlink()
+    append(live, event(2))
+    receiver = receive(receiver) if restart else receiver
+    assert receiver.drain() == [event(2)]
+    assert receiver.gaps == [UNSEEN]

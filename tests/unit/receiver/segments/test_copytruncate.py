@@ -295,23 +295,3 @@ def test_a_file_that_parts_from_a_known_one_and_meets_it_again_is_read_from_ther
     rotate(live, 1)
     append(live, same, event(2), *filler, event(1))
     assert event(2) in receiver.drain()
-
-
-@pytest.mark.parametrize("restart", [True, False])
-def test_a_log_that_is_cut_again_and_again_is_not_known_by_having_been_empty(
-    receive: Callable[..., Any], live: Path, event: Callable[..., Any], restart: bool
-) -> None:
-    """It stays the same file; what it held in between went with a copy that nobody keeps."""
-    append(live, event(0))
-    receiver = receive()
-    assert receiver.drain() == [event(0)]
-    copytruncate(live)
-    receiver.log.scan()
-    append(live, event(1))
-    for _ in range(2):
-        copytruncate(live)
-        live.with_name("audit.log.2").unlink()
-    append(live, event(2))
-    receiver = receive(receiver) if restart else receiver
-    assert receiver.drain() == [event(2)]
-    assert receiver.gaps == [("unseen", 0, 1)]
