@@ -21,7 +21,7 @@ GZIP = ".gz"
 GLOB = frozenset("*?[")  # any of them makes a path a pattern
 DATED = 0  # age of a backup whose name is its own for good; others shift at each rotation
 NUMBERED = 1
-_HIGHEST = 999_999
+_HIGHEST = 99_999  # six digits are a year and a month, which would be put in the wrong order
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
 _DAY = r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
@@ -31,10 +31,10 @@ _HYPHENS = rf"(?:19|20)\d\d-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])(?:[-_T]?{_
 _LUMBERJACK = re.compile(rf"-({_LUMBERJACK_TIME})$")
 _LUMBERJACK_IN = re.compile(r"-(\d{4}-\d\d-\d\d)T(\d\d-\d\d-\d\d\.\d{3})")
 _BACKUP = re.compile(rf"-(?:{_LUMBERJACK_TIME}(\.[^.]*)?|(?:{_DATE})(\.[^.\d]+))$")
-_NUMBERED = re.compile(r"\.(\d{1,6})$")
+_NUMBERED = re.compile(r"\.(\d{1,5})$")
 _DATED = re.compile(rf"[-.]({_DATE})$")
 _DATED_WITH_HYPHENS = re.compile(rf"[-.]({_HYPHENS})$")  # behind the whole name alone
-_AGAIN = re.compile(rf"(?:\.(\d{{1,6}})|-({_DATE}))$")
+_AGAIN = re.compile(rf"(?:\.(\d{{1,5}})|-({_DATE}))$")
 # What else stands before the name of a log, and what multilog and svlogd call what was `current`
 _BEFORE = re.compile(r"[\dTZ:._-]*\d[-._]|(?:old|bak|backup|prev|previous)[-._]", re.IGNORECASE)
 _TAI64N = re.compile(r"@[0-9a-f]{24}\b")
@@ -113,7 +113,7 @@ def _dated(live: str, base: str) -> str | None:
 
 
 def _falling(number: str) -> str:
-    return f"{_HIGHEST - int(number):06}"
+    return f"{_HIGHEST - int(number):05}"
 
 
 def _time(text: str) -> str:

@@ -53,6 +53,7 @@ def test_a_backup_is_known_plain_and_packed(live: str, name: str) -> None:
         "audit.log-12345678",
         "audit.log-20261301",
         "audit.log-2026010299",
+        "audit.log.202601",
         "audit-20260199.log",
         ".audit.log.swp",
     ],
