@@ -54,7 +54,7 @@ Exit codes:
   5  verification found something missing
   6  verification found something changed or forged
   7  verification found nothing wrong, but could not judge all
-  8  there was nothing to verify: no receipt that could be judged
+  8  there was nothing to verify
   130  interrupted
 """
 

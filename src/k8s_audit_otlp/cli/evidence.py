@@ -80,7 +80,8 @@ def verify() -> None:
       0  complete and sound: all that was asked is proven
       2  a file that cannot be read, a wrong option
       5  something is missing
-      6  something was changed, put in, taken out of the chain or forged
+      6  something was changed, put in, taken out of the chain or forged, or
+         is sealed by a key that was not given
       7  nothing wrong was found, but a part could not be judged, has no seal
          by a key that was given, or begins behind its first receipt
       8  nothing was there to judge: no receipt
@@ -130,7 +131,8 @@ def report() -> None:
       2  a wrong option
       4  complete and sound, but not every exporter or file took the answer
       5  something is missing
-      6  something was changed, put in, taken out of the chain or forged
+      6  something was changed, put in, taken out of the chain or forged, or
+         is sealed by a key that was not given
       7  nothing wrong was found, but a part could not be judged, has no seal
          by a key that was given, or begins behind its first receipt
       8  nothing was there to judge: no segment ended on that day

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, UNPROVEN, die, say
+from k8s_audit_otlp.cli import CHANGED, MISSING, NOTHING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import (
     AGAINST,
@@ -15,6 +15,7 @@ from k8s_audit_otlp.cli.options import (
     JSON,
     PATH,
     UID_FIELD,
+    config_path,
     load_config,
     time_or_age,
 )
@@ -64,7 +65,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
 
     Every segment on disk is compared with the records of an export, what is not on disk any more
     with its receipt. Exit code 6: an event was put in; 5: something is missing; 7: neither, but
-    newest events are pending, a file cannot be read, or no file and no receipt has some of them.
+    newest events are pending, a file cannot be read, or no file and no receipt has some of them;
+    8: there is nothing to compare.
 
     \b
     What --against takes, each plain, gzip or zstd, of any size:
@@ -88,7 +90,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     report, unread = _compare(disk, entries, against, uid_field, since)
     if not any(one.events or one.receipt for one in report.segments):  # blank lines are none
         on_disk = "" if receipts_only else "no event on disk is asked for, and "
-        die(f"there is nothing to compare: {on_disk}no receipt is among what arrived")
+        die(f"there is nothing to compare: {on_disk}no receipt is among what arrived", NOTHING)
     if as_json:
         echo_json(as_json_value(report, unread))
     else:
@@ -106,6 +108,7 @@ def _log_asked_for(
     log: Path | None, config_file: Path | None, *, receipts_only: bool
 ) -> Path | None:
     """Return the log that was named, or the one that a configuration names."""
+    config_file = config_path(config_file, log or receipts_only)
     if config_file is None or log is not None:
         if receipts_only == (log is not None):
             raise click.UsageError("give --path LOG, or --receipts-only where there is no log")
@@ -194,6 +197,8 @@ def _segment_value(segment: SegmentReport) -> dict[str, Any]:
 def _print(report: VerifyReport, unread: int) -> None:
     if report.segments:
         console().print(_table(report))
+    if not report.total("arrived"):
+        echo("nothing of it arrived: is this an export of what its exporters send to?")
     for segment in [s for s in report.segments if s.has_trouble][:_PROBLEMS]:
         _tell(segment)
     if report.elsewhere:

@@ -225,7 +225,7 @@ class Comparison:
             for (source, exporter, _), numbers in sorted(self._numbers.items())
             for hole in holes(numbers)
         ]
-        return report
+        return report.judged()
 
     def _unseen(self, identity: str) -> SegmentReport:
         """Judge a segment of which only the records and what the agent said are left.
