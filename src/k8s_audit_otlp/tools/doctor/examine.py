@@ -73,6 +73,8 @@ def examine(question: Question) -> Iterator[Finding]:
     logs = [_look(question, path, of) for path, of in _logs(question, apiserver)]
     for log in logs:
         yield from _findings(log_checks.CHECKS, log, str(log.path))
+        if not log.trouble:
+            yield from _findings(log_checks.OF_EVENTS, log, str(log.path))
     if trouble:
         yield _no_manifest(question, trouble, unknown=apiserver is None)
     if apiserver is not None:
@@ -82,7 +84,7 @@ def examine(question: Question) -> Iterator[Finding]:
             **apiserver_checks.CHECKS,
             **(apiserver_checks.OF_A_LOG if facts.flags.get(LOG_PATH) else {}),
             **(webhook_checks.CHECKS if facts.flags.get(WEBHOOK_FILE) else {}),
-            **policy_checks.CHECKS,
+            **(policy_checks.CHECKS if facts.apiserver.policy_path else {}),
         }
         yield from _findings(checks, replace(facts, manifest=not trouble), subject)
     host = _host_facts(question, logs)

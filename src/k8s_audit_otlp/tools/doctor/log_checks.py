@@ -1,9 +1,8 @@
 """Checks a log: whether it is there, readable, growing, left alone."""
 
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from fnmatch import fnmatch
-from functools import wraps
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from k8s_audit_otlp.config.durations import format_duration
 from k8s_audit_otlp.event.decode import read_line
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.event.formats import detect, is_audit, unwrap
-from k8s_audit_otlp.receiver.listing import unknown_backups
+from k8s_audit_otlp.receiver.listing import first_of, unknown_backups, what_is_in
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.doctor.log_facts import LogFacts
-from k8s_audit_otlp.tools.offline import what_is_in
 from k8s_audit_otlp.tools.text import ago, counted, duration, size
 
 SWITCH_ON = "switch auditing on: k8s-audit-otlp apiserver patch MANIFEST"
@@ -97,19 +95,6 @@ def selinux(log: LogFacts) -> CheckResult:
     return ok("SELinux enforces, and the log can be read all the same")
 
 
-def _where_read(check: Callable[[LogFacts], CheckResult]) -> Callable[[LogFacts], CheckResult]:
-    """Ask nothing of the events of a log that cannot be read."""
-
-    @wraps(check)
-    def look(log: LogFacts) -> CheckResult:
-        if log.trouble is not None:
-            return skipped("it cannot be read", "see log.there and log.readable")
-        return check(log)
-
-    return look
-
-
-@_where_read
 def growing(log: LogFacts) -> CheckResult:
     """Watch it grow: an apiserver that audits writes every few seconds, whatever its policy."""
     if log.grown > 0:
@@ -123,7 +108,6 @@ def growing(log: LogFacts) -> CheckResult:
     )
 
 
-@_where_read
 def form(log: LogFacts) -> CheckResult:
     """Ask for JSON: the legacy format has neither bodies nor annotations."""
     if not log.first_line.strip():
@@ -186,9 +170,8 @@ def names(log: LogFacts) -> CheckResult:
     except OSError:
         return skipped("its directory cannot be listed", "see log.readable")
     if unknown:
-        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         return warn(
-            f"{', '.join(unknown[:3])}{more}: backups by their look, but of no name that is read",
+            f"{first_of(unknown, 3)}: backups by their look, but of no name that is read",
             "rename them as logrotate does (audit.log.1), or explain --path each of them",
         )
     if not log.entries:
@@ -227,7 +210,6 @@ def single_file_mount(log: LogFacts) -> CheckResult:
     return ok("its directory is what is mounted, if anything")
 
 
-@_where_read
 def silence(log: LogFacts) -> CheckResult:
     """Propose `silence_after` from the pauses that the log really made."""
     pauses = [(b - a) / 1e9 for a, b in pairwise(sorted(log.times))]
@@ -250,7 +232,6 @@ def _rounded(seconds: float) -> str:
     return format_duration(step * -(-seconds // step))
 
 
-@_where_read
 def clock(log: LogFacts) -> CheckResult:
     """Look for events from the future: then two clocks do not agree."""
     if not log.times:
@@ -267,12 +248,14 @@ def clock(log: LogFacts) -> CheckResult:
 CHECKS: Checks[LogFacts] = {
     "log.there": there,
     "log.readable": readable,
-    "log.growing": growing,
-    "log.format": form,
     "log.rotation": second_rotation,
     "log.names": names,
     "log.mount": single_file_mount,
+    "host.selinux": selinux,
+}
+OF_EVENTS: Checks[LogFacts] = {  # where it can be read
+    "log.growing": growing,
+    "log.format": form,
     "log.clock": clock,
     "log.silence": silence,
-    "host.selinux": selinux,
 }

@@ -15,9 +15,7 @@ from k8s_audit_otlp.event.times import stage_ns, unix_ns
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 
 HEAD_BYTES = 1 << 20
-TAIL_BYTES = 4 << 20  # some thousand events: minutes of a busy cluster, hours of a quiet one
-MOST_TAIL_BYTES = 64 << 20  # where lines are so large that less holds few events
-ENOUGH = 200  # events
+TAIL_BYTES = 16 << 20  # thousands of events, and hundreds where most have large bodies
 YOUNG_S = 30.0  # a shorter stretch says little about a day
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a fifo must not hang the doctor
 
@@ -82,13 +80,14 @@ def look_at_log(
             waited += min(0.1, wait_s)
         info, now_ns = os.fstat(fd), time.time_ns()
         head = os.pread(fd, HEAD_BYTES, 0)
-        times = _newest_times(fd, info.st_size)
+        tail = os.pread(fd, TAIL_BYTES, max(0, info.st_size - TAIL_BYTES))
     except OSError as error:  # a directory opens, and cannot be read
         return LogFacts(path, root, receiver, error, _entries(path), now_ns=time.time_ns())
     finally:
         if fd >= 0:
             os.close(fd)
     first_line = head.partition(b"\n")[0]
+    times = _times(tail, whole=info.st_size <= TAIL_BYTES)
     return LogFacts(
         path,
         root,
@@ -111,17 +110,6 @@ def _entries(path: Path) -> list[Entry]:
         return list_log(path)
     except OSError:
         return []
-
-
-def _newest_times(fd: int, size: int) -> list[int]:
-    """Return the times of the last events: large lines need more bytes for enough of them."""
-    length = TAIL_BYTES
-    while True:
-        start = max(0, size - length)
-        times = _times(os.pread(fd, length, start), whole=not start)
-        if not start or len(times) >= ENOUGH or length >= MOST_TAIL_BYTES:
-            return times
-        length *= 4
 
 
 def _times(data: bytes, *, whole: bool) -> list[int]:

@@ -67,8 +67,6 @@ EVERYDAY = (
 def loads(facts: ApiserverFacts) -> CheckResult:
     """Read it as kube-apiserver does, which does not start with one that it cannot read."""
     path = facts.apiserver.policy_path
-    if not path:
-        return _unknown(facts)
     if facts.policy is None:
         return fail(
             f"{path}: {facts.policy_trouble}: kube-apiserver does not start without it",
@@ -87,12 +85,6 @@ def _policy(facts: ApiserverFacts) -> Policy | None:
     return Policy.parse(facts.policy, path)
 
 
-def _unknown(facts: ApiserverFacts) -> CheckResult:
-    if not facts.apiserver.policy_path:
-        return skipped("no policy is set", "see apiserver.flags")
-    return skipped("the policy cannot be read", "see policy.loads")
-
-
 def tokens(facts: ApiserverFacts) -> CheckResult:
     """Ask the policy about tokens: whoever reads one in the log could act as its owner."""
     return _closed(facts, SECRETS, fail)
@@ -108,7 +100,7 @@ def _closed(
 ) -> CheckResult:
     policy = _policy(facts)
     if policy is None:
-        return _unknown(facts)
+        return skipped("the policy cannot be read", "see policy.loads")
     open_ones = list(_open(policy, leaks))
     if not open_ones:
         names = ", ".join(dict.fromkeys(leak.what for leak in leaks))
@@ -155,7 +147,7 @@ def keeps(facts: ApiserverFacts) -> CheckResult:
     """Ask it about everyday changes: some distributions come with a policy that logs nothing."""
     policy = _policy(facts)
     if policy is None:
-        return _unknown(facts)
+        return skipped("the policy cannot be read", "see policy.loads")
     lost = [leak.what for leak in EVERYDAY if not list(_open(policy, (leak,)))]
     if lost:
         return fail(
@@ -168,7 +160,7 @@ def keeps(facts: ApiserverFacts) -> CheckResult:
 def loaded(facts: ApiserverFacts) -> CheckResult:
     """Compare the file's time with the process's: a policy is read once, at the start."""
     if facts.policy is None:
-        return _unknown(facts)
+        return skipped("the policy cannot be read", "see policy.loads")
     if facts.process is None:
         return skipped("no kube-apiserver is seen to run here", "ask on the node, with hostPID")
     newer = facts.policy_changed_s - facts.process.started_s

@@ -12,13 +12,13 @@ from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli.actions.run_lines import closing_lines
 from k8s_audit_otlp.config.load import load_text
 from k8s_audit_otlp.state.ledger import Tally
-from k8s_audit_otlp.tools.doctor.log_checks import CHECKS
+from k8s_audit_otlp.tools.doctor.log_checks import OF_EVENTS
 from k8s_audit_otlp.tools.doctor.log_facts import look_at_log
 from tests.kit.agent import RETRY, audit_ids_of, event_list, events_of
 from tests.kit.backends.backend import Backend
 from tests.kit.present import present
 
-TABLE = dict(CHECKS)
+TABLE = dict(OF_EVENTS)
 
 
 def delivered(include: Path, tmp_path: Path, backend: Backend) -> Agent:

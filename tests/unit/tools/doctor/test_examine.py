@@ -75,6 +75,16 @@ def of(findings: list[Finding], check: str) -> Finding:
     return found
 
 
+def test_of_the_events_of_a_log_that_cannot_be_read_nothing_is_said(
+    node: Callable[..., Any], log_dir: Path
+) -> None:
+    """Not that it has no line yet."""
+    (log_dir / "audit.log").unlink()
+    asked = {finding.check for finding in node()}
+    assert "log.there" in asked
+    assert not asked & log_checks.OF_EVENTS.keys()
+
+
 def test_a_node_as_it_should_be_has_no_fault(node: Callable[..., Any]) -> None:
     """What is not known is skipped, and says how it could be."""
     findings = node(send=True, collector=None)
@@ -86,7 +96,8 @@ def test_every_check_is_asked_exactly_once_a_subject(node: Callable[..., Any]) -
     """With a Collector's configuration none is left out that applies."""
     asked = [(f.check, f.subject) for f in node(collector="{}")]
     assert len(asked) == len(set(asked))
-    tables = [*(group.CHECKS for group in GROUPS), apiserver_checks.OF_A_LOG]
+    tables = [*(group.CHECKS for group in GROUPS)]
+    tables += [apiserver_checks.OF_A_LOG, log_checks.OF_EVENTS]
     every = {name for table in tables for name in table}
     # it has no topic, no running agent, no webhook
     of_others = {"exporter.topic", "exporter.agent", *webhook_checks.CHECKS}

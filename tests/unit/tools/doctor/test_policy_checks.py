@@ -101,11 +101,6 @@ def test_a_policy_that_does_not_load_is_said_once() -> None:
     assert set(states.values()) == {State.SKIPPED}
 
 
-def test_without_a_policy_none_is_called_unreadable() -> None:
-    """Whoever set no flag has nothing to mend in a file."""
-    assert {judge(name, facts(None, path="")).why for name in TABLE} == {"no policy is set"}
-
-
 def test_without_a_process_in_sight_its_age_is_not_guessed() -> None:
     """In a pod without hostPID there is none."""
     unseen = dataclasses.replace(GOOD, process=None)
