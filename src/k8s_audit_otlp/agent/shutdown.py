@@ -148,8 +148,8 @@ class DrainTarget:
         left += [(log.path, _unterminated(log.path)) for log in self._logs if not _has_live(log)]
         unfinished = [f"{path}: {what}" for path, what in left if what]
         notices = [
-            f"{subscription.exporter}: notices about it that have not arrived: {count:,}; "
-            "the next run sends them"
+            f"{subscription.exporter}: notices of the agent (its start, receipts, gaps) that have "
+            f"not arrived: {count:,}; the next run sends them"
             for subscription in self._subscriptions
             if (count := len(subscription.outbox))
         ]
@@ -207,6 +207,8 @@ class Shutdown:
     def log_begin(self, in_flight: int, timeout_s: float) -> None:
         """Log that the end has begun."""
         why = "giving way to the new configuration" if self.handed_over else "stopping"
+        if self.stalled:
+            why = "nothing was acknowledged until the deadline: stopping"
         requests = "1 request" if in_flight == 1 else f"{in_flight} requests"
         if in_flight:
             why += f": waiting up to {timeout_s:g} s for {requests} in flight; what is left is kept"

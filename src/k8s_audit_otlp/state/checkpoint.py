@@ -156,7 +156,9 @@ class CheckpointFile:
                 continue
             _apply(checkpoint, read_positions(self.directory))
             if path != self.path:
-                problems.append(f"going on from {path.name}, so some records are sent again")
+                problems.append(
+                    f"{path.name} is older: who goes on from it sends some records again"
+                )
             return Restored(checkpoint, "; ".join(problems))
         if problems:
             raise StateError(

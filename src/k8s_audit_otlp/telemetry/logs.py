@@ -27,6 +27,7 @@ LEVELS: Final[Mapping[str, int]] = {
     "warn": logging.WARNING,
     "error": logging.ERROR,
 }
+_LATE_S = 1.0  # so long after it happened a line tells of the past
 _REPEAT_S = 60.0  # an outage must not fill the disk that the audit log lives on
 _TOOK = re.compile(r"\b\d+ ?ms\b")  # what differs only in how long it took is the same again
 _MAX_REMEMBERED = 512  # different lines of one minute
@@ -84,18 +85,22 @@ def unknown_level(env: Mapping[str, str]) -> str:
     return "" if named.lower() in {"", *_OTEL_LEVELS} else named
 
 
-def _stamp(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+def _stamp(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
 def _message(record: logging.LogRecord) -> str:
+    """Say what happened, how often more, and when the last time, if that was held back."""
     more = getattr(record, "repeated", 0)
-    return record.getMessage() + (f" ({more} more times)" if more else "")
+    said = [f"{more} more time{'s' * (more > 1)}"] if more else []
+    if time.time() - record.created >= _LATE_S:
+        said.append(f"the last at {_stamp(record.created)[11:19]}")
+    return record.getMessage() + (f" ({', '.join(said)})" if said else "")
 
 
 class _Console(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = f"{_stamp(record)} {record.levelname.lower():7} {visible(_message(record))}"
+        text = f"{_stamp(time.time())} {record.levelname.lower():7} {visible(_message(record))}"
         if not record.exc_info:
             return text
         return f"{text}\n{visible_lines(self.formatException(record.exc_info))}"
@@ -104,7 +109,7 @@ class _Console(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
-            "time": _stamp(record),
+            "time": _stamp(time.time()),
             "level": record.levelname.lower(),
             "message": _message(record),
             "event": record.module,  # what has no name of its own
@@ -130,8 +135,9 @@ class _Said:
 class _HoldBack(logging.Handler):
     """Holds back a line that was written less than a minute ago.
 
-    The last of those held back is written when the minute is over, with its own time: what is
-    wrong for the second time and stays so is not kept quiet.
+    The last of those held back is written when the minute is over, and says when it was: what is
+    wrong for the second time and stays so is not kept quiet. The time of a line is that of its
+    writing, so none goes back.
     """
 
     def __init__(

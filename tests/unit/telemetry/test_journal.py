@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.backpressure import Gate
@@ -46,3 +47,19 @@ def test_every_file_that_is_passed_over_is_named(written: io.StringIO, tmp_path:
     assert [line.split(": ")[2] for line in lines] == [
         f"{', '.join(names)}; rename it to have it sent" for names in rounds
     ]
+
+
+def test_a_line_that_was_held_back_has_the_time_at_which_it_is_written(
+    written: io.StringIO,
+) -> None:
+    """So no line goes back in time; when it was is said."""
+    root = logging.getLogger()
+    root.warning("the disk is full")
+    for created in (0.0, 1.0):
+        record = logging.makeLogRecord({"msg": "the disk is full", "levelno": logging.WARNING})
+        record.created = created
+        root.handle(record)
+    root.handlers[0].flush()
+    first, second = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert second["time"] >= first["time"]
+    assert second["message"] == "the disk is full (1 more time, the last at 00:00:01)"

@@ -97,7 +97,7 @@ def test_what_was_held_back_is_written_when_the_time_is_over() -> None:
         assert [(line["message"], line.get("repeated", 0)) for line in said] == [
             ("it is away", 0),
             ("it is back", 0),
-            ("it is back (1 more times)", 1),
+            ("it is back (1 more time)", 1),
             ("it is away (2 more times)", 2),
         ]
         logger.warning("at the end")
