@@ -116,6 +116,21 @@ def test_a_gap_is_no_success(fixture: Fixture) -> None:
     assert "that is not all: something is left out" in output
 
 
+def test_what_stands_in_its_way_is_said_and_how_to_go_on(fixture: Fixture) -> None:
+    """An age is another one the next time: the times of the first are named."""
+    fixture.write(10)
+    file = configured(fixture, "http://127.0.0.1:9")
+    said = ended(replaying(file, "--from", "10000d", "--deadline", "1s"), 4)
+    assert "left: " in said
+    assert "refused" in said
+    found = re.search(r"call it again with --from (\S+Z) --to (\S+Z)", said)
+    assert found
+    with Backend() as new:
+        again = replaying(configured(fixture, new.url), "--from", found[1], "--to", found[2])
+        assert "10 records sent again" in ended(again)
+    assert not list((fixture.state / "replay").iterdir()), "it went on where it was"
+
+
 def test_only_what_lies_between_the_times(fixture: Fixture) -> None:
     ids = fixture.write(30)
     stamps = [json.loads(line)["stageTimestamp"] for line in fixture.log.read_bytes().splitlines()]

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from k8s_audit_otlp.agent.agent import Agent
@@ -67,7 +68,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die(f"nothing of what is on disk is to be sent: {why}")
     echo(f"{counted(tally.delivered, 'record')} {what}; {others}{more}")
     if not through:
-        die("that is not all; call it again with the same times to go on", UNDELIVERED)
+        times = f"--from {_time(since_ns)} --to {_time(until_ns)}"
+        die(f"that is not all; to go on call it again with {times}", UNDELIVERED)
     if kept and not dry_run:
         die(f"some records were refused; they are in {state}/dead-letter", UNDELIVERED)
     if left_out:
@@ -88,8 +90,14 @@ def _count(
         return _run(replace(chosen, service=service.model_copy(update=update)), options)
 
 
+def _time(ns: int) -> str:
+    return (
+        datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    )
+
+
 def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]:
-    """Run an agent to its end, and say what it left out.
+    """Run an agent to its end, and say what it left, and why.
 
     Return what became of the records, whether it is through, and what is left out.
     """
@@ -109,4 +117,8 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]
     if agent.commit_error:
         echo(f"the progress could not be written: {agent.commit_error}", err=True)
         sys.exit(STATE)
+    if not delivered:
+        left = size(sum(count for _, _, count in agent.shutdown.undelivered()))
+        why = agent.exporters[0].gate.last_error or "no answer yet"
+        echo(f"left: {left} of the log; {why}", err=True)
     return tally, delivered, left_out
