@@ -81,12 +81,15 @@ def make_key(path: Path, previous: Path | None = None) -> str:
     try:
         fd = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
-        raise KeyFileError(f"{path}: is there already; give another name") from None
+        raise KeyFileError(
+            f"{path}: is there already; give another name, and a key in use as --previous"
+        ) from None
     with os.fdopen(fd, "wb") as file:
         file.write(private)
         file.flush()
         os.fsync(file.fileno())
-    replace_file(path.with_name(path.name + ".pub"), lambda file: file.write(public))
+    replace_file(public_path := path.with_name(path.name + ".pub"), lambda file: file.write(public))
+    public_path.chmod(0o644)  # it is for others
     return key_id(key.public_key())
 
 

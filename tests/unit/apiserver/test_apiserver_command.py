@@ -55,7 +55,7 @@ def test_patch_in_place_writes_what_it_shows_after_a_backup(node: Any) -> None:
     before, shown = manifest.read_text(), patch(node).stdout
     done = patch(node, "--in-place")
     assert done.exit_code == 0
-    assert done.stdout == ""
+    assert done.stdout == shown
     new = difflib.unified_diff(before.splitlines(), manifest.read_text().splitlines(), lineterm="")
     assert list(new)[2:] == shown.splitlines()[2:]
     (backup,) = (node / "backups").iterdir()
@@ -106,7 +106,17 @@ def test_a_kubeadm_manifest_comes_with_the_change_that_outlives_an_upgrade(node:
     """In the version that the image's release takes."""
     told = patch(node, "--in-place").stderr
     assert "erases the patch" in told
-    assert "kubeadm.k8s.io/v1beta3" in told
+    assert "k8s-audit-otlp apiserver kubeadm --api-version v1beta3 --policy-path" in told
+    assert "extraArgs" not in told, "thirty lines push the diff off the screen"
+
+
+def test_the_diff_is_on_the_standard_output_whatever_is_done_with_it(node: Path) -> None:
+    """And a missing policy comes with the command that writes it."""
+    (node / "policy.yml").unlink()
+    dry = patch(node)
+    assert f"k8s-audit-otlp apiserver policy > {node}/policy.yml" in dry.stderr
+    (node / "policy.yml").write_text(POLICY)
+    assert patch(node, "--in-place").stdout == dry.stdout != ""
 
 
 def test_a_missing_policy_refuses_the_write(node: Path) -> None:

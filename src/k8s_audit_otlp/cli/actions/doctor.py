@@ -66,11 +66,15 @@ def command(  # noqa: PLR0913 - one for each thing that can be looked at
         kubeadm=_text(kubeadm, "--kubeadm-config"),
         apiserver_metrics=_metrics(metrics),
     )
+    found = (
+        each._replace(hint=each.hint.replace("MANIFEST", str(manifest)))
+        for each in examine(question)
+    )
     if as_json:
-        findings = list(examine(question))
+        findings = list(found)
         echo_json([finding._asdict() for finding in findings])
     else:
-        findings = list(_show(examine(question)))
+        findings = list(_show(found))
         echo(_summary(findings))
     if any(finding.state is State.FAIL for finding in findings):
         sys.exit(FAILURE)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.apiserver import files, kubeadm, profiles, restart
+from k8s_audit_otlp.apiserver import files, profiles, restart
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
-from k8s_audit_otlp.apiserver.settings import RefusalError
+from k8s_audit_otlp.apiserver.settings import DEFAULTS, FLAGS, RefusalError
 from k8s_audit_otlp.cli import FAILURE, die
 from k8s_audit_otlp.cli.apiserver import flags_asked_for, note
 from k8s_audit_otlp.cli.terminal import echo
@@ -29,7 +29,7 @@ def command(
     if patched.text == old:
         echo(f"{manifest}: already as it should be, nothing changed", err=True)
         return
-    _show_diff(old, patched.text, str(manifest), err=in_place)
+    _show_diff(old, patched.text, str(manifest))
     if in_place:
         backup = _write(manifest, patched, backup_dir)
         if timeout_s:
@@ -105,7 +105,8 @@ def _remark(patched: Patched) -> None:
         note([hint])
     elif not Path(patched.apiserver.policy_path).is_file():
         must = f"{patched.apiserver.policy_path} must be on the node before the manifest is"
-        note([f"{must}: kube-apiserver does not start without its policy"])
+        how = f"k8s-audit-otlp apiserver policy > {patched.apiserver.policy_path}"
+        note([f"{must}: kube-apiserver does not start without its policy; {how}"])
     _warn_of_upgrade(patched)
     if not hint:
         applying = "it keeps a backup, waits for the apiserver, and undoes it where that stays away"
@@ -124,17 +125,14 @@ def _warn_of_upgrade(patched: Patched) -> None:
     if patched.apiserver.owner is not Owner.KUBEADM:
         return
     version = kubeadm_api_version(patched.apiserver.image)
-    click.echo(
-        "note: the next `kubeadm upgrade` writes this manifest again and erases the patch, unless "
-        "the ClusterConfiguration says the same:\n"
-        + kubeadm.fragment(patched.flags, version)
-        + f"(how to roll it out: k8s-audit-otlp apiserver kubeadm --api-version {version})",
-        err=True,
-    )
+    given = "".join(f" {FLAGS[n].option} {v}" for n, v in patched.flags.items() if DEFAULTS[n] != v)
+    what = "the next `kubeadm upgrade` writes this manifest again and erases the patch, unless the"
+    how = f"k8s-audit-otlp apiserver kubeadm --api-version {version}{given}"
+    note([f"{what} ClusterConfiguration says the same, as this prints it: {how}"])
 
 
-def _show_diff(old: str, new: str, name: str, *, err: bool) -> None:
+def _show_diff(old: str, new: str, name: str) -> None:
     before, after = (re.findall(r"[^\n]*\n|[^\n]+$", text) for text in (old, new))
     for line in difflib.unified_diff(before, after, name, f"{name} (patched)"):
         last = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
-        click.secho(line + last, fg=COLOURS.get(line[:1]), err=err, nl=False)
+        click.secho(line + last, fg=COLOURS.get(line[:1]), nl=False)

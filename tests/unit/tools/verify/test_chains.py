@@ -237,8 +237,9 @@ def test_a_key_is_private_and_is_never_written_over(tmp_path: Path) -> None:
     name = make_key(tmp_path / "key")
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
     assert SealKey.read(tmp_path / "key").id == name
+    assert (tmp_path / "key.pub").stat().st_mode & 0o777 == 0o644
     assert list(read_public_keys([tmp_path / "key.pub"])) == [name]
-    with pytest.raises(KeyFileError, match="is there already"):
+    with pytest.raises(KeyFileError, match=r"is there already; .* as --previous"):
         make_key(tmp_path / "key")
 
 
