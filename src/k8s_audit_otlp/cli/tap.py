@@ -11,15 +11,16 @@ from threading import Thread
 from typing import Any, Final
 
 import click
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from k8s_audit_otlp.cli import STATE, die, say
-from k8s_audit_otlp.cli.options import JSON, OF_EXPORTER, checkpoint_in, duration, on_state
+from k8s_audit_otlp.cli.options import JSON, OF_EXPORTER, duration, on_state
 from k8s_audit_otlp.cli.terminal import LiveView, console
 from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.state.lock import StateLock
+from k8s_audit_otlp.telemetry.status_file import last_report
 from k8s_audit_otlp.telemetry.tap import MAX_READERS, connect, frames, left_out
 from k8s_audit_otlp.tools.table import FittingTable
 from k8s_audit_otlp.tools.tap import FIELDS, Match, Volume, Watched, line_of, read
@@ -27,6 +28,7 @@ from k8s_audit_otlp.tools.text import counted, share, size
 
 _REFRESH_S: Final = 1.0
 _AROUND: Final = 6  # lines of a terminal that the table's head and foot take
+_WIDE: Final = 110  # columns; a row takes three lines where there are fewer
 _TITLES: Final = ("user", "verb", "resource", "events", "bytes", "of all")
 _MOST_WAITING: Final = 2000  # frames; what comes meanwhile is left out by the agent
 _RELOAD_S: Final = 10.0  # an agent that gives way to another one is not there for so long
@@ -56,7 +58,7 @@ def _watching(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         match = _match(wishes, exporter)
         stream = _connect(directory)
-        _say_unknown(exporter, directory)
+        _refuse_unknown(exporter, directory)
         records = _records(stream, directory, seconds)
         command((one for one in records if one is None or match(one)), **asked)
 
@@ -98,10 +100,10 @@ def top(records: Iterator[Watched | None]) -> None:
                 if record is not None:
                     volume.add(record)
                 if screen.is_terminal and time.monotonic() - shown >= _REFRESH_S:
-                    picture.show(_view(volume, max(3, screen.height - _AROUND)))
+                    picture.show(_view(volume, screen))
                     shown = time.monotonic()
     finally:  # Ctrl-C is how a person ends it, who wants to read on
-        screen.print(_view(volume, max(3, screen.height - _AROUND)))
+        screen.print(_view(volume, screen))
 
 
 def _match(wishes: tuple[str, ...], exporter: str | None) -> Match:
@@ -111,12 +113,12 @@ def _match(wishes: tuple[str, ...], exporter: str | None) -> Match:
         raise click.BadParameter(str(error), param_hint="--match") from None
 
 
-def _say_unknown(exporter: str | None, directory: Path) -> None:
-    """Say which exporters there are where this one has sent nothing: its name may be wrong."""
-    positions = checkpoint_in(directory)[0].positions.values()
-    known = {name for exporters in positions for name in exporters}
+def _refuse_unknown(exporter: str | None, directory: Path) -> None:
+    """Refuse an exporter that the agent has not: nothing of it would ever come."""
+    report = last_report(directory)
+    known = {view.exporter for view in report.exporters} if report else set[str]()
     if exporter and known and exporter not in known:
-        say(f"{exporter} has sent nothing so far; {suggest(exporter, known)}")
+        die(f"the agent has no exporter {exporter}; {suggest(exporter, known)}")
 
 
 def _connect(directory: Path) -> socket.socket:
@@ -182,8 +184,9 @@ def _records(
             die(f"{MAX_READERS} others watch this agent already, which is the most", STATE)
 
 
-def _view(volume: Volume, most: int) -> Group:
+def _view(volume: Volume, screen: Console) -> Group:
     table = FittingTable(_TITLES, 3)
+    most = max(3, (screen.height - _AROUND) // (1 if screen.width >= _WIDE else 3))
     for user, verb, resource, events, count in volume.rows(most):
         table.add_row(user, verb, resource, f"{events:,}", size(count), share(count, volume.size))
     return Group(

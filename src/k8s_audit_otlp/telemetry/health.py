@@ -15,7 +15,7 @@ from k8s_audit_otlp.telemetry.views import ExporterView, HealthView
 
 CONFIG_REFUSED_TEXT = (
     "changed configuration is refused and the one before runs on: `reload_refused` in its log, or "
-    "`validate`, says why"
+    "`validate`, says why; mend it and reload again"
 )
 KEPT_OUT_TEXT = (
     "is not read yet: a file that the configuration names is wrong by now, `validate` says which"

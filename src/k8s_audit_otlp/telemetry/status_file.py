@@ -43,7 +43,8 @@ class StatusReport(msgspec.Struct):
     def troubles(self) -> list[str]:
         """What is wrong with the agent as a whole, a line each."""
         lines = [f"not ready: {reason}" for reason in self.not_ready]
-        return [*lines, f"the {CONFIG_REFUSED_TEXT}"] if self.config_refused else lines
+        says = self.config_refused and CONFIG_REFUSED_TEXT not in self.verdict
+        return [*lines, f"the {CONFIG_REFUSED_TEXT}"] if says else lines
 
 
 class Reporter:
@@ -103,6 +104,7 @@ class AgentState(NamedTuple):
     report: StatusReport | None  # None where none is fresh
     holder: str | None  # the process that holds the lock, None where nobody does
     alerts: Sequence[str] = ()  # what should wake somebody
+    last: StatusReport | None = None  # what the one before said, where none runs
 
     @property
     def pid(self) -> int | None:
@@ -115,7 +117,8 @@ class AgentState(NamedTuple):
         if self.report is not None:
             return f"agent {self.report.pid} is running. {self.report.verdict}".rstrip()
         if self.holder is None:
-            return "no agent is running"
+            said = f"; the last one said: {self.last.verdict}" if self.last else ""
+            return f"no agent is running; start one with run{said}"
         return (
             f"process {self.holder} uses it, and has not told how it is in the last "
             f"{FRESH_S:.0f} s: it begins, it hangs, or nothing can be written here "
@@ -132,7 +135,7 @@ def agent_now(state_dir: Path, now: float) -> AgentState:
     except OSError:  # the lock is another user's: the report's age must do
         holder, told_at = (str(last.pid) if last and _fresh(last, now) else None), 0.0
     if holder is None:
-        return AgentState(None, None, ["no agent is running"])
+        return AgentState(None, None, ["no agent is running"], last)
     if last and holder != str(last.pid) and holder.isdecimal():
         last = None  # of its predecessor
     if now - max(told_at, last.at if last else 0.0) > LATE_S:

@@ -30,7 +30,7 @@ def reporter(folder: Path, at: float, reasons: tuple[str, ...] = ()) -> Reporter
 def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
     """A process that holds the lock and tells nothing is not taken for one that is not there."""
     lock, me = StateLock(tmp_path), os.getpid()
-    assert agent_now(tmp_path, 0.0).line == "no agent is running"
+    assert agent_now(tmp_path, 0.0).line == "no agent is running; start one with run"
     lock.acquire()
     assert agent_now(tmp_path, 0.0).line.startswith(f"process {me} uses it")
     reporter(tmp_path, 100.0).write()
@@ -39,7 +39,8 @@ def test_who_runs_is_known_also_where_no_report_is(tmp_path: Path) -> None:
     assert agent_now(tmp_path, 101.0 + FRESH_S).pid == me
     assert agent_now(tmp_path, 99.0 - FRESH_S).report is None, "the clock was set back: it may hang"
     lock.release()
-    assert agent_now(tmp_path, 100.0).line == "no agent is running", "its report outlived it"
+    ended = f"no agent is running; start one with run; the last one said: {SENT}"
+    assert agent_now(tmp_path, 100.0).line == ended, "its report outlived it"
 
 
 def test_a_check_asks_what_an_operator_would_be_woken_for(tmp_path: Path) -> None:

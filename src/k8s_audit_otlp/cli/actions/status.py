@@ -84,17 +84,22 @@ def _as_text(checkpoint: Checkpoint, agent: AgentState, now: float) -> str:
     if checkpoint.written:
         age = now - datetime.fromisoformat(checkpoint.written).timestamp()
         lines.append(f"positions as of {ago(age)} ({checkpoint.written})")
-    lines += [f"alert: {alert}" for alert in agent.alerts if agent.holder]
+    lines += [
+        f"alert: {alert} (see deploy/README.md, Alerts)" for alert in agent.alerts if agent.holder
+    ]
     lines += report.troubles if report else []
     for source in report.sources if report else ():
         lines += ["", *_source(source)]
     live = {e.exporter: e for e in report.exporters} if report else {}
+    told = {e.exporter: e for e in agent.last.exporters} if agent.last else {}
     found = inspect(checkpoint)
     if not found:
         lines.append("no exporter has a position")
     for stored in found:
         now_of = live.get(stored.exporter)
         lines += ["", *_exporter(stored, now_of, now)]
+        if (ended := told.get(stored.exporter)) and ended.error:
+            lines.append(f"  trouble  {ended.error} ({ago(now - ended.error_at)})")
         if report and now_of is None:
             lines.append(
                 "  idle     not in the agent's configuration; `state forget` removes what it keeps"
