@@ -20,8 +20,7 @@ from k8s_audit_otlp.cli.options import (
     time_or_age,
 )
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json, reading
-from k8s_audit_otlp.receiver.listing import Entry, logs_in
-from k8s_audit_otlp.tools.offline import what_is_in
+from k8s_audit_otlp.receiver.listing import Entry, logs_in, what_is_in
 from k8s_audit_otlp.tools.text import counted, size
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.disk import DiskLog

@@ -102,5 +102,6 @@ def _variable(inner: str, env: Mapping[str, str]) -> str:
     if has_default:
         return default
     raise UnresolvedError(
-        f"the variable {name} is not set", f"set it, or give a default: ${{env:{name}:-default}}"
+        f"the variable {name} is not set",
+        f"set it, or give a public default: ${{env:{name}:-default}}",
     )

@@ -103,11 +103,13 @@ def _start_at(value: Any) -> StartAt:
             return StartAt("time", time_ns=_epoch_ns(text))
         return StartAt("age", age_s=duration_ns(text) / 1e9)
     except (ValueError, OverflowError):
-        raise mistake(
-            f"{shown(value)} is no place to start",
+        hint = (
             "write beginning, end, an age such as 24h, or a time such as 2026-01-31 or "
-            "2026-01-31T12:00:00Z",
-        ) from None
+            "2026-01-31T12:00:00Z"
+        )
+        if _TIME.fullmatch(f"{text}Z"):
+            hint = f"it has no zone: write {text}Z for UTC, or {text}+02:00"
+        raise mistake(f"{shown(value)} is no place to start", hint) from None
 
 
 def _epoch_ns(text: str) -> int:

@@ -142,11 +142,14 @@ def unknown_backups(path: Path) -> Iterator[str]:
 
 def passed_over(live: Path, names: Sequence[str]) -> str:
     """Say that the files of *names* beside *live* are not read."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return (
-        f"{live}: what looks like a backup of it has a name that is not read: "
-        f"{', '.join(names[:_NAMED])}{more}; rename it to have it sent"
-    )
+    what = f"{live}: what looks like a backup of it has a name that is not read"
+    return f"{what}: {first_of(names, _NAMED)}; rename it to have it sent"
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Name the first files, and say how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def without_packed_twins(entries: list[Entry]) -> list[Entry]:
@@ -172,3 +175,14 @@ def open_entry(entry: Entry) -> Source:
     if (info.st_dev, info.st_ino) != entry.key:
         raise FileNotFoundError(path)
     return source
+
+
+def what_is_in(directory: Path) -> str:
+    """Name a few files of the directory, for whoever mistyped one of them."""
+    try:
+        names = sorted(path.name for path in directory.iterdir() if path.is_file())
+    except OSError:
+        return ""
+    if not names:
+        return f"; {directory} holds no file"
+    return f"; {directory} holds {first_of(names, 5)}"

@@ -19,20 +19,6 @@ from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
 from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.receiver.troubles import WAITING, explain
 
-_NAMED = 5  # files that a message names
-
-
-def what_is_in(directory: Path) -> str:
-    """Name a few files of the directory, for whoever mistyped one of them."""
-    try:
-        names = sorted(path.name for path in directory.iterdir() if path.is_file())
-    except OSError:
-        return ""
-    if not names:
-        return f"; {directory} holds no file"
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"; {directory} holds {', '.join(names[:_NAMED])}{more}"
-
 
 def files_of(path: Path) -> list[Entry]:
     """Return the files of the log at *path*, oldest first; a path that ends in `.gz` is one file.

@@ -36,7 +36,6 @@ _MAX_UNPACKED = 64 * 1024  # of a compressed answer; nobody asked for one
 _PAGE = b"<"  # how a web page begins, and nothing that OTLP knows
 _PUBLIC_HEADERS = frozenset({"Content-Type", "Content-Encoding", "User-Agent"})
 _KEY_IN_PATH = re.compile(r"(?=[^\d]*\d)[\w.~-]{8,}")
-_OTHER_ANSWER = "accept_any_answer: true takes it for an acknowledgement"
 
 
 class HttpSender:
@@ -165,14 +164,14 @@ def _acknowledgement(status: int, body: bytes, content_type: str) -> Outcome:
     what = said or "a body"
     if not said or "protobuf" in said or "json" in said:
         if error := error_in(body, content_type):
-            return Misconfigured(f"HTTP {status}, and yet an error: {error}; {_OTHER_ANSWER}")
+            return Misconfigured(f"HTTP {status}, and yet an error: {error}")
         partial = read_partial_success(body, content_type)
         if partial is not None and body:
             return Delivered(*partial)
         what = "a web page" if body.lstrip().startswith(_PAGE) else f"{what} of another form"
     return Misconfigured(
         f"HTTP {status} with {what} is no answer of OTLP: something before the back end, a "
-        f"login page or a proxy, may give it; {_OTHER_ANSWER}"
+        "login page or a proxy, may give it"
     )
 
 

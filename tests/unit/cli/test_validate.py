@@ -7,6 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from k8s_audit_otlp.cli import USAGE, main
+from k8s_audit_otlp.evidence.seal import make_key
 
 GOOD = """
 receivers:
@@ -37,7 +38,7 @@ exporters
     headers   authorization
     auth      bearertokenauth
     requests  gzip, 4 in flight, up to 900000 bytes, up to 500 records, 30s at most
-    retries   5s to 30s apart, for 5m, then to the dead letter
+    retries   2.5s to 45s apart, for 5m, then to the dead letter
     form      profile default, bodies: keep
     honours   retry_on_failure::max_elapsed_time, sending_queue::batch::max_size, endpoint, \
 headers, auth::authenticator
@@ -45,7 +46,7 @@ headers, auth::authenticator
     to        dk:4317 in the clear
     sends     nothing: disabled
     requests  gzip, 4 in flight, up to 900000 bytes, 5s at most
-    retries   5s to 30s apart, for ever
+    retries   2.5s to 45s apart, for ever
     form      profile default, bodies: keep
     honours   audit::enabled, endpoint, tls::insecure
   otlp_file
@@ -53,14 +54,14 @@ headers, auth::authenticator
     sends     k8s_audit
     from      the last 24h
     requests  4 in flight, up to 900000 bytes
-    retries   5s to 30s apart, for ever
+    retries   2.5s to 45s apart, for ever
     form      profile default, bodies: keep
     honours   audit::start_at, path
   sdk
     to        the SDK exporter console
     sends     k8s_audit
     requests  4 in flight, up to 900000 bytes
-    retries   5s to 30s apart, for ever
+    retries   2.5s to 45s apart, for ever
     form      profile default, bodies: keep
     honours   exporter
 service
@@ -80,6 +81,21 @@ def _validate(directory: Path, text: str, *options: str) -> Result:
     (directory / "agent.yaml").write_text(text)
     runner = CliRunner(env={"TOKEN": "sesame"})
     return runner.invoke(main, ["validate", "--config", str(directory / "agent.yaml"), *options])
+
+
+def test_a_mistyped_log_and_an_unchecked_certificate_are_said(tmp_path: Path) -> None:
+    """The first with what is there; beside them that a key seals what is told."""
+    (tmp_path / "audit.log").write_text("")
+    make_key(tmp_path / "seal.key")
+    text = f"""
+receivers: {{k8s_audit: {{include: [{tmp_path}/audit.lgo]}}}}
+exporters: {{otlp_http: {{endpoint: "https://a.example", tls: {{insecure_skip_verify: true}}}}}}
+service: {{evidence: {{key_file: {tmp_path}/seal.key}}}}
+"""
+    said = _validate(tmp_path, text).output
+    assert f"as soon as it is there; {tmp_path} holds " in said
+    assert "beware    anybody may be the back end" in said
+    assert f"seals with {tmp_path}/seal.key" in said
 
 
 def test_a_good_file_gets_a_summary_without_secrets(tmp_path: Path) -> None:

@@ -26,8 +26,14 @@ GOOD = [
     ("${NEST}", "${A}"),
 ]
 BAD = [
-    ("${NO}", "the variable NO is not set; set it, or give a default: ${env:NO:-default}"),
-    ("${env:NO}", "the variable NO is not set; set it, or give a default: ${env:NO:-default}"),
+    (
+        "${NO}",
+        "the variable NO is not set; set it, or give a public default: ${env:NO:-default}",
+    ),
+    (
+        "${env:NO}",
+        "the variable NO is not set; set it, or give a public default: ${env:NO:-default}",
+    ),
     ("${yaml:x}", "${yaml:...} is not supported; use ${env:NAME} or ${file:/path}"),
     ("${A", "a ${ is not closed; close it with } or write $${ for the text"),
     ("${a b}", "'a b' is no name of a variable; use letters, digits and _: ${env:API_KEY}"),

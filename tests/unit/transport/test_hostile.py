@@ -262,7 +262,7 @@ def test_what_stands_before_a_back_end_acknowledges_nothing(
     """Login pages and proxies answer 200, too; the data is kept, and the switch is named."""
     outcome = attack_answered(status, content_type, body)
     assert isinstance(outcome, Misconfigured)
-    assert outcome.why.endswith("accept_any_answer: true takes it for an acknowledgement")
+    assert "accept_any_answer" not in outcome.why, "whoever writes it at night loses the log"
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])

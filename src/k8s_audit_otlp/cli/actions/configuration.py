@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.cli import USAGE
-from k8s_audit_otlp.cli.options import config_path, load_config
+from k8s_audit_otlp.cli.options import NO_DEFAULT, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
@@ -18,7 +18,7 @@ from k8s_audit_otlp.config.output.summary import summary, where_to
 def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
     path = config_path(config_file)
     if path is None:
-        raise click.UsageError("give --config FILE")
+        raise click.UsageError(f"give --config FILE; {NO_DEFAULT}")
     try:
         loaded = load_config(path)
     except ConfigError as error:

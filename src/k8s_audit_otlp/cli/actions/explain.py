@@ -18,14 +18,13 @@ from k8s_audit_otlp.config.audit_files import read_policy
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.event.foreign import seems
 from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
-from k8s_audit_otlp.receiver.listing import logs_in
+from k8s_audit_otlp.receiver.listing import logs_in, what_is_in
 from k8s_audit_otlp.tools.explain.event import Explainer, lines_of
 from k8s_audit_otlp.tools.explain.preview import Preview
 from k8s_audit_otlp.tools.explain.report import LogReport
 from k8s_audit_otlp.tools.explain.show_event import lines_of_event
 from k8s_audit_otlp.tools.explain.source import LogFiles
 from k8s_audit_otlp.tools.explain.targets import ExplainTarget, of_config, without_config
-from k8s_audit_otlp.tools.offline import what_is_in
 
 _MOST_EVENTS = 20  # explained one by one; more are a log
 

@@ -35,7 +35,8 @@ def summary(config: Config, remarks: Iterable[Remark] = ()) -> Iterator[str]:
         yield from _facts(exporter_id, _exporter(config, exporter_id, exporter))
     yield "service"
     stop = format_duration(config.service.shutdown_timeout_s)
-    yield f"  state in {config.service.state_dir}, stops within {stop}"
+    seals = f", seals with {key}" if (key := config.service.evidence.key_file) else ""
+    yield f"  state in {config.service.state_dir}, stops within {stop}{seals}"
     for kind, group in groupby(sorted(remarks, key=lambda one: one.kind), lambda one: one.kind):
         yield f"{kind}"
         for remark in group:
@@ -112,6 +113,8 @@ def _exporter(config: Config, exporter_id: str, exporter: Exporter) -> Iterator[
     if isinstance(exporter, OtlpHttp | OtlpGrpc):
         limits.insert(0, exporter.compression)
         limits.append(f"{format_duration(exporter.timeout_s)} at most")
+        unsafe = exporter.tls.insecure_skip_verify
+        yield "beware", "anybody may be the back end: insecure_skip_verify" if unsafe else ""
         yield "headers", ", ".join(exporter.headers)
         yield "auth", exporter.auth.authenticator if exporter.auth else ""
     yield "requests", ", ".join(limits)
@@ -121,9 +124,9 @@ def _exporter(config: Config, exporter_id: str, exporter: Exporter) -> Iterator[
 
 
 def _retries(retry: RetryBlock) -> str:
-    waits = (
-        f"{format_duration(retry.initial_interval_s)} to {format_duration(retry.max_interval_s)}"
-    )
+    share = retry.randomization_factor
+    shortest, longest = retry.initial_interval_s * (1 - share), retry.max_interval_s * (1 + share)
+    waits = f"{format_duration(shortest)} to {format_duration(longest)}"
     if retry.max_elapsed_time_s:
         end = f"for {format_duration(retry.max_elapsed_time_s)}, then to the dead letter"
     else:

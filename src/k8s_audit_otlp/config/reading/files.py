@@ -22,6 +22,7 @@ from k8s_audit_otlp.config.secret import Secret
 from k8s_audit_otlp.config.service import Service
 from k8s_audit_otlp.config.sources import ServerTls
 from k8s_audit_otlp.evidence.seal import KeyFileError, SealKey
+from k8s_audit_otlp.receiver.listing import what_is_in
 from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.state.files import STATE_FILES
 from k8s_audit_otlp.transport.tls import TlsError, load_server, make_context
@@ -162,7 +163,8 @@ def _look_at_log(pattern: str, path: KeyPath, found: ConfigFindings) -> None:
     elif _is_no_file(log):
         found.mistake(path, f"{pattern} is a pipe, socket or device", "name the log file")
     elif not _mode(log):
-        found.remark(path, Kind.MISSING, f"{pattern} will be read as soon as it is there")
+        why = f"{pattern} will be read as soon as it is there{what_is_in(log.parent)}"
+        found.remark(path, Kind.MISSING, why)
     elif not os.access(log, os.R_OK):
         found.remark(
             path, Kind.UNREADABLE, f"{pattern} cannot be read by this user; run as its owner"

@@ -110,7 +110,8 @@ class Explainer:
         shown = iter(self._safe_encoder.encode_block(block).records)
         found = []
         for read in read_line(line):
-            policy, size = self._decided(read), EventSize(_size_of(read), 0, self._limit)
+            removed, policy = UNREAD.fullmatch(read.body), self._decided(read)
+            size = EventSize(int(removed[1]) if removed else len(read.body), 0, self._limit)
             plain = Explained(self._facts(read), read.fault, policy, EventRedaction(), size)
             dropped = policy.action == "drops"
             found.append(plain if dropped else self._kept(plain, next(sent), next(shown)))
@@ -149,12 +150,6 @@ class Explainer:
         hidden = tuple(r for r in _texts(safe, self._redacted) if r not in fired)
         size = replace(plain.size, record_bytes=len(sent), removed=_texts(record, self._removed))
         return replace(plain, redaction=EventRedaction(fired, hidden), size=size, record=safe)
-
-
-def _size_of(read: ReadEvent) -> int:
-    """Return the bytes in the log, of a text that was not understood too."""
-    removed = UNREAD.fullmatch(read.body)
-    return int(removed[1]) if removed else len(read.body)
 
 
 def value_of(value: dict[str, Any]) -> Any:

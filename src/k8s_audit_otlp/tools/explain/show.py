@@ -83,7 +83,7 @@ def remarks(report: LogReport) -> list[str]:
 def rate(report: LogReport, count: float, write: Callable[[float], str] = size) -> str:
     """Write what *count* of this log is in a day."""
     found = report.per_day(count)
-    return UNKNOWN if found is None else write(found)
+    return UNKNOWN if found is None else write(float(f"{found:.3g}"))  # what is more is no fact
 
 
 def heading(view: ViewReport) -> str:
