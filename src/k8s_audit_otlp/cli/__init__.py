@@ -189,11 +189,7 @@ def _end_for(error: Exception) -> None:
             die(f"{where}: {error.strerror}; see that it is there and has room", FAILURE)
         case OSError() if error.filename is not None:
             denied = isinstance(error, PermissionError)
-            hint = (
-                "run this as its owner, or as root (doctor says more)"
-                if denied
-                else "check the path"
-            )
+            hint = "run this as its owner, or as root" if denied else "check the path"
             die(f"{error.filename}: {error.strerror}; {hint}", USAGE)
     if code := _SAID.get(type(error).__name__):
         die(str(error), code)
@@ -254,15 +250,26 @@ _FILES = (
 )
 
 
+_ALIKE = {"--from": "--since", "--since": "--from"}  # the beginning of what is asked for
+
+
 def _hint_of(text: str, ctx: click.Context) -> str:
     """Say what to write in the place of a command that is not there, or of a file without option.
 
     click has one class for all mistakes of the usage: its text tells them apart.
     """
+    named = text.partition("'")[2].partition("'")[0]
     if text.startswith("No such command") and isinstance(ctx.command, click.Group):
-        return suggest(text.split("'")[1], ctx.command.list_commands(ctx))
+        known = ctx.command.list_commands(ctx)
+        hint = suggest(named, known)
+        is_one = hint == f"known are {known[0]}"
+        return f"write {ctx.command_path} {known[0]} NAME" if is_one else hint
+    if text.startswith("Missing option '--against'"):
+        return "write --against FILE, what the back end gave out"
     given = text.partition("unexpected extra argument")[2].removeprefix("s").strip(" ()")
     options = [option for one in ctx.command.params for option in one.opts]
+    if text.startswith("No such option") and (other := _ALIKE.get(named, "")) in options:
+        return f"write {other}"
     fitting = (one for ending, of in _FILES if given.endswith(ending) for one in of)
     option = next((one for one in fitting if one in options), "")
     return f"write {option} {given}" if option else ""

@@ -1,5 +1,6 @@
 """`evidence`: keys for seals, and what a back end holds by itself."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,20 @@ _KEYS = click.option(
     type=PATH,
     help="Public key that is trusted; may be given again.",
 )
+_CODES = """\b
+Exit codes:
+  0  complete and sound: all that was asked is proven
+  1  a store could not be read to the end: nothing is known
+  2  a file that cannot be read, a wrong option
+  4  complete and sound, but not every exporter or file took the answer
+  5  something is missing
+  6  something was changed, put in, taken out of the chain or forged, or is
+     sealed by a key that was not given
+  7  nothing wrong was found, but a part could not be judged, has no seal
+     by a key that was given, or begins behind its first receipt
+  8  nothing was there to judge: no receipt, no segment that ended on that day
+"""
+_TIME = partial(click.option, type=time_or_age, default="beginning")
 _HTML = click.option("--html", type=PATH, metavar="FILE", help="Write the report as a page too.")
 
 
@@ -38,26 +53,17 @@ def keygen(file: Path, previous: Path | None) -> None:
     """
     name = make_key(file, previous)
     echo(f"key {name}: {file} for the agent, {file}.pub for whoever verifies")
+    echo(
+        f"next: write service: {{evidence: {{key_file: {file.absolute()}}}}}, and reload the agent"
+    )
 
 
-@command.command()
+@command.command(epilog=_CODES)
 @AGAINST
 @_KEYS
 @click.option("--cluster", default="", help="Judge only this k8s.cluster.name.")
-@click.option(
-    "--from",
-    "since",
-    type=time_or_age,
-    default="beginning",
-    help="Judge segments that begin at this time or later.",
-)
-@click.option(
-    "--to",
-    "until",
-    type=time_or_age,
-    default="beginning",
-    help="Judge segments that end before this time.",
-)
+@_TIME("--from", "since", help="Judge segments that begin at this time or later.")
+@_TIME("--to", "until", help="Judge segments that end before this time.")
 @click.option(
     "--raw",
     type=PATH,
@@ -74,21 +80,10 @@ def verify() -> None:
     Completeness compares the records with the receipts. Integrity compares receipts, gaps and seals
     with each other, and the files in --raw with their hashes. Segments that reach beyond
     --from and --to are named and not judged: an export of that range holds a part of them.
-
-    \b
-    Exit codes:
-      0  complete and sound: all that was asked is proven
-      2  a file that cannot be read, a wrong option
-      5  something is missing
-      6  something was changed, put in, taken out of the chain or forged, or
-         is sealed by a key that was not given
-      7  nothing wrong was found, but a part could not be judged, has no seal
-         by a key that was given, or begins behind its first receipt
-      8  nothing was there to judge: no receipt
-    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    """
 
 
-@command.command()
+@command.command(epilog=_CODES)
 @click.option(
     "--store", "kind", required=True, type=click.Choice(list(STORES)), help="Kind of the store."
 )
@@ -121,19 +116,6 @@ def report() -> None:
     """Judge a day of a cluster by what a store holds, asked over HTTP.
 
     Every segment of the log is judged with the day in which it ends, by its receipt, as `evidence
-    verify` does it. With --config every exporter of that configuration gets the answer as a record
-    k8s.audit.evidence, and its metrics are pushed where those of the agent are.
-
-    \b
-    Exit codes:
-      0  complete and sound
-      1  the store could not be read to the end: nothing is known
-      2  a wrong option
-      4  complete and sound, but not every exporter or file took the answer
-      5  something is missing
-      6  something was changed, put in, taken out of the chain or forged, or
-         is sealed by a key that was not given
-      7  nothing wrong was found, but a part could not be judged, has no seal
-         by a key that was given, or begins behind its first receipt
-      8  nothing was there to judge: no segment ended on that day
-    """  # noqa: D301 - \b is click's mark for lines that stay as they are
+    verify` does it. With --config, which none stands in for here, every exporter of it gets the
+    answer as a record k8s.audit.evidence, and metrics are pushed where those of the agent are.
+    """

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE: Final = "K8S_AUDIT_OTLP_CONFIG"
 DEFAULT_CONFIG: Final = Path("/etc/k8s-audit-otlp/config.yaml")  # of unit, chart and image
+NO_DEFAULT: Final = f"{DEFAULT_CONFIG} is not there"
 STDIN: Final = "-"
 PATH = click.Path(path_type=Path, readable=False)  # what cannot be read is told by who reads it
 
@@ -54,7 +55,12 @@ def on_state(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def call(*, config_file: Path | None, state_dir: Path | None, **asked: Any) -> None:
-        command(directory=directory_of(config_file, state_dir), **asked)
+        try:
+            command(directory=directory_of(config_file, state_dir), **asked)
+        except PermissionError as error:
+            if error.filename == str(config_path(config_file)):
+                raise
+            die(f"{error.filename}: {error.strerror}; run this as the agent's user", STATE)
 
     return CONFIG(STATE_DIR(call))
 
@@ -97,13 +103,15 @@ def time_or_age(value: str) -> int:
 
     from k8s_audit_otlp.config.types import StartAtValue  # noqa: PLC0415
 
+    hint = "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
     try:
         wish = TypeAdapter(StartAtValue).validate_python(value)
-        found = 0 if wish.kind == "beginning" else wish.since_ns(time.time_ns())
-    except ValidationError:
-        found = None
+        now_ns = time.time_ns() // 1000 * 1000  # so that a time can say it again
+        found = 0 if wish.kind == "beginning" else wish.since_ns(now_ns)
+    except ValidationError as error:
+        found, why = None, error.errors()[0]["msg"].partition("; ")[2]
+        hint = why if "zone" in why else hint
     if found is None:
-        hint = "write an age such as 24h, or a time such as 2026-01-31 or 2026-01-31T12:00:00Z"
         raise click.BadParameter(f"{value!r} is no time; {hint}")
     return found
 
@@ -171,7 +179,7 @@ def config_with(exporter: str, config_file: Path | None, state_dir: Path | None)
     """
     path = config_path(config_file)
     if path is None:
-        raise click.UsageError("give the --config FILE that has the exporter")
+        raise click.UsageError(f"give the --config FILE that has the exporter; {NO_DEFAULT}")
     loaded = load_config(path, str(state_dir) if state_dir else None)
     known = loaded.config.exporters
     if exporter not in known:
@@ -203,9 +211,7 @@ def directory_of(config_file: Path | None, state_dir: Path | None) -> Path:
         return state_dir
     path = config_path(config_file)
     if path is None:
-        raise click.UsageError(
-            f"give --state-dir DIRECTORY or --config FILE; {DEFAULT_CONFIG} is not there"
-        )
+        raise click.UsageError(f"give --state-dir DIRECTORY or --config FILE; {NO_DEFAULT}")
     try:
         return Path(load_config(path).config.service.state_dir)
     except ConfigError as error:

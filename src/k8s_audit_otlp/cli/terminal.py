@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 _LABEL: Final = re.compile(r" *(?:\S+ {2,})?(?:\S+(?= {2,}) +)?")
-_PIPE_WIDTH = 120  # columns where nobody watches: a file or a pipe has no width
+_PIPE_WIDTH = 120  # columns where nobody watches
 
 
 def console(*, err: bool = False) -> "Console":
@@ -28,7 +28,8 @@ def console(*, err: bool = False) -> "Console":
 
     stream = sys.stderr if err else sys.stdout
     asked = os.environ.get("COLUMNS", "").isdecimal()
-    width = None if asked or stream.isatty() else _PIPE_WIDTH
+    watched = stream.isatty() or sys.stderr.isatty()  # as through a pager: rich finds its width
+    width = None if asked or watched else _PIPE_WIDTH
     return Console(stderr=err, highlight=False, width=width)
 
 

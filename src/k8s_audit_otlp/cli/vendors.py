@@ -31,6 +31,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         return
 
     console().print(_table(list(VENDORS.values())))
+    echo("request, record: the largest that it takes; age: of the oldest event that it takes\n")
     echo("Through a Collector (not tested):")
     for route in ROUTES.values():
         echo(route.why, head=f"  {route.name:<16}")

@@ -70,15 +70,14 @@ def ask(line: str, given: str | bytes = "") -> Result:
 
 RIGHT = (
     "--help", "--version", "version", "schema", "run --help", "tap --help", "top --help",
-    "validate --config good.yaml", "validate -c good.yaml --json",
-    "validate --config good.yaml --quiet", "validate --config bom.yaml",
-    "explain --event event.json",
-    "explain --config good.yaml --event event.json", "explain --path log/audit.log",
-    "explain --path log/audit.log --policy low-volume --json",
+    "validate --config good.yaml", "validate -c good.yaml --json", "validate --config bom.yaml",
+    "validate --config good.yaml --quiet",
+    "explain --event event.json", "explain --config good.yaml --event event.json",
+    "explain --path log/audit.log", "explain --path log/audit.log --policy low-volume --json",
     "apiserver webhook --url https://agent.example:9443/audit",
-    "apiserver webhook --url http://127.0.0.1:9443/audit/prod",
-    "vendors", "vendors --json", "vendors show loki", "vendors show loki --json",
-    "apiserver policy", "apiserver policy --list", "apiserver kubeadm",
+    "apiserver webhook --url http://127.0.0.1:9443/audit/prod", "vendors", "vendors --json",
+    "vendors show loki", "vendors show loki --json", "apiserver policy", "apiserver policy --list",
+    "apiserver kubeadm",
 )  # fmt: skip
 
 
@@ -140,7 +139,7 @@ WRONG = {
     "validate --config utf16.yaml": (2, "is not UTF-8 text; save it as UTF-8"),
     "validate --config tabs.yaml": (2, "tabs.yaml:2: not YAML: "),
     "validate --config log/audit.log": (2, "this is an audit log, no configuration"),
-    "vendors list": (2, "known are show"),
+    "vendors list": (2, "vendors show NAME"),
     "state lst": (2, "did you mean list?"),
     "verify --path log/audit.log --against nothing_in_it": (2, "there is no file in it"),
     "verify --path log/audit.log --against log/audit.log": (2, "an audit log itself"),
@@ -275,7 +274,7 @@ def test_a_configuration_may_come_from_elsewhere(
 
 LEFT_BEHIND = {
     "torn/audit.log": "torn/audit.log: its last line has no end: ",
-    "log/adit.log": "log/adit.log: is not there yet",
+    "log/adit.log": "log/adit.log: there is no log of that name; log holds audit.log",
     "auditd.log": "it seems to be the log of auditd",
 }
 

@@ -14,6 +14,7 @@ import k8s_audit_otlp
 from k8s_audit_otlp.cli import _SAID, COMMANDS, main
 from k8s_audit_otlp.cli.options import config_path
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
+from tests.kit.log.log_files import denied
 
 
 def test_help_lists_every_command_and_the_exit_codes() -> None:
@@ -158,3 +159,38 @@ def test_help_fits_into_80_columns(words: tuple[str, ...]) -> None:
     assert done.exit_code == 0
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
     assert "\\b" not in done.stdout  # click's mark for such lines, misspelled
+
+
+HINTS = {
+    "vendors loki": "vendors show NAME",
+    "verify -c good.yaml uids": "write --against FILE",
+    "verify --path x --against uids --from 1h": "write --since",
+    "evidence verify --against uids --since 1h": "write --from",
+    "verify --path x --against uids --since 2026-01-02T03:04:05": "it has no zone",
+    "replay --exporter otlp_http --from 2026-01-02T03:04:05": "write 2026-01-02T03:04:05Z for UTC",
+    "validate": "/etc/k8s-audit-otlp/config.yaml is not there",
+}
+
+
+@pytest.mark.parametrize(("line", "says"), HINTS.items(), ids=HINTS)
+def test_a_mistake_of_the_usage_says_what_to_write(
+    line: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another command calls so, a time without its zone, a name in the place of a command."""
+    monkeypatch.delenv("K8S_AUDIT_OTLP_CONFIG", raising=False)
+    done = CliRunner().invoke(main, line.split())
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["status", "tap", "top", "reload", "state list", "dead-letter list"]
+)
+def test_no_permission_for_the_state_is_trouble_with_the_state(tmp_path: Path, line: str) -> None:
+    """With one exit code, whichever command meets it."""
+    CheckpointFile(tmp_path / "state").prepare()
+    asked = [*line.split(), "--state-dir", str(tmp_path / "state")]
+    CliRunner().invoke(main, asked)  # what it imports is there
+    with denied(tmp_path / "state"):
+        done = CliRunner().invoke(main, asked)
+    assert done.exit_code == 3, done.output

@@ -110,7 +110,8 @@ def test_once_without_a_log_is_no_success(backend: Backend, tmp_path: Path) -> N
     """Whoever mistypes the path must see it."""
     done = once(tmp_path / "audit.log", tmp_path / "state", backend.url)
     assert done.returncode == 4
-    assert f"undelivered: {tmp_path}/audit.log: is not there yet\n" in done.stderr
+    assert f"undelivered: {tmp_path}/audit.log: there is no log of that name" in done.stderr
+    assert not backend.received.uids, "it ended at once"
 
 
 def test_once_of_a_log_without_an_event_says_so(backend: Backend, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE
+from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
     closing_lines,
@@ -26,10 +27,12 @@ from k8s_audit_otlp.cli.actions.run_lines import (
     never_delivered,
     say_started,
 )
-from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
+from k8s_audit_otlp.cli.options import NO_DEFAULT, STDIN, config_path, load_config
 from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.receiver.listing import list_log, what_is_in
+from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.state.checkpoint import StateError
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.state.lock import StateLockedError
@@ -64,6 +67,8 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         loaded = _load(config_file, log_path, state_dir)
     except ConfigError as error:
         end_for_mistakes(error)
+    if once and log_path is not None and not GLOB & set(log_path):
+        _refuse_absent(Path(log_path))
     _say_remarks(loaded)
     log_tracebacks()
     keep_memory()
@@ -96,6 +101,14 @@ def _refuse_contradictions(*, once: bool, fail: bool, watch_config: bool) -> Non
         raise click.UsageError("--fail is for --once; for a running agent there is status --fail")
     if once and watch_config:
         raise click.UsageError("--watch-config is for an agent that goes on; leave out --once")
+
+
+def _refuse_absent(log: Path) -> None:
+    """End where nothing of the one log is there: nobody waits for it."""
+    with suppress(OSError):  # told of as a trouble of the log
+        if not list_log(log):
+            what = f"there is no log of that name{what_is_in(log.parent)}"
+            die(f"undelivered: {log}: {what}", UNDELIVERED)
 
 
 def _say_remarks(loaded: Loaded) -> None:
@@ -213,7 +226,8 @@ def _tell(agent: Agent, status: AgentStatus, resumed: Iterable[Resumed], *, relo
 def _load(config_file: Path | None, log_path: str | None, state_dir: Path | None) -> Loaded:
     config_file = config_path(config_file, log_path)
     if config_file is None and log_path is None:
-        raise click.UsageError("give --config FILE, or --path AUDIT_LOG and --state-dir DIRECTORY")
+        other = "or --path AUDIT_LOG and --state-dir DIRECTORY"
+        raise click.UsageError(f"give --config FILE, {other}; {NO_DEFAULT}")
     if config_file is not None and log_path is not None:
         raise click.UsageError("--path is for use without --config; write the path in the file")
     state = str(state_dir.absolute()) if state_dir else None

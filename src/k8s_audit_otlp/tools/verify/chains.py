@@ -221,7 +221,8 @@ class Links:
             return ""
         key = self._keys.get(said[SEAL + "key"])
         if key is None:
-            return f"seal by a key that was not given: {said[SEAL + 'key']}"
+            given = ", ".join(self._keys)
+            return f"seal by a key that was not given: {said[SEAL + 'key']}; given: {given}"
         is_true = is_signed(key, signed_text(said), said[SEAL + "signature"])
         return "" if is_true else f"seal that its key did not sign: {uid}"
 

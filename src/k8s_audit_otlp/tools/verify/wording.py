@@ -64,6 +64,7 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
     yield from verdict.faults
     for chain in verdict.sound.chains:
         yield f"{chain.name}: {extent(chain, checked=verdict.sound.checked)}"
+    yield "nobody can know from an export: " + "; ".join(CANNOT_KNOW)
     counts = ", ".join(f"{count:,} {what}" for what, count in verdict.counts().items())
     yield f"{'complete' if verdict.is_complete else 'NOT COMPLETE'}: {counts}"
     yield from (f"not judged: {line}" for line in verdict.not_judged[:MOST])
@@ -78,7 +79,6 @@ def lines_of(verdict: Verdict) -> Iterator[str]:
     yield "sound: the chain holds" if verdict.is_sound else "NOT SOUND: see above"
     if verdict.is_sound and verdict.is_complete and not verdict.is_proven:
         yield "NOT PROVEN: nothing wrong was found, but not all could be judged, see above"
-    yield "nobody can know from an export: " + "; ".join(CANNOT_KNOW)
 
 
 def extent(chain: ChainReport, *, checked: bool) -> str:

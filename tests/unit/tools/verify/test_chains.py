@@ -191,7 +191,9 @@ def test_seals_of_another_exporter_are_kept_here_and_raise_no_alarm(folder: Path
 
 def test_a_seal_of_another_key_is_named(folder: Path) -> None:
     items = told(COUNT, SealKey.read(folder / "other"))
-    assert "key that was not given" in faults(judge(items, folder / "key.pub"))
+    keys = [next(iter(read_public_keys([folder / f"{name}.pub"]))) for name in ("other", "key")]
+    said = "seal by a key that was not given: {}; given: {}".format(*keys)
+    assert said in faults(judge(items, folder / "key.pub"))
     assert judge(items, folder / "key.pub", folder / "other.pub").sound
 
 
