@@ -28,7 +28,7 @@ from k8s_audit_otlp.tools.text import counted, share, size
 
 _REFRESH_S: Final = 1.0
 _AROUND: Final = 6  # lines of a terminal that the table's head and foot take
-_WIDE: Final = 110  # columns; a row takes three lines where there are fewer
+_WIDE: Final = 110  # columns; a row takes up to four lines where there are fewer
 _TITLES: Final = ("user", "verb", "resource", "events", "bytes", "of all")
 _MOST_WAITING: Final = 2000  # frames; what comes meanwhile is left out by the agent
 _RELOAD_S: Final = 10.0  # an agent that gives way to another one is not there for so long
@@ -186,7 +186,7 @@ def _records(
 
 def _view(volume: Volume, screen: Console) -> Group:
     table = FittingTable(_TITLES, 3)
-    most = max(3, (screen.height - _AROUND) // (1 if screen.width >= _WIDE else 3))
+    most = max(3, (screen.height - _AROUND) // (1 if screen.width >= _WIDE else 4))
     for user, verb, resource, events, count in volume.rows(most):
         table.add_row(user, verb, resource, f"{events:,}", size(count), share(count, volume.size))
     return Group(

@@ -13,6 +13,7 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import IO
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][A-Z0-9])")
 
@@ -26,14 +27,15 @@ class Terminal:
         columns: int,
         rows: int = 24,
         more: Mapping[str, str] = MappingProxyType({}),
+        stdout: IO[str] | None = None,
     ) -> None:
-        """*more*: variables of its environment."""
+        """*more*: variables of its environment. *stdout*: in the place of the terminal."""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
         command = [sys.executable, "-m", "k8s_audit_otlp", *arguments]
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            command, stdin=slave, stdout=stdout or slave, stderr=slave, start_new_session=True,
             env={**env, "TERM": "xterm-256color", **more},
         )  # fmt: skip
         os.close(slave)

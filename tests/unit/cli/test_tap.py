@@ -12,7 +12,10 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from k8s_audit_otlp.cli.tap import _view
+from k8s_audit_otlp.tools.tap import FIELDS, Volume, Watched
 from tests.kit.backends.backend import Backend
 from tests.kit.log.events import EventSource
 
@@ -89,6 +92,15 @@ def test_top_counts_what_leaves(state: Path, log: Path) -> None:
         if "200 events" in out:
             break
     assert "200 events" in out
+
+
+def test_top_shows_no_more_rows_than_a_small_screen_holds() -> None:
+    """Else the picture before stays, and the last one is written under it."""
+    volume, screen = Volume(), Console(width=80, height=24)
+    for n in range(99):
+        fields = {**dict.fromkeys(FIELDS, "x" * 30), "user": f"{n:030}"}
+        volume.add(Watched(fields, 0, 100, {}, "k8s.audit.event", {}))
+    assert len(screen.render_lines(_view(volume, screen))) < screen.height
 
 
 @pytest.mark.parametrize("command", ["tap", "top"])

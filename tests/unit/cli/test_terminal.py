@@ -83,6 +83,19 @@ def test_every_table_fits(folder: Path, name: str, columns: int) -> None:
         terminal.close()
 
 
+def test_a_table_through_a_pager_fits_the_terminal(folder: Path) -> None:
+    """`| less` shows it there, so it is as wide."""
+    with (folder / "piped").open("w+") as piped:
+        terminal = Terminal(
+            ["state", "list", "--state-dir", str(folder / "state")], 80, stdout=piped
+        )
+        terminal.process.wait(60)
+        terminal.close()
+        lines = Path(piped.name).read_text().splitlines()
+    assert lines
+    assert max(map(len, lines)) <= 80
+
+
 LONG = {
     "unknown exporter": ["explain", "-c", "{folder}/agent.yaml", "--exporter", "otlp_http/nobody"],
     "mistake": ["validate", "-c", "{folder}/wrong.yaml"],
