@@ -156,9 +156,7 @@ class CheckpointFile:
                 continue
             _apply(checkpoint, read_positions(self.directory))
             if path != self.path:
-                problems.append(
-                    f"{path.name} is older: who goes on from it sends some records again"
-                )
+                problems.append(f"{path.name} is older: an agent sends some records again")
             return Restored(checkpoint, "; ".join(problems))
         if problems:
             raise StateError(
