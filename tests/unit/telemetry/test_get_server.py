@@ -1,9 +1,12 @@
 """What the listener makes of requests as clients write them, and of those that nobody should."""
 
+import errno
 import io
 import json
 import random
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -140,6 +143,28 @@ def test_who_goes_on_to_ask_and_reads_nothing_is_cut_off(address: tuple[str, int
         slow.settimeout(60)
         with pytest.raises(ConnectionError):
             slow.sendall(b"GET /a HTTP/1.1\r\n\r\n" * 1_000_000)
+
+
+def test_without_a_descriptor_left_the_start_is_an_error() -> None:
+    """Neither a thread that dies in silence nor a wait without an end: a reload may start it."""
+    code = """
+import os, resource
+from k8s_audit_otlp.telemetry.listener.get_server import GetServer
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+taken = []
+try:
+    while True:
+        taken.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+os.close(taken.pop())
+try:
+    GetServer("127.0.0.1:0", {}).start()
+except OSError as error:
+    os._exit(error.errno)
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == errno.EMFILE
 
 
 def test_an_answer_that_hangs_holds_up_no_end() -> None:

@@ -193,7 +193,8 @@ class GetServer:
         """Listen at `host:port` once started; *replies* makes what each path answers."""
         self._address = address
         self._replies = replies
-        self._began = Event()
+        self._began = Event()  # or has failed to
+        self._failure: Exception | None = None
         self._thread = Thread(target=self._serve, name="status", daemon=True)
 
     def start(self) -> str:
@@ -201,6 +202,9 @@ class GetServer:
         self._listener = listener = Listener.at(self._address)
         self._thread.start()
         self._began.wait()
+        if self._failure is not None:
+            listener.close()
+            raise self._failure
         host, port = listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -211,10 +215,16 @@ class GetServer:
             self._thread.join(within_s)
 
     def _serve(self) -> None:
-        with asyncio.Runner(
-            loop_factory=lambda: asyncio.SelectorEventLoop(PacedSelector())
-        ) as runner:
-            runner.run(self._until_stopped())
+        try:
+            with asyncio.Runner(
+                loop_factory=lambda: asyncio.SelectorEventLoop(PacedSelector())
+            ) as runner:
+                runner.run(self._until_stopped())
+        except Exception as error:
+            if self._began.is_set():
+                raise
+            self._failure = error
+            self._began.set()
 
     async def _until_stopped(self) -> None:
         self._loop, self._ends = asyncio.get_running_loop(), asyncio.Event()
