@@ -1,6 +1,7 @@
 """What the listener makes of requests as clients write them, and of those that nobody should."""
 
 import errno
+import gc
 import io
 import json
 import random
@@ -8,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from asyncio import Protocol
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from statistics import median
 from threading import Event
 
 import pytest
@@ -86,6 +89,36 @@ def test_a_thousand_requests_at_once_are_a_thousand_answers(ask: Ask) -> None:
     assert statuses(ask(one * 800 + LAST)) == [200] * 801
 
 
+def test_who_asks_much_at_once_waits_as_others_do(address: tuple[str, int]) -> None:
+    """One request is answered in a turn: many on one connection let another one's between."""
+    before = []
+    for _ in range(21):
+        with socket.create_connection(address) as many, socket.create_connection(address) as one:
+            many.sendall(b"GET /no HTTP/1.1\r\n\r\n" * 800)
+            one.sendall(b"GET /no HTTP/1.0\r\n\r\n")
+            all_of(one)
+            before.append(many.recv(1 << 20).count(b" 404 "))
+    assert median(before) < 50
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Content-Length : 5",
+        b"Transfer-Encoding\t: chunked",
+        b"X: y\r\n Transfer-Encoding: chunked",
+        b"no colon",
+        b": no name",
+        b"X: \0",
+        b"X: y\rContent-Length: 5",
+        b"X: y\nContent-Length: 5",
+    ],
+)
+def test_a_field_that_could_be_read_in_two_ways_is_refused(ask: Ask, field: bytes) -> None:
+    """What is a body to a proxy would be a request here, and its answer another client's."""
+    assert statuses(ask(GET + field + b"\r\n\r\n" + LAST)) == [400]
+
+
 @pytest.mark.parametrize(
     ("request_", "status", "body"),
     [
@@ -99,8 +132,11 @@ def test_a_thousand_requests_at_once_are_a_thousand_answers(ask: Ask) -> None:
         (b"GET /bad HTTP/1.1\r\nConnection: close\r\n\r\n", 500, b"Internal Server Error\n"),
         (b"GET /a HTTP/2.0\r\n\r\n", 400, b"Bad Request\n"),
         (b"GET /a b HTTP/1.1\r\n\r\n", 400, b"Bad Request\n"),
-        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400, b"Bad Request\n"),
+        (b"\x16\x03\x01\x02\x00", 400, b"Bad Request\n"),
+        (b"GET /a HTTP/1.0\n\n", 400, b"Bad Request\n"),
         (b"GET /a HTTP/1.1\r\nX: " + b"y" * 20_000, 431, b"Request Header Fields Too Large\n"),
+        (GET + b"X: y\r\n" * 4_000 + b"\r\n", 431, b"Request Header Fields Too Large\n"),
+        (b"POST /a HTTP/1.1\r\n\r\n" + b"x" * 5_000_000, 405, b"Method Not Allowed\n"),
     ],
 )
 def test_what_is_answered_and_then_closed(
@@ -143,6 +179,33 @@ def test_who_goes_on_to_ask_and_reads_nothing_is_cut_off(address: tuple[str, int
         slow.settimeout(60)
         with pytest.raises(ConnectionError):
             slow.sendall(b"GET /a HTTP/1.1\r\n\r\n" * 1_000_000)
+
+
+def test_who_has_left_is_not_kept_for_an_answer_that_is_never_made() -> None:
+    """A log on a dead mount hangs for days, and probes go on to come."""
+    go_on = Event()
+
+    def hangs() -> Reply:
+        go_on.wait(60)
+        return Reply(200, {}, b"")
+
+    def connections() -> int:
+        gc.collect()
+        return sum(isinstance(each, Protocol) for each in gc.get_objects())
+
+    server = GetServer("127.0.0.1:0", {"/a": hangs})
+    host, _, port = server.start().rpartition(":")
+    try:
+        for _ in range(20):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(LAST)
+        deadline = time.monotonic() + 30
+        while connections() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert connections() == 0
+    finally:
+        go_on.set()
+        server.stop(5.0)
 
 
 def test_without_a_descriptor_left_the_start_is_an_error() -> None:

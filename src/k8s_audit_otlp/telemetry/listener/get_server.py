@@ -23,7 +23,10 @@ from k8s_audit_otlp.telemetry.logs import logger
 _PATIENCE_S: Final = 5.0  # for a whole head, and for the next one: a probe must not be kept out
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 256  # connections that the kernel keeps, as of the listener
-_REQUEST = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([01])((?:\r\n[^\r\n]*)*)")
+# A field that is none could be a body to whoever stands between, and a request here.
+_FIELD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*"
+_REQUEST = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([0-9])((?:\r\n%b)*)" % _FIELD)
+_NO_REQUEST = re.compile(rb"\A[^A-Z]|(?<!\r)\n")  # nor whatever follows: TLS, lines without CR
 # A body is not read, so nothing that comes behind it can be.
 _LAST = re.compile(
     rb"\r\n(?:connection:[^\r\n]*close|transfer-encoding:|content-length:(?! *0* *(?:\r|$)))",
@@ -60,7 +63,8 @@ class _Path:
                 return plain(500)
 
         self._recent = Recent(safe)
-        self._waiting: list[Callable[[Reply], None]] = []
+        self._waiting: dict[_Connection, Callable[[Reply], None]] = {}
+        self._making = False
         self._asked: SimpleQueue[bool] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         Thread(target=self._make, name=f"answer {path}", daemon=True).start()
@@ -69,11 +73,15 @@ class _Path:
     def fresh(self) -> Reply | None:
         return self._recent.fresh
 
-    def ask(self, then: Callable[[Reply], None]) -> None:
-        """Call *then* with the answer when it is made."""
-        self._waiting.append(then)
-        if len(self._waiting) == 1:
+    def ask(self, asks: "_Connection", then: Callable[[Reply], None]) -> None:
+        """Call *then* with the answer when it is made, unless *asks* has left by then."""
+        self._waiting[asks] = then
+        if not self._making:
+            self._making = True
             self._asked.put(True)
+
+    def left(self, asked: "_Connection") -> None:
+        self._waiting.pop(asked, None)
 
     def close(self) -> None:
         self._asked.put(False)
@@ -85,20 +93,22 @@ class _Path:
                 self._loop.call_soon_threadsafe(self._made, reply)
 
     def _made(self, reply: Reply) -> None:
-        waiting, self._waiting = self._waiting, []
-        for then in waiting:
+        waiting, self._waiting = self._waiting, {}
+        self._making = False
+        for then in waiting.values():
             then(reply)
 
 
 class _Connection(asyncio.Protocol):
-    """Answers one request after the other."""
+    """Answers one request after the other, and each in a turn of its own: others wait as well."""
 
     def __init__(self, paths: Mapping[bytes, _Path], others: "set[_Connection]") -> None:
         self._paths = paths
         self._others = others
         self._loop = asyncio.get_running_loop()
         self._received = b""
-        self._busy = False  # an answer is being made, or the client does not read
+        self._busy = False  # an answer is being made, or read, or has its turn next
+        self._ended = False  # what comes behind the last answer is passed over
         self._unread = 0  # bytes that it had not read at the last look
         self._due = self._loop.time() + _PATIENCE_S  # when a whole head must be here
 
@@ -111,19 +121,19 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self._timer.cancel()
         self._others.discard(self)
+        for path in self._paths.values():
+            path.left(self)
 
     def close(self) -> None:
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         self._received += data
         self._go_on()
-        if len(self._received) <= _MAX_HEAD_BYTES:
-            return
-        if self._busy:
+        if self._busy and len(self._received) > _MAX_HEAD_BYTES:
             self._transport.abort()  # who only asks, and takes no answer
-        else:
-            self._send(plain(431), last=True)
 
     def pause_writing(self) -> None:
         self._busy = True
@@ -133,12 +143,16 @@ class _Connection(asyncio.Protocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        while not self._busy and not self._transport.is_closing():
-            head, end, rest = self._received.partition(b"\r\n\r\n")
-            if not end:
-                return
+        if self._busy or self._ended or self._transport.is_closing():
+            return
+        head, end, rest = self._received.partition(b"\r\n\r\n")
+        if len(head + end) > _MAX_HEAD_BYTES:
+            self._send(plain(431), last=True)
+        elif end:
             self._received = rest
             self._answer(head)
+        elif _NO_REQUEST.search(head):
+            self._send(plain(400), last=True)
 
     def _answer(self, head: bytes) -> None:
         request = _REQUEST.fullmatch(head)
@@ -156,22 +170,25 @@ class _Connection(asyncio.Protocol):
             self._send(reply, last=last, bare=bare)
         else:
             self._busy = True
-            path.ask(lambda reply: self._made(reply, last=last, bare=bare))
+            path.ask(self, lambda reply: self._made(reply, last=last, bare=bare))
 
     def _made(self, reply: Reply, *, last: bool, bare: bool) -> None:
         self._busy = False
         self._send(reply, last=last, bare=bare)
-        self._go_on()
 
     def _send(self, reply: Reply, *, last: bool, bare: bool = False) -> None:
-        """Write an answer. *last*: close behind it; *bare*: without its body."""
+        """Write an answer. *last*: end behind it; *bare*: without its body."""
         if self._transport.is_closing():
             return
         self._due = self._loop.time() + _PATIENCE_S
         head = reply.head + (b"connection: close\r\n\r\n" if last else b"\r\n")
         self._transport.write(head if bare else head + reply.body)
-        if last:
-            self._transport.close()
+        if last:  # a client that still sends would lose the answer if all were closed
+            self._ended, self._received = True, b""
+            self._transport.write_eof()
+        elif self._received and not self._busy:
+            self._busy = True
+            self._loop.call_soon(self.resume_writing)
 
     def _look(self) -> None:
         """Close where nothing has been asked for too long, or nothing been read."""
