@@ -98,3 +98,14 @@ def test_it_is_written_where_python_writes_bytecode(tmp_path: Path, option: str)
     subprocess.run([sys.executable, option, "-c", code], check=True)
     kept = Path(cache_from_source(module)).with_suffix(".hyperscan")
     assert kept.exists() == (option == "-I")
+
+
+def test_where_python_keeps_no_bytecode_nothing_is_kept() -> None:
+    """A frozen program may have no tag for its bytecode."""
+    code = (
+        "import sys; sys.implementation.cache_tag = None;"
+        "from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase;"
+        "kept = KeptDatabase.beside_bytecode('gate.py'); kept.write(b'', b'');"
+        "sys.exit(kept.read(b'') is not None)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

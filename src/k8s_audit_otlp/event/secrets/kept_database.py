@@ -23,6 +23,8 @@ class KeptDatabase:
     @classmethod
     def beside_bytecode(cls, module: str) -> "KeptDatabase":
         """Keep it for the source *module*, where Python keeps bytecode and if it keeps any."""
+        if sys.implementation.cache_tag is None:
+            return cls(Path(os.devnull), may_write=False)
         path = Path(cache_from_source(module)).with_suffix(".hyperscan")
         return cls(path, may_write=not sys.dont_write_bytecode)
 
