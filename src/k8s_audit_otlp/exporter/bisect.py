@@ -33,17 +33,18 @@ class Bisect:
         self._size = 0  # of that request
         self._failures = 0
         self._probes = 0
-        self._original: bytes | None = None
+        self._smaller: dict[int, bytes] = {}  # what is sent instead of a record, by its `id`
 
     @property
     def part(self) -> list[bytes]:
-        """The records that the next request carries."""
-        return self.left[self._at : self._at + self._count]
+        """The records that the next request carries, as they are sent."""
+        records = self.left[self._at : self._at + self._count]
+        return [self._smaller.get(id(one), one) for one in records] if self._smaller else records
 
     @property
     def single(self) -> bytes:
         """The record of a part that has no other, as it was before it was made smaller."""
-        return self._original or self.left[self._at]
+        return self.left[self._at]
 
     def decide(
         self,
@@ -86,8 +87,7 @@ class Bisect:
                 self._choose_from_front()
             case Next.SHRUNK:
                 assert smaller is not None  # noqa: S101 - the decision rests on it
-                self._original = self.single
-                self.left[self._at] = smaller
+                self._smaller[id(self.single)] = smaller
             case Next.PROBE:
                 self._choose_single()
             case Next.ANOTHER:
@@ -121,14 +121,14 @@ class Bisect:
         self._choose_from_front()
 
     def _choose_single(self) -> None:
-        self._together, self._original = 0, None
+        self._together = 0
         self._probes += 1
         self._at = int(self._probes * _GOLDEN % 1 * len(self.left))
         self._count = 1
 
     def _choose_from_front(self) -> None:
         """Choose the part from the front: half of what was refused together, else all."""
-        self._at, self._original = 0, None
+        self._at = 0
         self._count = (self._together + 1) // 2 if self._together else len(self.left)
         self._count = max(1, min(self._count, self._most))
 

@@ -195,12 +195,14 @@ class Delivery:
     # -- quarantine ----------------------------------------------------------------------------
 
     def _set_aside(self, in_flight: InFlight, search: Bisect, outcome: Outcome) -> None:
-        record, why, now = search.single, why_of(outcome), self.monotonic()
+        record, (sent,), why, now = search.single, search.part, why_of(outcome), self.monotonic()
         delay = self._quarantine_backoff.delay_s(0, self.jitter())
         final = isinstance(outcome, TooLarge | Rejected)
         in_flight.set_aside(record)
         self.quarantine.add(
-            Quarantined(in_flight, record, why, final, now, now + delay, search.others_accepted)
+            Quarantined(
+                in_flight, record, sent, why, final, now, now + delay, search.others_accepted
+            )
         )
         self.events.set_aside(why, delay, reason_of(outcome))
 
@@ -221,8 +223,8 @@ class Delivery:
     def _retry(self, quarantined: Quarantined) -> bool:
         """Send one quarantined record again; say whether it is decided now."""
         in_flight = quarantined.in_flight
-        request = self.sender.prepare(in_flight.batch.receiver, [quarantined.record])
-        outcome = self._send(in_flight, request, [quarantined.record])
+        request = self.sender.prepare(in_flight.batch.receiver, [quarantined.sent])
+        outcome = self._send(in_flight, request, [quarantined.sent])
         if isinstance(outcome, Delivered):
             self.quarantine.release(quarantined)
             self.events.taken_back()

@@ -24,6 +24,7 @@ class Quarantined:
 
     in_flight: InFlight
     record: bytes = field(repr=False)  # it is what a secret may stand in
+    sent: bytes = field(repr=False)  # the same, or a smaller form of it
     why: str
     final: bool
     since_s: float

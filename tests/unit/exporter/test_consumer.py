@@ -84,7 +84,7 @@ class SettingAside(FailingDelivery):
         record = in_flight.batch.records[0]
         in_flight.set_aside(record)
         in_flight.decided(delivered=len(in_flight.batch.records) - 1)
-        self.quarantine.add(Quarantined(in_flight, record, "no", True, 0.0, 0.0))
+        self.quarantine.add(Quarantined(in_flight, record, record, "no", True, 0.0, 0.0))
         raise UnforeseenError(SECRET)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from k8s_audit_otlp.exporter.backoff import Backoff
+from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Retry, TooLarge
 from k8s_audit_otlp.otlp.record import digest_of_record
@@ -84,6 +86,36 @@ def test_a_receipt_is_of_the_record_that_was_delivered(harness: Callable[..., An
     assert b.sender.accepted == [smaller]
     assert in_flight.digests() == [digest_of_record(smaller)]
     assert in_flight.digests() != [digest_of_record(whole)]
+
+
+def test_what_is_given_up_in_a_smaller_form_is_kept_whole(harness: Callable[..., Any]) -> None:
+    """The dead letter holds the record as it was, whatever of it was sent."""
+    options = DeliveryOptions(Backoff(randomization=0.0), max_elapsed_s=60)
+    answers = iter([LARGE, *[Retry("no connection", reached=False)] * 100])
+    halves = {"split_record": lambda r: r[: len(r) // 2]}
+    b = harness(lambda _: next(answers), options=options, **halves)
+    b.deliver([bytes(1000)])
+    assert [len(record) for record, _ in b.dead_letters.dead_lettered] == [1000]
+
+
+def test_what_an_outage_sets_aside_in_a_smaller_form_is_sent_in_it(
+    harness: Callable[..., Any],
+) -> None:
+    """As it was it would be refused for ever."""
+    down = True
+
+    def answer(asked: Any) -> Any:
+        return LARGE if len(asked[0]) > 600 else Retry("HTTP 503") if down else OK
+
+    b = harness(answer, split_record=lambda r: r[: len(r) // 2])
+    b.deliver([bytes(1000)])
+    assert len(b.delivery.quarantine) == 1
+    down = False
+    for n in range(5):
+        b.deliver(records(1, n))
+        b.look_after(every_s=30.0)
+    assert [len(record) for record in b.sender.accepted if len(record) > 100] == [500]
+    assert (b.tally.delivered, b.tally.balance, b.dead_letters.dead_lettered) == (6, 0, [])
 
 
 def test_a_record_that_may_crash_the_back_end_is_asked_about_seldom(

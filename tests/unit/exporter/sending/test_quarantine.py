@@ -11,7 +11,7 @@ IN_FLIGHT = InFlight(Batch("r", Span(1, 0, 1), [b"x"]), lambda _in_flight, _tall
 
 
 def _one(*, final: bool = True, due_s: float = 300.0, batch_accepted: bool = False) -> Quarantined:
-    return Quarantined(IN_FLIGHT, b"x", "no", final, 0.0, due_s, batch_accepted)
+    return Quarantined(IN_FLIGHT, b"x", b"x", "no", final, 0.0, due_s, batch_accepted)
 
 
 def test_a_record_is_due_at_its_time_and_to_one_sender_only() -> None:
@@ -42,7 +42,7 @@ def test_it_shows_how_much_it_holds_and_no_record() -> None:
     batch = Batch("r", Span(1, 0, 1), [b"s3cret"])
     in_flight = InFlight(batch, lambda _in_flight, _tally: None, 1)
     quarantine = Quarantine()
-    record = Quarantined(in_flight, b"s3cret", "no", final=True, since_s=0.0, due_s=0.0)
+    record = Quarantined(in_flight, b"s3cret", b"s3cret", "no", final=True, since_s=0.0, due_s=0.0)
     quarantine.add(record)
     assert repr(quarantine) == "<Quarantine 1 records, 1 refused in a row>"
     assert "s3cret" not in repr(record)
