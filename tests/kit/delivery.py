@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.learned_limits import LearnedLimit
 from k8s_audit_otlp.model import Batch, Delivered, Outcome, Rejected, Retry, Span, TooLarge
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.resource import encode_scope

@@ -22,12 +22,12 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.raw_hash import RawHashes
-from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit, window_of
 from k8s_audit_otlp.exporter.backpressure import Budget, Gate
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
 from k8s_audit_otlp.exporter.consumer import Consumer
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile
 from k8s_audit_otlp.exporter.delivery import Delivery
+from k8s_audit_otlp.exporter.learned_limits import LearnedLimit, window_of
 from k8s_audit_otlp.exporter.safe_mode import FallbackEncoder, SafeModeEncoder
 from k8s_audit_otlp.exporter.shared import (
     REQUEST_BYTES,

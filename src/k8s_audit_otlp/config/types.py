@@ -13,8 +13,8 @@ from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSc
 from pydantic_core import PydanticCustomError
 
 from k8s_audit_otlp.config.durations import duration_ns, parse_duration, parse_size
+from k8s_audit_otlp.config.references import Expanded
 from k8s_audit_otlp.config.secret import Secret
-from k8s_audit_otlp.config.template import Expanded
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # rfc-editor.org/rfc/rfc9110#section-5.6.2
 _OWN_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})

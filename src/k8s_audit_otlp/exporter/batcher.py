@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit
+from k8s_audit_otlp.exporter.learned_limits import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.wire import time_of
 

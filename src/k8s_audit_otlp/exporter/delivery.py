@@ -10,12 +10,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from threading import Event
 from typing import Protocol
 
-from k8s_audit_otlp.exporter.back_end_limits import AgeWindow, LearnedLimit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.bisect import Bisect
 from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED, SYSTEMIC, Next
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.learned_limits import AgeWindow, LearnedLimit
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge

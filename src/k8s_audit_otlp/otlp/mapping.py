@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any, Literal, TypeAlias
 
 from k8s_audit_otlp.otlp import wire
-from k8s_audit_otlp.otlp.attributes import (
+from k8s_audit_otlp.otlp.attribute_encoders import (
     ENCODERS,
     AttributeEncoder,
     MapAttributes,

@@ -12,10 +12,10 @@ from threading import Lock
 
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
-from k8s_audit_otlp.receiver.finding.discovery import Discovery
-from k8s_audit_otlp.receiver.finding.links import linked_before
-from k8s_audit_otlp.receiver.finding.renames import Renames
-from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
+from k8s_audit_otlp.receiver.discovery.discovery import Discovery
+from k8s_audit_otlp.receiver.discovery.links import linked_before
+from k8s_audit_otlp.receiver.discovery.renames import Renames
+from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.inotify import Change
 from k8s_audit_otlp.receiver.listing import (

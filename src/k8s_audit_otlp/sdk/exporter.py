@@ -23,8 +23,8 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 
 from k8s_audit_otlp.agent.build import sender_of
 from k8s_audit_otlp.config.audit import LimitsBlock
-from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.exporters import Exporter, OtlpGrpc, OtlpHttp
+from k8s_audit_otlp.config.otel_env import from_environment
 from k8s_audit_otlp.config.vendors.apply import vendor_at
 from k8s_audit_otlp.config.vendors.preset import VENDORS
 from k8s_audit_otlp.exporter.backoff import Backoff

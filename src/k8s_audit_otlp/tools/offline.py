@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.model import Block, Span
-from k8s_audit_otlp.receiver.finding.same_segment import same_content
+from k8s_audit_otlp.receiver.discovery.same_segment import same_content
 from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Stretch, find_block

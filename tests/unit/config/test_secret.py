@@ -3,8 +3,8 @@
 import pytest
 
 from k8s_audit_otlp.config.addresses import with_path
+from k8s_audit_otlp.config.references import parse_template
 from k8s_audit_otlp.config.secret import Secret, safe_url
-from k8s_audit_otlp.config.template import parse_template
 
 KEY = "ZaVnC4dhaV1mB8eKQj0xW4vX2r7tYpLs9uGf3hNkM5oD6iRbEc"
 URLS = [

@@ -23,7 +23,7 @@ from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls
 from k8s_audit_otlp.config.config import Config
-from k8s_audit_otlp.config.template import UnresolvedError, parse_template
+from k8s_audit_otlp.config.references import UnresolvedError, parse_template
 from k8s_audit_otlp.evidence.seal import read_public_keys
 from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.state.outbox import Notice

@@ -28,9 +28,9 @@ from k8s_audit_otlp.cli.actions.run_lines import (
     say_started,
 )
 from k8s_audit_otlp.cli.options import NO_DEFAULT, STDIN, config_path, load_config
-from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.otel_env import from_environment
 from k8s_audit_otlp.receiver.listing import list_log, what_is_in
 from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.state.checkpoint import StateError

@@ -8,8 +8,13 @@ from typing import Any
 from k8s_audit_otlp.config.mistakes import Mistake
 from k8s_audit_otlp.config.reading.document import Path, where
 from k8s_audit_otlp.config.reading.plain_yaml import YamlError, parse_yaml
+from k8s_audit_otlp.config.references import (
+    Expanded,
+    UnresolvedError,
+    has_reference,
+    parse_template,
+)
 from k8s_audit_otlp.config.secret import FileText, Secret
-from k8s_audit_otlp.config.template import Expanded, UnresolvedError, has_reference, parse_template
 
 _SHORTEST_HIDDEN = 4  # characters of a file that are not said in a mistake
 # as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY,

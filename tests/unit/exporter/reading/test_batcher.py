@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit
 from k8s_audit_otlp.exporter.batcher import Batcher, BatchLimits
+from k8s_audit_otlp.exporter.learned_limits import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.otlp.wire import time_of

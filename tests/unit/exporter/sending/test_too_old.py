@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.exporter.back_end_limits import AgeWindow, window_of
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import Delivery, DeliveryOptions
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.learned_limits import AgeWindow, window_of
 from k8s_audit_otlp.model import Batch, Delivered, Span
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.record import encode_record

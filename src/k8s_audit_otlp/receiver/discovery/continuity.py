@@ -10,8 +10,8 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from k8s_audit_otlp.receiver.finding.succession import Missing, Succession, missing_proof
-from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult, is_of
+from k8s_audit_otlp.receiver.discovery.succession import Missing, Succession, missing_proof
+from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.receiver.finding.discovery import Discovery
-from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult
+from k8s_audit_otlp.receiver.discovery.discovery import Discovery
+from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.source import open_source

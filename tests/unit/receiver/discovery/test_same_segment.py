@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.finding.same_segment import SegmentMatch, match, same_content
+from k8s_audit_otlp.receiver.discovery.same_segment import SegmentMatch, match, same_content
 from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import open_source

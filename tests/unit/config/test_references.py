@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.config.references import UnresolvedError, parse_template
 from k8s_audit_otlp.config.secret import MAX_FILE_BYTES
-from k8s_audit_otlp.config.template import UnresolvedError, parse_template
 
 ENV = {"A": "apple", "EMPTY": "", "NEST": "${A}"}
 GOOD = [

@@ -2,9 +2,9 @@
 
 import pytest
 
-from k8s_audit_otlp.config.env import from_environment
 from k8s_audit_otlp.config.exporters import OtlpGrpc, OtlpHttp
 from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.otel_env import from_environment
 
 
 def _http(**variables: str) -> OtlpHttp:

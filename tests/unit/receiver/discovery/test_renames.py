@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.finding.renames import Renames
+from k8s_audit_otlp.receiver.discovery.renames import Renames
 from k8s_audit_otlp.receiver.inotify import Change, DirectoryWatch
 from k8s_audit_otlp.receiver.listing import list_log
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits

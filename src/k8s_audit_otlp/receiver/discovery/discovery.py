@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.finding.continuity import Continuity, Key, Unnamed
-from k8s_audit_otlp.receiver.finding.same_segment import SegmentMatch, match, shared_place
-from k8s_audit_otlp.receiver.finding.unreadable_files import ScanResult, UnreadableFiles
+from k8s_audit_otlp.receiver.discovery.continuity import Continuity, Key, Unnamed
+from k8s_audit_otlp.receiver.discovery.same_segment import SegmentMatch, match, shared_place
+from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, UnreadableFiles
 from k8s_audit_otlp.receiver.identity import Identity, Marks, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.exporter.back_end_limits import LearnedLimit
+from k8s_audit_otlp.exporter.learned_limits import LearnedLimit
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 10**7)), max_size=60))
