@@ -49,7 +49,7 @@ class Comparison:
         # Told to all, of an exporter whose chain is in another back end; older versions link none.
         self._unlinked: list[NotedGap] = []
         self._linked = False
-        self._doubts: dict[str, str] = {}  # by identity: stretches of which nothing is proven
+        self._doubts: dict[str, set[str]] = {}  # by identity: stretches of which nothing is proven
         self._replayed: set[str] = set()  # segments of which a replay may have sent more
         self._report = VerifyReport()
 
@@ -74,7 +74,7 @@ class Comparison:
         uid, receipt, own, *_ = item
         if own is not None and text_of(own, "k8s.audit.gap.reason") == "unseen":
             told = body_of(own) or "events may be missing"
-            self._doubts[text_of(own, SEGMENT + "identity")] = told
+            self._doubts.setdefault(text_of(own, SEGMENT + "identity"), set()).add(told)
         is_link = own is not None and bool(field_of(own, CHAIN_ID))
         self._linked |= is_link
         if (gap := read_gap(uid)) is not None:
@@ -207,7 +207,7 @@ class Comparison:
         for identity in dict.fromkeys([*self._receipts, *self._gaps]):
             found = self._unseen(identity)
             if identity in self._doubts and identity not in self._receipts:
-                report.unjudged.append(f"{identity}: {self._doubts[identity]}")
+                report.unjudged += (f"{identity}: {x}" for x in sorted(self._doubts[identity]))
             elif found.missing and identity in parts:
                 report.unjudged.append(f"{identity}: only its end is asked for, and it is gone")
             else:
