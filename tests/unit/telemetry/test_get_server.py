@@ -125,6 +125,7 @@ def test_a_field_that_could_be_read_in_two_ways_is_refused(ask: Ask, field: byte
         (b"HEAD /a?x=1 HTTP/1.1\r\nconnection: close\r\n\r\n", 200, b""),
         (b"GET /a?x=/no HTTP/1.0\r\n\r\n", 200, b"one"),
         (b"GET /a HTTP/1.1\r\nContent-Length: 5\r\n\r\n12345", 200, b"one"),
+        (b"GET /a HTTP/1.1\r\nContent-Length:\r\n\r\n12345", 200, b"one"),
         (b"GET /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 200, b"one"),
         (b"POST /a HTTP/1.1\r\n\r\n", 405, b"Method Not Allowed\n"),
         (b"GET /../a HTTP/1.1\r\nConnection: close\r\n\r\n", 404, b"Not Found\n"),

@@ -29,7 +29,7 @@ _REQUEST = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([0-9])((?:\r\n%b)*)" % _FIEL
 _NO_REQUEST = re.compile(rb"\A[^A-Z]|(?<!\r)\n")  # nor whatever follows: TLS, lines without CR
 # A body is not read, so nothing that comes behind it can be.
 _LAST = re.compile(
-    rb"\r\n(?:connection:[^\r\n]*close|transfer-encoding:|content-length:(?! *0* *(?:\r|$)))",
+    rb"\r\n(?:connection:[^\r\n]*close|transfer-encoding:|content-length:(?! *0+ *(?:\r|$)))",
     re.IGNORECASE,
 )
 
