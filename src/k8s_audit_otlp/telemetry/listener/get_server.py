@@ -23,6 +23,7 @@ from k8s_audit_otlp.telemetry.logs import logger
 _PATIENCE_S: Final = 5.0  # for a whole head, and for the next one: a probe must not be kept out
 _MAX_HEAD_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 256  # connections that the kernel keeps, as of the listener
+_LAST_TURNS: Final = 5  # of the loop, in which a connection that was being taken is ended, too
 # A field that is none could be a body to whoever stands between, and a request here.
 _FIELD: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*"
 _REQUEST = re.compile(rb"([A-Z]+) ([!-~]+) HTTP/1\.([0-9])((?:\r\n%b)*)" % _FIELD)
@@ -255,6 +256,7 @@ class GetServer:
         server.close()
         for path in paths.values():
             path.close()
-        for connection in list(connections):
-            connection.close()
-        await asyncio.sleep(0)  # the transports end with the next turn of the loop
+        for _ in range(_LAST_TURNS):
+            for connection in list(connections):
+                connection.close()
+            await asyncio.sleep(0)
