@@ -34,7 +34,7 @@ OPTIONS = {
     "explain --event {}": {0, 1, 2},
     "explain --path {}": {0, 2},
     "explain --event audit.log --policy {}": {2},
-    "verify --path {} --against uids": {2, 5},
+    "verify --path {} --against uids": {2, 5, 8},
     "verify --path audit.log --against {}": {1, 2, 5},
     "evidence verify --against {}": {1, 2, 8},
     "evidence verify --against uids --key {}": {2},
