@@ -209,6 +209,21 @@ def test_who_has_left_is_not_kept_for_an_answer_that_is_never_made() -> None:
         server.stop(5.0)
 
 
+def test_who_leaves_while_the_listener_stops_or_answers_ends_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No connection stays open behind it, and none is left without an answer by another's end."""
+    for _ in range(20):
+        server = GetServer("127.0.0.1:0", {"/a": lambda: Reply(200, {}, b"one")})
+        host, _, port = server.start().rpartition(":")
+        for _ in range(20):
+            with socket.create_connection((host, int(port))) as client:
+                client.sendall(LAST)
+        server.stop(5.0)
+        gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
 def test_without_a_descriptor_left_the_start_is_an_error() -> None:
     """Neither a thread that dies in silence nor a wait without an end: a reload may start it."""
     code = """

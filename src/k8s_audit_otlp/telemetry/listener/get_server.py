@@ -186,7 +186,10 @@ class _Connection(asyncio.Protocol):
         self._transport.write(head if bare else head + reply.body)
         if last:  # a client that still sends would lose the answer if all were closed
             self._ended, self._received = True, b""
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # it has left meanwhile
+                self._transport.abort()
         elif self._received and not self._busy:
             self._busy = True
             self._loop.call_soon(self.resume_writing)
@@ -253,10 +256,11 @@ class GetServer:
         )
         self._began.set()
         await self._ends.wait()
-        server.close()
+        self._loop.remove_reader(self._listener)
         for path in paths.values():
             path.close()
         for _ in range(_LAST_TURNS):
             for connection in list(connections):
                 connection.close()
             await asyncio.sleep(0)
+        server.close()  # before, a connection that is being taken would stay open
