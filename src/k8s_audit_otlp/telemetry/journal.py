@@ -21,7 +21,7 @@ from k8s_audit_otlp.telemetry.metrics.measured import RequestCounts
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.telemetry.views import Incident, IncidentKind
 
-_RECENT: Final = 20  # of the newest happenings
+_RECENT: Final = 20  # of the newest incidents
 # What a back end answers stays with its exporter: other back ends get the notice too.
 _REFUSED = "its back end does not take them; its own dead letter says why"
 _NOTICE_S: Final = 60.0  # between two notices of the same failure

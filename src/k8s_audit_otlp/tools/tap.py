@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +12,7 @@ from k8s_audit_otlp.config.mistakes import suggest
 from k8s_audit_otlp.otlp.record import plain_value
 from k8s_audit_otlp.telemetry.terminal_safe import visible_json
 from k8s_audit_otlp.tools.heaviest import Heaviest
-from k8s_audit_otlp.tools.text import printable
+from k8s_audit_otlp.tools.text import printable, rfc3339
 
 FIELDS: Final = (
     "user", "verb", "resource", "namespace", "name", "code", "level", "stage", "ip", "exporter"
@@ -98,9 +97,7 @@ def line_of(record: Watched) -> str:
 
     Each field is there, `-` where the event has none: a user stands in no other one's place.
     """
-    at = datetime.fromtimestamp(record.when_ns / 1e9, UTC)
-    when = f"{at.isoformat(timespec='milliseconds')[:-6]}Z"
-    of = record.shown
+    when, of = rfc3339(record.when_ns, 3), record.shown
     if not of("verb"):
         text = record.event_name if isinstance(record.event, dict) else str(record.event)
         return f"{when} {of('exporter')}  {printable(record.event_name)}  {printable(text)}"

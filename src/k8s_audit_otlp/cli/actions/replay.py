@@ -6,7 +6,6 @@ import signal
 import sys
 import tempfile
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from k8s_audit_otlp.agent.agent import Agent
@@ -19,7 +18,7 @@ from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.service import EvidenceBlock, MetricsBlock
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.logs import set_up_logs
-from k8s_audit_otlp.tools.text import counted, size
+from k8s_audit_otlp.tools.text import counted, rfc3339, size
 
 _BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long between them
 
@@ -68,7 +67,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die(f"nothing of what is on disk is to be sent: {why}")
     echo(f"{counted(tally.delivered, 'record')} {what}; {others}{more}")
     if not through:
-        times = f"--from {_time(since_ns)} --to {_time(until_ns)}"
+        times = f"--from {rfc3339(since_ns, 6)} --to {rfc3339(until_ns, 6)}"
         die(f"that is not all; to go on call it again with {times}", UNDELIVERED)
     if kept and not dry_run:
         die(f"some records were refused; they are in {state}/dead-letter", UNDELIVERED)
@@ -88,12 +87,6 @@ def _count(
         telemetry = service.telemetry.model_copy(update={"metrics": MetricsBlock()})
         update = {"evidence": EvidenceBlock(), "telemetry": telemetry}
         return _run(replace(chosen, service=service.model_copy(update=update)), options)
-
-
-def _time(ns: int) -> str:
-    return (
-        datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
-    )
 
 
 def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]:
