@@ -88,8 +88,8 @@ def make_key(path: Path, previous: Path | None = None) -> str:
         file.write(private)
         file.flush()
         os.fsync(file.fileno())
-    replace_file(public_path := path.with_name(path.name + ".pub"), lambda file: file.write(public))
-    public_path.chmod(0o644)  # it is for others
+    of_others = path.with_name(path.name + ".pub")
+    replace_file(of_others, lambda file: file.write(public), public=True)
     return key_id(key.public_key())
 
 

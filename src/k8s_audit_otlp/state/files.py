@@ -1,7 +1,8 @@
 """Private files that survive a crash: replaced whole, synced where asked, no link followed.
 
-Everything that the agent keeps on disk is written here: files 0600 in a directory 0700. What is
-wider is tightened, and a symbolic link in the place of a file is never written through.
+Everything that the agent keeps on disk is written here: files 0600 in a directory 0700, but for
+what is public. What is wider is tightened, and a symbolic link in the place of a file is never
+written through.
 """
 
 import errno
@@ -23,7 +24,7 @@ STATE_FILES = frozenset(
         _REPLACED, (Path(name).with_suffix(_BEING_WRITTEN).name for name in _REPLACED)
     )
 )
-_PRIVATE_FILE, _PRIVATE_DIRECTORY = 0o600, 0o700
+_PRIVATE_FILE, _PRIVATE_DIRECTORY, _PUBLIC_FILE = 0o600, 0o700, 0o644
 _SHARED = 0o077  # what nobody else may have
 
 
@@ -117,11 +118,12 @@ def replace_file(
     write: Callable[[BinaryIO], object],
     *,
     durable: bool = True,
+    public: bool = False,
     fsync: Fsync = os.fsync,
 ) -> None:
     """Put what *write* writes in the place of *path*: at any moment the old or the new is there.
 
-    *durable*: content and name are on the disk when this returns.
+    *durable*: content and name are on the disk when this returns. *public*: everybody may read it.
 
     Raise OSError where the disk is full, read-only or gone; the old file is untouched.
     """
@@ -132,6 +134,8 @@ def replace_file(
         with os.fdopen(fd, "wb") as file:
             write(file)
             file.flush()
+            if public:
+                os.fchmod(file.fileno(), _PUBLIC_FILE)
             if durable:
                 fsync(file.fileno())
         temporary.replace(path)

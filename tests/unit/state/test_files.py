@@ -49,6 +49,12 @@ def test_what_need_not_be_durable_costs_no_sync(tmp_path: Path) -> None:
     assert disk.synced == []
 
 
+@pytest.mark.parametrize(("public", "mode"), [(False, 0o600), (True, 0o644)])
+def test_only_what_is_public_can_be_read_by_others(tmp_path: Path, public: bool, mode: int) -> None:
+    replace_file(tmp_path / "file", lambda file: file.write(b"new"), public=public)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     def full(_fd: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

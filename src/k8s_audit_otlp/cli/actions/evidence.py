@@ -182,8 +182,8 @@ def _tell(  # noqa: PLR0913 - one for each place
     try:
         if metrics is not None:
             text = text_of(families).encode()
-            replace_file(metrics, lambda file: file.write(text))
-            metrics.chmod(0o644)  # node_exporter is another user
+            # node_exporter is another user
+            replace_file(metrics, lambda file: file.write(text), public=True)
         if html is not None:
             html.write_text(html_of(verdict), encoding="utf-8")
     except OSError as error:

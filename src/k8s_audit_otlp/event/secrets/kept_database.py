@@ -11,6 +11,8 @@ from hashlib import sha256
 from importlib.util import cache_from_source
 from pathlib import Path
 
+from k8s_audit_otlp.state.files import replace_file
+
 _DIGEST_BYTES = 32
 
 
@@ -41,11 +43,7 @@ class KeptDatabase:
         """Keep it for the next start, if that can be done."""
         if not self._may_write:
             return
-        temporary = self._path.with_suffix(f".{os.getpid()}")
+        kept = sha256(made_of + database).digest() + database
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
-            try:
-                temporary.write_bytes(sha256(made_of + database).digest() + database)
-                temporary.replace(self._path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            replace_file(self._path, lambda file: file.write(kept), durable=False, public=True)
