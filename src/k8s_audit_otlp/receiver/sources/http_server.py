@@ -89,8 +89,7 @@ class HttpServer:
         self._server = uvicorn.Server(config)
         self._thread = Thread(target=self._serve, name=self._name, daemon=True)
         self._thread.start()
-        host, port = listener.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return listener.endpoint
 
     def _serve(self) -> None:
         assert self._server is not None  # noqa: S101 - `start` has made both

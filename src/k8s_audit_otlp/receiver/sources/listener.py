@@ -58,6 +58,12 @@ class Listener(socket.socket):
             raise
         return made
 
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, as `host:port`."""
+        host, port = self.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
     def accept(self) -> tuple[socket.socket, Address]:
         """Return the next connection.
 

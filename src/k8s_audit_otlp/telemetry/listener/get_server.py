@@ -226,8 +226,7 @@ class GetServer:
         if self._failure is not None:
             listener.close()
             raise self._failure
-        host, port = listener.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return listener.endpoint
 
     def stop(self, within_s: float) -> None:
         """End, also what is being answered; wait so long for that."""
