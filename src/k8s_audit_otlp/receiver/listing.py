@@ -16,6 +16,7 @@ from k8s_audit_otlp.receiver.source import Source, open_source
 _ATTEMPTS = 8
 _NAMED = 50  # files that a message names
 _CALM_NS = 1_000_000_000  # in which a rotation renames all that it renames
+MOST_DOUBT_NS = 10_000_000_000  # a directory that is never calm is judged all the same
 
 Scandir = Callable[[Path], AbstractContextManager[Iterable[os.DirEntry[str]]]]
 

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
+from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
@@ -20,7 +21,6 @@ from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 MAX_LINE_BYTES = 64 * 1024 * 1024  # unless configured; a longer line is one record without bodies
 _MARKS = 4  # kept of what all have settled: a restored copy that was written on may end before one
 _MARKED = 4  # segments that keep all marks when they are settled: what is cut is a new one
-_ABSENT_NS = 10_000_000_000  # a directory may never be calm
 _GONE_S = 30.0  # compressing a segment takes less, and so do a few listings
 
 
@@ -224,7 +224,7 @@ class KnownSegments:
                 elif segment.seq in candidates and not segment.state.gone:
                     segment.trouble = "its file may be the one that cannot be read"
                 elif not nothing_listed and (
-                    calm or now - self._absent_since[segment.seq] >= _ABSENT_NS
+                    calm or now - self._absent_since[segment.seq] >= MOST_DOUBT_NS
                 ):
                     segment.trouble = ""
                     segment.gone()

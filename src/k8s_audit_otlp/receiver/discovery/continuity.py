@@ -14,7 +14,7 @@ from k8s_audit_otlp.receiver.discovery.succession import Missing, Succession, mi
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
-from k8s_audit_otlp.receiver.listing import Entry, open_entry
+from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS, Entry, open_entry
 from k8s_audit_otlp.receiver.names import DATED, GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
@@ -23,7 +23,6 @@ from k8s_audit_otlp.state.manifest import UnnamedFile
 
 Key = tuple[int, int]  # device and inode
 _KEPT = 8
-_DOUBTED_NS = 10_000_000_000  # a directory that is renamed in all the time is judged all the same
 _BEGIN = 256  # bytes by which a file is known that has no whole line yet
 
 
@@ -260,7 +259,7 @@ class Continuity:
             state, missing = after.state, self.succession.missing_number(before.name, after.name)
             if before.seq not in found.bound:
                 missing = Missing(missing_proof(state.name, before))
-            late = self._known.clock_ns() - state.seen_ns >= _DOUBTED_NS
+            late = self._known.clock_ns() - state.seen_ns >= MOST_DOUBT_NS
             if missing is not None and _may_be_there(before, found, late=late):
                 manifest.doubts.append(pair)
             elif missing is not None:
