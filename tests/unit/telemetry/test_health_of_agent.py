@@ -4,7 +4,7 @@ import json
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -217,6 +217,16 @@ def test_the_runway_follows_the_manifest(
         assert 60 < runway < 36000
 
 
+@contextmanager
+def refused_agent(agent_on: Callable[..., Any], log_dir: Path, backend: Backend) -> Iterator[Agent]:
+    """Run an agent whose back end has refused its key."""
+    backend.plan = [Refuse(401)] * 1000
+    write(log_dir, 1)
+    with agent_on() as (agent, _, _):
+        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+        yield agent
+
+
 def test_what_becomes_too_old_for_a_back_end_is_not_said_to_be_deleted(
     agent_on: Callable[..., Any],
     log_dir: Path,
@@ -224,10 +234,7 @@ def test_what_becomes_too_old_for_a_back_end_is_not_said_to_be_deleted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """No backup more would help; and what nobody bounds has no end."""
-    backend.plan = [Refuse(401)] * 1000
-    write(log_dir, 1)
-    with agent_on() as (agent, _, _):
-        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+    with refused_agent(agent_on, log_dir, backend) as agent:
         ((subscription, *_),) = [exporter.subscriptions for exporter in agent.exporters]
         runways = Runways(log_dir / "none.yaml")
         runways.look(agent.logs)
@@ -245,10 +252,7 @@ def test_one_burst_after_the_start_alarms_nobody(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A rate that was watched for a minute does, and room that is gone at once: in every answer."""
-    backend.plan = [Refuse(401)] * 1000
-    write(log_dir, 1)
-    with agent_on() as (agent, _, _):
-        eventually(lambda: exporter_views(agent)[0].retries.get("misconfigured"))
+    with refused_agent(agent_on, log_dir, backend) as agent:
         ((subscription, *_),) = [exporter.subscriptions for exporter in agent.exporters]
         times = {"now": 0.0}
         runways = Runways(log_dir / "none.yaml", monotonic=lambda: times["now"])

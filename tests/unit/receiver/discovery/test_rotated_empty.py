@@ -13,6 +13,16 @@ from k8s_audit_otlp.receiver.source import Source, open_source
 from tests.kit.log.log_files import append, rotate, rotations
 
 
+def seen_empty(receive: Callable[..., Any], live: Path, *, restart: bool) -> Any:
+    """Look at the log while it is empty; a restart is told of where inodes have generations."""
+    live.touch()
+    if restart and not generation(live):
+        pytest.skip("this file system does not tell a file from another of its inode number")
+    receiver = receive()
+    assert receiver.drain() == []
+    return receiver
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_live_file_that_was_empty_at_a_stop_and_is_a_backup_now_is_no_gap(
     receive: Any, live: Path, event: Any, *, known: bool
@@ -88,11 +98,7 @@ def test_a_clock_that_is_set_back_puts_nothing_in_front_of_an_empty_file(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, restart: bool
 ) -> None:
     """Names order by time: what was written after the first file is listed before it."""
-    live.touch()
-    if restart and not generation(live):
-        pytest.skip("this file system does not tell a file from another of its inode number")
-    receiver = receive()
-    assert receiver.drain() == []
+    receiver = seen_empty(receive, live, restart=restart)
     rotate(live, 0)
     append(live, event(1))
     rotate(live, -86_400_000)
@@ -132,11 +138,7 @@ def test_an_empty_first_file_whose_file_system_was_away_is_known_again(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any], *, restart: bool
 ) -> None:
     """Though another empty log stood in its place meanwhile."""
-    live.touch()
-    if restart and not generation(live):
-        pytest.skip("this file system does not tell a file from another of its inode number")
-    receiver = receive()
-    assert receiver.drain() == []
+    receiver = seen_empty(receive, live, restart=restart)
     mounted, away = live.parent, live.parent.with_name("away")
     mounted.rename(away)
     mounted.mkdir()
