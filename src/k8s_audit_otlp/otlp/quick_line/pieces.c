@@ -40,11 +40,17 @@ add_bytes(Pieces *out, PyObject *bytes)
 }
 
 /* Look up a key, which is given away, and hold what is found until the record is made. A table
- * builds what it does not know; NULL, with an error, where it cannot. */
+ * builds what it does not know; NULL, with an error, where it cannot. What it knows is taken
+ * directly: a look-up by its class, which has `__missing__`, takes three times as long. */
 PyObject *
 look_up(Pieces *out, PyObject *table, PyObject *key)
 {
-    PyObject *value = key && out->holds < MOST_HELD ? PyObject_GetItem(table, key) : NULL;
+    PyObject *value = NULL;
+    if (key && out->holds < MOST_HELD) {
+        value = Py_XNewRef(PyDict_GetItemWithError(table, key));
+        if (!value && !PyErr_Occurred())
+            value = PyObject_GetItem(table, key);
+    }
     Py_XDECREF(key);
     if (value)
         out->held[out->holds++] = value;
