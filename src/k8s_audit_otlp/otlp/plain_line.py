@@ -21,7 +21,7 @@ from k8s_audit_otlp.otlp.templates import Template
 
 __all__ = ["all_begin_so", "caller", "paths", "read", "run"]  # those of `Lines`
 
-VERSION = 5  # of what the functions take and give; the compiled ones must have the same
+VERSION = 6  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'

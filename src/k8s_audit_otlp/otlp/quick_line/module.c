@@ -7,6 +7,7 @@
  * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
  * paths(data) -> the paths of the lines, as a set
  * all_begin_so(data) -> whether each line of a block begins as an event does
+ * use_sha256(begin, update, end): hash by these functions of libcrypto, given by their addresses
  */
 
 #include "quick.h"
@@ -17,6 +18,7 @@ static PyMethodDef methods[] = {
     {"run", quick_run, METH_VARARGS, "Encode lines as long as they are plain."},
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
+    {"use_sha256", quick_use_sha256, METH_VARARGS, "Hash by functions at these addresses."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -28,7 +30,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 5) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 6) < 0)
         Py_CLEAR(made);
     return made;
 }

@@ -94,6 +94,7 @@ int has_bodies(const Part *parts);
 /* run.c */
 
 PyObject *quick_run(PyObject *module, PyObject *args);
+PyObject *quick_use_sha256(PyObject *module, PyObject *args);
 
 /* caller.c */
 
