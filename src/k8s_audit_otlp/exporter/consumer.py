@@ -2,7 +2,8 @@
 
 New requests are dispatched only while none is in back-off, within a number of requests and the
 process-wide byte budget. While a request is under way small batches wait to become larger; when
-none is they go at once.
+none is they go at once. A back end that answers at once is sent to by the thread that reads: to
+hand a request over costs more than to wait.
 
 After an unexpected error the exporter rewinds to its position and begins again after a back-off;
 no other exporter is touched.
@@ -10,6 +11,7 @@ no other exporter is touched.
 
 import contextlib
 import queue
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -27,6 +29,8 @@ from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 _FAILURE = "failure"  # who stalls the gate
 _RESTART = Backoff(1.0, 60.0, 2.0, 0.0)
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
+_SOON_S = 0.005  # about the time that it takes to make a request
+_MEASURED = 100  # one request in so many tells whether the back end answers soon
 
 
 @dataclass(eq=False, repr=False)
@@ -51,6 +55,7 @@ class Consumer:
     stop: Event
     on_failure: Callable[[str, str], None]
     wait: Callable[[float], bool] | None = None
+    monotonic: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self._draining = Event()
@@ -61,6 +66,8 @@ class Consumer:
         self._queue: queue.SimpleQueue[InFlight | None] = queue.SimpleQueue()
         self._lock = Lock()
         self._sending = 0  # requests dispatched and not given back by their thread
+        self._dispatched = 0
+        self._answers_soon = False
         self._threads = [
             Thread(target=self._read, name=f"read {self.name}", daemon=True),
             *(
@@ -209,7 +216,13 @@ class Consumer:
     def _put(self, in_flight: InFlight) -> None:
         with self._lock:
             self._sending += 1
-        self._queue.put(in_flight)
+        self._dispatched += 1
+        if not self._answers_soon and self._dispatched % _MEASURED != 2:  # the first one connects
+            self._queue.put(in_flight)
+            return
+        begin = self.monotonic()
+        self._deliver(in_flight)
+        self._answers_soon = self.monotonic() - begin < _SOON_S
 
     # -- the sending threads -------------------------------------------------------------------
 
@@ -222,14 +235,17 @@ class Consumer:
                 continue
             if in_flight is None:
                 return
-            try:
-                self.delivery.deliver(in_flight)
-            except Exception as error:  # noqa: BLE001 - neither may what nobody foresaw end a sender
-                self._abandon(in_flight)
-                self._note_failure(error)
-            finally:
-                self._request_done()
+            self._deliver(in_flight)
             self._retry_quarantined()
+
+    def _deliver(self, in_flight: InFlight) -> None:
+        try:
+            self.delivery.deliver(in_flight)
+        except Exception as error:  # noqa: BLE001 - neither may what nobody foresaw end a sender
+            self._abandon(in_flight)
+            self._note_failure(error)
+        finally:
+            self._request_done()
 
     def _request_done(self) -> None:
         with self._lock:

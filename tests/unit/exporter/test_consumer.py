@@ -2,8 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, current_thread
 from typing import Any
 
 import pytest
@@ -47,6 +49,7 @@ class FailingDelivery:
         self.failures = failures
         self.unprepared = unprepared
         self.taken: Counter[bytes] = Counter()
+        self.threads: list[str] = []
         self.quarantine = Quarantine()
         self._lock = Lock()
 
@@ -57,6 +60,7 @@ class FailingDelivery:
 
     def deliver(self, in_flight: InFlight) -> None:
         with self._lock:
+            self.threads.append(current_thread().name.split()[0])
             self.failures -= 1
             if self.failures >= 0:
                 raise UnforeseenError(SECRET)
@@ -91,7 +95,9 @@ class SettingAside(FailingDelivery):
 class Running:
     """One consumer on a real log."""
 
-    def __init__(self, folder: Path, delivery: Any, notices: Sequence[Notice] = ()) -> None:
+    def __init__(
+        self, folder: Path, delivery: Any, notices: Sequence[Notice] = (), answer_s: float = 0.0
+    ) -> None:
         self.outbox = Outbox(notices)
         self.path = folder / "audit.log"
         self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
@@ -124,6 +130,7 @@ class Running:
             stop=self.stop,
             on_failure=lambda _name, why: self.said.append(why),
             wait=self._wait,
+            monotonic=partial(next, count(0.0, answer_s)),
         )
         self.consumer.start()
 
@@ -252,6 +259,22 @@ IN_A_BODY = (
     b'"requestReceivedTimestamp":"t","stageTimestamp":"t"}\n'
 )
 WHOLLY = b'{"auditID":"poison"}\n'
+
+
+@pytest.mark.parametrize(
+    ("answer_s", "by_reader"), [(0.001, 9), (0.1, 1)], ids=["at once", "after a while"]
+)
+def test_the_thread_that_reads_sends_to_a_back_end_that_answers_at_once(
+    tmp_path: Path, wait_for: Callable[..., None], answer_s: float, by_reader: int
+) -> None:
+    """Others get their requests from the senders; the second request tells how soon it answers."""
+    delivery = FailingDelivery(0)
+    running = Running(tmp_path, delivery, answer_s=answer_s)
+    try:
+        wait_for(lambda: running.done)
+        assert Counter(delivery.threads) == {"read": by_reader, "send": 10 - by_reader}
+    finally:
+        running.close()
 
 
 def test_a_line_that_cannot_be_encoded_costs_its_bodies_and_no_other_line() -> None:
