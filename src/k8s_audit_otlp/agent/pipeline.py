@@ -209,6 +209,7 @@ class Pipeline:
             wake=wake,
             stop=self.stop,
             on_failure=self.on_failure,
+            alone=len({name for _, name in self._routes}) == 1,
         )
         return ExporterRuntime(
             name, exporter, consumer, subscriptions, journal, gate, sender, dead_letters

@@ -2,8 +2,8 @@
 
 New requests are dispatched only while none is in back-off, within a number of requests and the
 process-wide byte budget. While a request is under way small batches wait to become larger; when
-none is they go at once. A back end that answers at once is sent to by the thread that reads: to
-hand a request over costs more than to wait.
+none is they go at once. A lone exporter's thread that reads sends itself to a back end that answers
+at once: to hand a request over costs more than to wait.
 
 After an unexpected error the exporter rewinds to its position and begins again after a back-off;
 no other exporter is touched.
@@ -39,6 +39,8 @@ class Consumer:
 
     *senders*: so many requests are under way at once.
 
+    *alone*: there is no other exporter, for which this one's threads would have to wait.
+
     *on_failure* is told the exporter and what went wrong where.
 
     *wait* sleeps so many seconds and says whether the agent stops.
@@ -54,6 +56,7 @@ class Consumer:
     wake: Event
     stop: Event
     on_failure: Callable[[str, str], None]
+    alone: bool = False
     wait: Callable[[float], bool] | None = None
     monotonic: Callable[[], float] = time.monotonic
 
@@ -217,7 +220,8 @@ class Consumer:
         with self._lock:
             self._sending += 1
         self._dispatched += 1
-        if not self._answers_soon and self._dispatched % _MEASURED != 2:  # the first one connects
+        measured = self._dispatched % _MEASURED == 2  # the first one connects
+        if not self.alone or not (self._answers_soon or measured):
             self._queue.put(in_flight)
             return
         begin = self.monotonic()

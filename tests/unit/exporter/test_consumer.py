@@ -96,7 +96,13 @@ class Running:
     """One consumer on a real log."""
 
     def __init__(
-        self, folder: Path, delivery: Any, notices: Sequence[Notice] = (), answer_s: float = 0.0
+        self,
+        folder: Path,
+        delivery: Any,
+        notices: Sequence[Notice] = (),
+        *,
+        answer_s: float = 0.0,
+        alone: bool = True,
     ) -> None:
         self.outbox = Outbox(notices)
         self.path = folder / "audit.log"
@@ -130,6 +136,7 @@ class Running:
             stop=self.stop,
             on_failure=lambda _name, why: self.said.append(why),
             wait=self._wait,
+            alone=alone,
             monotonic=partial(next, count(0.0, answer_s)),
         )
         self.consumer.start()
@@ -262,17 +269,20 @@ WHOLLY = b'{"auditID":"poison"}\n'
 
 
 @pytest.mark.parametrize(
-    ("answer_s", "by_reader"), [(0.001, 9), (0.1, 1)], ids=["at once", "after a while"]
+    ("answer_s", "alone", "by_reader"), [(0.001, True, 9), (0.1, True, 1), (0.001, False, 0)]
 )
 def test_the_thread_that_reads_sends_to_a_back_end_that_answers_at_once(
-    tmp_path: Path, wait_for: Callable[..., None], answer_s: float, by_reader: int
+    tmp_path: Path, wait_for: Callable[..., None], answer_s: float, alone: bool, by_reader: int
 ) -> None:
-    """Others get their requests from the senders; the second request tells how soon it answers."""
+    """Others get their requests from the senders; the second request tells how soon it answers.
+
+    So do all where there are several exporters.
+    """
     delivery = FailingDelivery(0)
-    running = Running(tmp_path, delivery, answer_s=answer_s)
+    running = Running(tmp_path, delivery, answer_s=answer_s, alone=alone)
     try:
         wait_for(lambda: running.done)
-        assert Counter(delivery.threads) == {"read": by_reader, "send": 10 - by_reader}
+        assert Counter(delivery.threads) == Counter(read=by_reader, send=10 - by_reader)
     finally:
         running.close()
 
