@@ -7,9 +7,9 @@ from msgspec.structs import replace
 
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
-from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.marks import Marks
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket

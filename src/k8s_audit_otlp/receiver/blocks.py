@@ -13,10 +13,10 @@ from threading import Lock
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
-from k8s_audit_otlp.receiver.identity import extended, last_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Stretch, find_block, first_time_after
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.marks import extended, last_lines
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.state.manifest import SegmentState

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from k8s_audit_otlp.receiver.identity import verified
+from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments

@@ -16,7 +16,6 @@ from k8s_audit_otlp.receiver.discovery.discovery import Discovery
 from k8s_audit_otlp.receiver.discovery.links import linked_before
 from k8s_audit_otlp.receiver.discovery.renames import Renames
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
-from k8s_audit_otlp.receiver.identity import Marks
 from k8s_audit_otlp.receiver.inotify import Change
 from k8s_audit_otlp.receiver.listing import (
     Entry,
@@ -27,6 +26,7 @@ from k8s_audit_otlp.receiver.listing import (
     unknown_backups,
     without_packed_twins,
 )
+from k8s_audit_otlp.receiver.marks import Marks
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles, explain

@@ -4,9 +4,10 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.identity import fingerprint, verified
+from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError, form_of
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.troubles import explain

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 from threading import RLock
 
-from k8s_audit_otlp.receiver.identity import Identity, Marks, fingerprint, merged
+from k8s_audit_otlp.receiver.identity import Identity, fingerprint
 from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS
+from k8s_audit_otlp.receiver.marks import Marks, merged
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger

@@ -9,7 +9,6 @@ before the offset that is stored with it, and a mark names the last of these byt
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import takewhile
 from threading import Lock
 
@@ -17,9 +16,6 @@ import msgspec
 
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.state.content_hash import Content, Digest
-
-# Of the log before a place. The last line's end alone is the same in many: annotations.
-MARK_BYTES = 1024
 
 
 class Tally(msgspec.Struct, omit_defaults=True):
@@ -62,17 +58,6 @@ class Tally(msgspec.Struct, omit_defaults=True):
         """Records that were read and are in no other column: 0 when nothing is missing."""
         settled = self.delivered + sum(self.dropped.values()) + self.dead_lettered + self.refused
         return self.read - settled
-
-
-def mark_of(before: bytes) -> str:
-    """Return what names the bytes *before* a place: how many they are, and a hash over them."""
-    before = before[-MARK_BYTES:]
-    return f"{len(before)}-{blake2b(before, digest_size=8).hexdigest()}" if before else ""
-
-
-def mark_length(mark: str) -> int:
-    """Return how many bytes before its place a mark names."""
-    return int(mark.partition("-")[0] or 0)
 
 
 class Place(msgspec.Struct, omit_defaults=True):

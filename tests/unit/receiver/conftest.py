@@ -12,8 +12,9 @@ from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.segments import LogLimits
-from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from tests.conftest import ManualClock
 

@@ -3,19 +3,12 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.ledger import (
-    MARK_BYTES,
-    Ledger,
-    Place,
-    Tally,
-    mark_length,
-    mark_of,
-)
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -206,13 +199,6 @@ def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not() -> None:
     assert told == []
     ledger.settle(first, Tally())
     assert told == [(1, 20)]
-
-
-@given(st.binary(max_size=3000), st.binary(max_size=3000))
-def test_a_mark_names_the_last_bytes(one: Any, other: Any) -> None:
-    same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
-    assert (mark_of(one) == mark_of(other)) == same
-    assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)
 
 
 def test_parts_of_a_line_count_when_the_line_ends() -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
+from k8s_audit_otlp.receiver.marks import mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 from k8s_audit_otlp.state.positions import (
     FILE_NAME,
     SLOT_BYTES,

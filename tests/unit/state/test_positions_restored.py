@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile, Position
-from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 from k8s_audit_otlp.state.positions import FILE_NAME, PositionFile, key_of
 from tests.unit.state.written_positions import IDENTITY, KEY, at, numbered

@@ -3,7 +3,8 @@
 from typing import Any
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
+from k8s_audit_otlp.receiver.marks import mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.positions import key_of
 

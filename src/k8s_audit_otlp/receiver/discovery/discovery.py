@@ -12,10 +12,11 @@ from pathlib import Path
 from k8s_audit_otlp.receiver.discovery.continuity import Continuity, Key, Unnamed
 from k8s_audit_otlp.receiver.discovery.same_segment import SegmentMatch, match, shared_place
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, UnreadableFiles
-from k8s_audit_otlp.receiver.identity import Identity, Marks, read_identity
+from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
+from k8s_audit_otlp.receiver.marks import Marks
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source

@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 from enum import Enum
 
-from k8s_audit_otlp.receiver.identity import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.marks import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.source import GzipSource, Source
 

@@ -11,8 +11,9 @@ import pytest
 from k8s_audit_otlp.exporter.subscription import Subscription, forget_finished
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.start_at import EVERYTHING
-from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.state.outbox import Notice, Outbox
 from k8s_audit_otlp.state.positions import PositionFile, read_positions

@@ -11,8 +11,9 @@ from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Batch
 from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket, mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Tally, Ticket
 from k8s_audit_otlp.state.outbox import Notice
 from k8s_audit_otlp.state.positions import PositionFile, read_positions
 from tests.kit.agent import NobodyListens, encode_lines

@@ -11,9 +11,10 @@ import pytest
 from k8s_audit_otlp.receiver.discovery.discovery import Discovery
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
+from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.receiver.source import open_source
-from k8s_audit_otlp.state.ledger import Ledger, mark_of
+from k8s_audit_otlp.state.ledger import Ledger
 from tests.conftest import ManualClock
 
 Event = Callable[..., bytes]

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.ledger import Tally, mark_of
+from k8s_audit_otlp.receiver.marks import mark_of
+from k8s_audit_otlp.state.ledger import Tally
 from tests.conftest import ManualClock
 from tests.kit.log.log_files import FIRST, append, rotate
 from tests.kit.log.lumberjack import backup_name

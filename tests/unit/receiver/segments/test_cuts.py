@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.blocks import BlockReader
-from k8s_audit_otlp.state.ledger import Ledger, Tally, mark_of
+from k8s_audit_otlp.receiver.marks import mark_of
+from k8s_audit_otlp.state.ledger import Ledger, Tally
 from tests.kit.log.log_files import append, rotate
 from tests.kit.log.lumberjack import backup_name, compress_in_place
 

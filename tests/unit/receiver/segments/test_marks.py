@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.identity import extended, verified
+from k8s_audit_otlp.receiver.marks import MARK_BYTES, extended, mark_length, mark_of, verified
 from k8s_audit_otlp.receiver.source import open_source
-from k8s_audit_otlp.state.ledger import mark_of
 from tests.kit.log.log_files import append, rotate
 
 LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
@@ -85,3 +84,10 @@ def test_of_a_backup_that_is_cut_after_it_was_sent_little_is_sent_again(
     receiver.log.scan()
     os.truncate(backup, 200 * len(event(0, size=100)))
     assert len(receiver.drain()) < 60
+
+
+@given(st.binary(max_size=3000), st.binary(max_size=3000))
+def test_a_mark_names_the_last_bytes(one: bytes, other: bytes) -> None:
+    same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
+    assert (mark_of(one) == mark_of(other)) == same
+    assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)

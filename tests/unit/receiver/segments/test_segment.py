@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.receiver.identity import extended, fingerprint
+from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.marks import extended
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState

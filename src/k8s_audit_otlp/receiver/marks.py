@@ -1,0 +1,113 @@
+"""Names places in a segment by the bytes before them, and tells where they still hold.
+
+A file may be cut and written on, restored from a copy or packed: only where its marks hold do
+offsets mean what they meant. Marks of the places that were read last are kept close together, older
+ones ever farther apart; of the last lines each one is known.
+"""
+
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from struct import Struct
+
+from isal.isal_zlib import crc32
+
+from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.state.manifest import SegmentState
+
+Marks = Sequence[tuple[int, str]]  # (offset, mark of the bytes before it), the farthest first
+
+_UNIT = 4 * 1024  # bytes between the two farthest marks
+_LINES = 64  # of which each is known: more than a power cut takes of most logs
+_LINE = Struct("<II")  # its length and its checksum
+# Of the log before a place. The last line's end alone is the same in many: annotations.
+MARK_BYTES = 1024
+
+
+def mark_of(before: bytes) -> str:
+    """Return what names the bytes *before* a place: how many they are, and a hash over them."""
+    before = before[-MARK_BYTES:]
+    return f"{len(before)}-{blake2b(before, digest_size=8).hexdigest()}" if before else ""
+
+
+def mark_length(mark: str) -> int:
+    """Return how many bytes before its place a mark names."""
+    return int(mark.partition("-")[0] or 0)
+
+
+def extended(marks: Marks, start: int, data: bytes) -> list[tuple[int, str]]:
+    """Add the ends of lines in *data*, which begins at *start*; a few near its end, its end too."""
+    found = []
+    end, distance = len(data), _UNIT
+    while end > 0:
+        found.append((start + end, mark_of(data[max(0, end - MARK_BYTES) : end])))
+        end = data.rfind(b"\n", 0, max(0, len(data) - distance)) + 1
+        distance *= 2
+    return _thinned([*found, *marks])
+
+
+def last_lines(before: bytes, data: bytes) -> bytes:
+    """Add the lines of *data* to the last ones of a segment, which it follows."""
+    if not data.endswith(b"\n"):
+        return b""  # a last line without its end is nobody's boundary
+    found = b""
+    view, end = memoryview(data), len(data)
+    while end and len(found) < _LINES * _LINE.size:
+        start = data.rfind(b"\n", 0, end - 1) + 1
+        found = _LINE.pack(end - start, crc32(view[start : end - 1])) + found
+        end = start
+    return (before + found)[-_LINES * _LINE.size :]
+
+
+def whole_lines(source: Source, place: int, state: SegmentState) -> int:
+    """Return how far the lines behind *place* are what they were, as far as each is known."""
+    lines = list(_LINE.iter_unpack(state.lines))
+    start = state.farthest - sum(length for length, _ in lines)
+    for length, checksum in lines:
+        if start >= place:
+            line = _read(source, start, length)
+            if len(line) < length or line[-1:] != b"\n" or crc32(line[:-1]) != checksum:
+                break
+            place = start + length
+        start += length
+    return place
+
+
+def merged(*several: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return all marks, the farthest first; places without a mark are left out."""
+    every = {pair for marks in several for pair in marks if pair[1]}
+    return sorted(every, reverse=True)
+
+
+def verified(source: Source, marks: Marks) -> tuple[int, bool]:
+    """Return the farthest place in *source* that is what it was, and whether all of them are.
+
+    Places after the end of the source say nothing about what is there; nor do NULs, which stand
+    where a disk lost what was read: nobody needs that again.
+    """
+    farthest = 0
+    for offset, mark in sorted(marks):  # forward: a compressed file is read once
+        length = min(offset, mark_length(mark))
+        found = _read(source, offset - length, length)
+        if mark_of(found) == mark:
+            farthest = offset
+        elif len(found) == length and b"\0" not in found:
+            return farthest, False  # what is behind it may be as it was: it is not read from there
+    return farthest, True
+
+
+def _read(source: Source, offset: int, length: int) -> bytes:
+    try:
+        return source.read_at(offset, length)
+    except CorruptGzipError:
+        return b""
+
+
+def _thinned(marks: Marks) -> list[tuple[int, str]]:
+    """Keep two for each doubling of the distance from the farthest, the oldest: they grow old."""
+    newest = marks[0][0]
+    oldest = {}
+    for offset, mark in marks:
+        distance = (newest - offset) // _UNIT
+        oldest[(distance * distance).bit_length(), offset == newest] = (offset, mark)
+    return sorted(oldest.values(), reverse=True)
