@@ -14,7 +14,7 @@ from threading import Lock
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import Stretch, find_block, first_time_after
+from k8s_audit_otlp.receiver.lines import Stretch, find_block
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.marks import extended, last_lines
 from k8s_audit_otlp.receiver.segment import Segment
@@ -133,7 +133,7 @@ class BlockReader:
         if found.hole:
             never = self._never_was(segment, offset)
             if never <= offset:
-                return self._zeroed(source, segment, span)
+                return self._zeroed(segment, span, found.after_ns)
             span = Span(segment.seq, offset, min(never, found.end))
         self._note(segment, span, found.data)
         path = str(segment.path or "") if self._with_path else ""
@@ -158,13 +158,13 @@ class BlockReader:
         return before[-1] if before else None
 
     def _find(self, source: Source, segment: Segment, offset: int) -> Stretch:
-        state = segment.state
-        limits = self._log.limits
+        state, limits = segment.state, self._log.limits
+        last = self._last_counts(source, segment)
         found = find_block(
             source,
             offset,
             longest=limits.max_line_bytes,
-            last=self._last_counts(source, segment),
+            last=last,
             upto=state.cut or None,
             useful=limits.useful_line_bytes,
         )
@@ -215,9 +215,9 @@ class BlockReader:
         reason = state.lost or ("let_go" if state.let_go else cut)
         return self._gap(segment, offset, reason) if state.size > offset else None
 
-    def _zeroed(self, source: Source, segment: Segment, span: Span) -> Gap:
-        """Tell of NULs that stand where lines were."""
-        until_ns = first_time_after(source, span.end, 0) or self._first_after(segment)
+    def _zeroed(self, segment: Segment, span: Span, after_ns: int) -> Gap:
+        """Tell of NULs that stand where lines were, before an event of *after_ns*, 0 for none."""
+        until_ns = after_ns or self._first_after(segment)
         since_ns = segment.state.first_ns
         if segment.begins_at(span.start) or 0 < until_ns <= since_ns:  # none of it before
             before = self._before(segment)

@@ -29,13 +29,15 @@ class Stretch(NamedTuple):
     """What begins at an offset of a segment, and where it ends; at the offset if nothing does yet.
 
     `data` are whole lines, or one that was shortened; none of blanks and of NULs. `hole`: NULs that
-    stand where lines were. `unfinished`: where nothing ends yet, the bytes that are there.
+    stand where lines were, and `after_ns` the time of the first event after them, 0 where none is
+    known. `unfinished`: where nothing ends yet, the bytes that are there.
     """
 
     data: bytes
     end: int
     hole: bool = False
     unfinished: int = 0
+    after_ns: int = 0
 
 
 def find_block(
@@ -58,7 +60,9 @@ def find_block(
     data = _read(source, offset, length, upto)
     if data.startswith(b"\0"):
         end = _behind_nuls(source, offset, upto, last=last)
-        return Stretch(b"", end, end - offset >= len(HOLE), len(data))
+        hole = end - offset >= len(HOLE)
+        after_ns = first_time_after(source, end, 0, upto) if hole else 0
+        return Stretch(b"", end, hole, len(data), after_ns)
     if blank := _blank(data, offset):
         return Stretch(b"", offset + blank)
     end = data.find(b"\n", want - 1) + 1
@@ -92,11 +96,11 @@ def _long_line(
         return Stretch(b"", offset, unfinished=whole)  # none of it is held
     if whole > min(longest, useful):
         head = data[:END_KEPT]
-        tail = source.read_at(offset + max(0, whole - END_KEPT), min(whole, END_KEPT))
+        tail = _read(source, offset + max(0, whole - END_KEPT), min(whole, END_KEPT), upto)
         short = without_bodies(head, tail)
         if whole > longest or short is not head:
             return Stretch(short, offset + whole)
-    return Stretch(source.read_at(offset, whole), offset + whole)
+    return Stretch(_read(source, offset, whole, upto), offset + whole)
 
 
 def _behind_nuls(source: Source, offset: int, upto: int | None, *, last: bool) -> int:
@@ -186,10 +190,10 @@ def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, boo
     return older, False
 
 
-def first_time_after(source: Source, offset: int, since_ns: int) -> int:
+def first_time_after(source: Source, offset: int, since_ns: int, upto: int | None = None) -> int:
     """Return the time of the first event at or after *offset* that is later than *since_ns*.
 
     0 where the next few blocks have none.
     """
-    times = map(line_time_ns, source.read_at(offset, _STEP).splitlines())
+    times = map(line_time_ns, _read(source, offset, _STEP, upto).splitlines())
     return next((when for when in times if when > since_ns), 0)

@@ -84,9 +84,9 @@ class Segment:
         least = self.least_size  # first: it may be read on meanwhile
         if source.stat().st_size < least:
             return False
-        if source.compressed:
-            return form_of(source.raw(0, 2)) == "gzip"
-        return self.is_in(source) if self.live else self.begins_in(source)
+        if not source.compressed:
+            return self.is_in(source) if self.live else self.begins_in(source)
+        return form_of(source.raw(0, 2)) == "gzip"
 
     def begins_in(self, source: Source) -> bool:
         """Say whether *source* begins as this segment does, or goes on so behind a hole."""

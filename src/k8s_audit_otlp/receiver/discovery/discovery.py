@@ -204,7 +204,7 @@ class Discovery:
             fit = self._compare(segment, source, marks, found, live=entry.name.live)
         except (OSError, CorruptGzipError):
             return False
-        return fit in (SegmentMatch.SAME, SegmentMatch.TWIN)
+        return fit in (SegmentMatch.SAME, SegmentMatch.COMPRESSED)
 
     def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
@@ -232,7 +232,7 @@ class Discovery:
                 case SegmentMatch.SAME:
                     self._take(segment, source)
                     return self.continuity.hold(segment, source, entry, identity)
-                case SegmentMatch.TWIN:
+                case SegmentMatch.COMPRESSED:
                     return segment
                 case SegmentMatch.DUPLICATE:
                     if entry is not None:

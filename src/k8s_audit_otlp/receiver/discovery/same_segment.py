@@ -19,7 +19,7 @@ _STEP = 1024 * 1024  # bytes that are compared at once; of a compressed file onl
 
 class SegmentMatch(Enum):
     SAME = "read the segment from it"
-    TWIN = "the same bytes, packed or copied; what is open is read on"
+    COMPRESSED = "the same bytes, packed or copied; what is open is read on"
     DUPLICATE = "the same bytes once more; the segment has a better file"
     DIFFERENT = "another segment"
 
@@ -48,7 +48,7 @@ def match(
     if elsewhere:
         return _beside(segment, own, other, live=live)
     if not _is_longer(other, own):
-        return SegmentMatch.TWIN  # whoever writes may have the open one, as after `sed -i`
+        return SegmentMatch.COMPRESSED  # whoever writes may have the open one, as after `sed -i`
     whole = other.compressed or other.stat().st_size >= segment.state.size
     return SegmentMatch.SAME if whole and verified(other, marks)[1] else SegmentMatch.DIFFERENT
 

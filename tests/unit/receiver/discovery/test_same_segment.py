@@ -67,12 +67,12 @@ def test_a_packed_file_holds_a_segment_without_a_file(source: Callable[..., Any]
 @pytest.mark.parametrize(
     ("other", "packed", "elsewhere", "live", "expected"),
     [
-        (DATA, True, False, False, SegmentMatch.TWIN),  # the plain file is open and unlinked
-        (DATA[:700], True, False, False, SegmentMatch.TWIN),  # and the twin not yet whole
+        (DATA, True, False, False, SegmentMatch.COMPRESSED),  # the plain file is open and unlinked
+        (DATA[:700], True, False, False, SegmentMatch.COMPRESSED),  # and the twin not yet whole
         (DATA + b"more\n", True, False, False, SegmentMatch.SAME),  # a copy, written to and packed
-        (DATA, False, False, True, SegmentMatch.TWIN),  # an editor put a copy in its place
+        (DATA, False, False, True, SegmentMatch.COMPRESSED),  # an editor put a copy in its place
         (DATA + b"more\n", False, False, True, SegmentMatch.SAME),  # which is written to now
-        (DATA[:700], False, False, True, SegmentMatch.TWIN),  # it is still being made
+        (DATA[:700], False, False, True, SegmentMatch.COMPRESSED),  # it is still being made
         (DATA, False, True, False, SegmentMatch.DUPLICATE),  # logrotate's, before it cuts
         (DATA[:700], False, True, False, SegmentMatch.DUPLICATE),  # while it is copying
         (DATA, False, True, True, SegmentMatch.SAME),  # the log itself beside its copy
@@ -107,7 +107,7 @@ def test_what_has_grown_since_the_last_look_is_not_given_up(source: Callable[...
     """A copy of all that was known is still shorter than the log."""
     segment, own = segment_of(700), source(DATA)
     copy = source(DATA[:700])
-    assert match(segment, own, copy, elsewhere=False, live=True) is SegmentMatch.TWIN
+    assert match(segment, own, copy, elsewhere=False, live=True) is SegmentMatch.COMPRESSED
 
 
 def test_a_packed_file_that_nobody_has_read_is_not_given_up_for_less(
