@@ -12,7 +12,6 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
 from tests.model.machine import Gaps, ReceiverMachine
 from tests.model.planted_logs import (
@@ -149,7 +148,7 @@ def test_nuls_that_are_passed_over_are_caught() -> None:
     """A stretch of them is taken for blanks, as where a log was copied and cut."""
 
     class Blank(BlockReader):
-        def _zeroed(self, source: Source, segment: Segment, span: Span) -> Any:  # noqa: ARG002 - not to look is the fault
+        def _zeroed(self, segment: Segment, span: Span, after_ns: int) -> Any:  # noqa: ARG002 - not to look is the fault
             return Block(span, segment.state.identity, "", b"", 0)
 
     class Faulty(ReceiverMachine):

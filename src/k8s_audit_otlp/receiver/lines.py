@@ -60,9 +60,9 @@ def find_block(
     data = _read(source, offset, length, upto)
     if data.startswith(b"\0"):
         end = _behind_nuls(source, offset, upto, last=last)
-        hole = end - offset >= len(HOLE)
-        after_ns = first_time_after(source, end, 0, upto) if hole else 0
-        return Stretch(b"", end, hole, len(data), after_ns)
+        if end - offset < len(HOLE):
+            return Stretch(b"", end, unfinished=len(data))
+        return Stretch(b"", end, True, len(data), first_time_after(source, end, 0, upto))
     if blank := _blank(data, offset):
         return Stretch(b"", offset + blank)
     end = data.find(b"\n", want - 1) + 1
