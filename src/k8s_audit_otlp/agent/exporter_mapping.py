@@ -15,7 +15,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.config.audit_files import PolicyText, read_policy, read_rules
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.mistakes import ConfigError
-from k8s_audit_otlp.event.policy import Policy
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -75,7 +75,7 @@ class ExporterMapping:
 
     def event_processor(self) -> EventProcessor | None:
         """Return what happens to an event before it is encoded, None for nothing at all."""
-        policy = Policy.parse(self.policy, self.policy_file) if self.policy else None
+        policy = parse_policy(self.policy, self.policy_file) if self.policy else None
         redactor = None if self.bodies == "raw" else Redactor(self.rules)
         if policy is None and redactor is None:
             return None

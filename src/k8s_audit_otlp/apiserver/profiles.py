@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from k8s_audit_otlp.apiserver.settings import RefusalError
-from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
+from k8s_audit_otlp.config.mistakes import ConfigError
 
 
 def names(folder: Traversable | None = None) -> list[str]:
@@ -28,17 +28,21 @@ def text_of(name: str, folder: Traversable | None = None) -> str:
 
 def mistakes(text: str, file_name: str) -> list[str]:
     """Say why kube-apiserver would not work by this policy; empty where it would."""
+    from k8s_audit_otlp.config.reading.policy_file import parse_policy  # noqa: PLC0415 - slow
+
     try:
-        read_policy(text, file_name)
-    except PolicyError as error:
+        parse_policy(text, file_name)
+    except ConfigError as error:
         return str(error).splitlines()
     return []
 
 
 def remarks(text: str, file_name: str) -> Iterator[str]:
     """Name what an exporter's policy may hold and kube-apiserver passes over."""
-    document = read_policy(text, file_name)
-    if document.omit_codes or any(rule.omit_codes for rule in document.rules):
+    from k8s_audit_otlp.config.reading.policy_file import parse_policy  # noqa: PLC0415 - slow
+
+    policy = parse_policy(text, file_name)
+    if policy.omit_codes or any(rule.omit_codes for rule in policy.rules):
         yield (
             f"{file_name}: kube-apiserver passes over omitResponseCodes and logs those events; "
             "it works in the policy of an exporter (audit.policy)"

@@ -9,9 +9,9 @@ from typing import Literal
 
 from k8s_audit_otlp.apiserver import profiles
 from k8s_audit_otlp.config.audit import Audit
-from k8s_audit_otlp.config.mistakes import ConfigError
+from k8s_audit_otlp.config.mistakes import ConfigError, Mistake
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.config.redaction import MIN_KEY_BYTES
-from k8s_audit_otlp.event.policy import Policy, PolicyError
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.state.files import read_regular
 
@@ -38,9 +38,10 @@ def read_policy(name: str, key: str = "policy") -> PolicyText:
         except UnicodeDecodeError:
             raise ConfigError.at(key, f"{name} is not UTF-8 text", hint) from None
     try:
-        Policy.parse(text, name)
-    except PolicyError as error:
-        raise ConfigError.at(key, str(error), "correct the policy") from None
+        parse_policy(text, name)
+    except ConfigError as error:
+        told = [(one.in_file(name).removesuffix(f"; {one.hint}"), one) for one in error.mistakes]
+        raise ConfigError("", [Mistake(key, what, one.hint) for what, one in told]) from None
     return PolicyText(text, name)
 
 

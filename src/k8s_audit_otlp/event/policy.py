@@ -1,6 +1,5 @@
 """Applies an audit policy to an event: what is left of it, or the rule that drops it.
 
-    policy = Policy.parse(text, "policy.yaml")
     match policy.apply(event, line):
         case Kept(event, line): ...
         case Dropped(rule): ...
@@ -15,7 +14,6 @@ from typing import NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.policy_rules import LEVELS, Attributes, PolicyRule, attributes_of
-from k8s_audit_otlp.event.policy_yaml import PolicyError, read_policy
 from k8s_audit_otlp.event.redact.redactor import drop_bodies, drop_body
 from k8s_audit_otlp.event.splice.line import AmbiguousError, body_slots, frame_of, rewritten
 from k8s_audit_otlp.event.splice.tokens import (
@@ -29,8 +27,6 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 from k8s_audit_otlp.event.stages import Dropped
 from k8s_audit_otlp.model import EMPTY, AuditEvent
-
-__all__ = ["Kept", "Policy", "PolicyError"]
 
 _RANK = {level: rank for rank, level in enumerate(LEVELS)}
 _MAX_DECISIONS = 8192  # remembered (request attributes -> rule); clients choose the attributes
@@ -63,11 +59,6 @@ class Policy:
     _remembered: dict[Attributes, int] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
-
-    @classmethod
-    def parse(cls, text: str, file_name: str) -> "Policy":
-        """Read a policy file; raise a PolicyError that lists every mistake with its line."""
-        return cls(*read_policy(text, file_name))
 
     def decide(self, event: AuditEvent) -> PolicyDecision:
         """Decide as upstream does: the first rule that matches; nothing matches means None."""

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.policy import Kept, Policy
 from k8s_audit_otlp.model import AuditEvent
 from tests.interop.apiserver.apiserver import TOKEN, ApiServer
@@ -152,7 +153,7 @@ def test_a_policy_in_the_exporter_does_what_it_does_in_the_apiserver(
     """The same requests and stages stay, with the same level, bodies and annotations."""
     text = without_extension(policy_text(name))
     written = by_request(log_under(text, programs, tmp_path / "server"))
-    ours = by_request(left_by(Policy.parse(text, name), everything))
+    ours = by_request(left_by(parse_policy(text, name), everything))
     assert written
     assert sorted(ours) == sorted(written)
     for request, event in written.items():
@@ -162,8 +163,8 @@ def test_a_policy_in_the_exporter_does_what_it_does_in_the_apiserver(
 def test_our_extension_leaves_out_its_codes_and_nothing_else(everything: list[bytes]) -> None:
     """What upstream has no word for is taken from what upstream would have left."""
     text = policy_text("low-volume")
-    plain = by_request(left_by(Policy.parse(without_extension(text), "plain"), everything))
-    ours = by_request(left_by(Policy.parse(text, "low-volume"), everything))
+    plain = by_request(left_by(parse_policy(without_extension(text), "plain"), everything))
+    ours = by_request(left_by(parse_policy(text, "low-volume"), everything))
     gone = {
         request
         for request, event in plain.items()

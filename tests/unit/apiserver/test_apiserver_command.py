@@ -135,7 +135,7 @@ def test_a_policy_that_would_not_load_refuses_the_write(node: Path) -> None:
     (node / "policy.yml").write_text(POLICY.replace("Metadata", "All"))
     done = patch(node, "--in-place")
     assert done.exit_code == 2
-    assert "rules[0].level: 'All'" in done.stderr
+    assert "rules::0::level: 'All'" in done.stderr
 
 
 def test_a_backup_among_the_manifests_refuses_the_write(node: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.event.policy import Kept, Policy, PolicyError
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
+from k8s_audit_otlp.event.policy import Kept, Policy
 from k8s_audit_otlp.event.stages import Dropped
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
@@ -20,7 +21,7 @@ PATCH = "patch.webhook.admission.k8s.io/round_0_index_0"
 
 
 def policy_of(*rules: str, head: str = "") -> Policy:
-    return Policy.parse(f"{HEAD}{head}\nrules:\n" + "\n".join(f"- {r}" for r in rules), "p.yaml")
+    return parse_policy(f"{HEAD}{head}\nrules:\n" + "\n".join(f"- {r}" for r in rules), "p.yaml")
 
 
 def line_of(**members: Any) -> bytes:
@@ -209,45 +210,10 @@ def test_managed_fields_go_where_the_rule_or_else_the_policy_says(
     assert (b'"managedFields":[1]' in kept.line) == stays
 
 
-RULES = HEAD + "rules:\n- "
-MISTAKES = [
-    (
-        RULES + "level: None\n  user: [a]\n- level: Some\n",
-        ["5: rules[0].user", "6: rules[1].level"],
-    ),
-    ("kind: Policy\nrules: []\n", ["1: apiVersion: missing"]),
-    (HEAD + "rules: []\n", ["p.yaml:3: rules: no rule"]),
-    (HEAD.replace("v1", "v1beta1") + "rules: [{level: None}]", ["p.yaml:1: apiVersion"]),
-    (RULES + "verbs: [get]\n", ["p.yaml:4: rules[0].level: missing"]),
-    (RULES + "level: None\n  verbs: get\n", ["p.yaml:5: rules[0].verbs"]),
-    (RULES + "level: None\n  users: [1, true]\n", ["rules[0].users[0]", "rules[0].users[1]"]),
-    (RULES + "level: None\n  level: Request\n", ["p.yaml:5: rules[0].level"]),
-    (RULES + "level: None\n  nonResourceURLs: [api, '/a*/b']\n", ["URLs[0]", "URLs[1]"]),
-    (RULES + "level: None\n  nonResourceURLs: [/a]\n  namespaces: [b]\n", ["p.yaml:4: rules[0]"]),
-    (RULES + "level: None\n  resources: [{group: apps/v1}]\n", ["resources[0].group"]),
-    (RULES + "level: None\n  resources: [{resourceNames: [a]}]\n", ["resourceNames"]),
-    (HEAD + "omitStages: [Late]\nomitManagedFields: 1\nrules: [{level: None}]", ["l:3", "l:4"]),
-    (HEAD + "omitResponseCodes: [9, ok]\nrules: [{level: None}]\n", ["Codes[0]", "Codes[1]"]),
-    (RULES + "level: None\n  omit: Stages: a\n", ["p.yaml:5"]),
-    ("", ["p.yaml: empty"]),
-    ("- a\n", ["p.yaml:1: policy"]),
-    ("[" * 3000, ["p.yaml"]),
-]
-
-
-@pytest.mark.parametrize(("text", "told"), MISTAKES)
-def test_every_mistake_is_told_with_its_line(text: str, told: list[str]) -> None:
-    """All at once, one a line."""
-    with pytest.raises(PolicyError) as caught:
-        Policy.parse(text, "p.yaml")
-    for part in told:
-        assert part in str(caught.value)
-
-
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_shipped_policies_load_and_keep_what_they_promise(path: Path) -> None:
     """Failed authentications, exec and changes of RBAC are in every one but for its own reasons."""
-    policy = Policy.parse(path.read_text(), path.name)
+    policy = parse_policy(path.read_text(), path.name)
     role = ref("clusterroles", apiGroup="rbac.authorization.k8s.io") | {"verb": "create"}
     for members in (role, ref("pods/exec") | {"verb": "get"}):
         assert not policy.decide(decode(line_of(**members))).omitted

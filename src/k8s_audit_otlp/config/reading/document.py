@@ -42,8 +42,8 @@ class _TooManyError(Exception):
     """More values than a configuration has: written, or made by aliases that multiply."""
 
 
-class _Loader(yaml.SafeLoader):
-    """A SafeLoader that resolves only what YAML 1.2 does, and reads no further than MAX_VALUES."""
+class Yaml11Loader(yaml.SafeLoader):
+    """A SafeLoader that reads no further than MAX_VALUES; `yes` is a boolean, as to Kubernetes."""
 
     nodes = depth = 0
 
@@ -59,6 +59,10 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+class Yaml12Loader(Yaml11Loader):
+    """Resolves only what YAML 1.2 does."""
+
+
 # https://yaml.org/spec/1.2.2/#103-core-schema
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -71,10 +75,10 @@ _CORE_SCHEMA = (
     ),
     ("tag:yaml.org,2002:merge", r"<<", "<"),
 )
-_Loader.yaml_implicit_resolvers = {}
+Yaml12Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in _CORE_SCHEMA:
     # PyYAML looks an empty scalar up under the empty string.
-    _Loader.add_implicit_resolver(
+    Yaml12Loader.add_implicit_resolver(
         _tag, re.compile(rf"(?:{_pattern})$"), ["" if one == "\0" else one for one in _first]
     )
 
@@ -84,12 +88,12 @@ def where(path: Path) -> str:
     return "::".join(str(part) for part in path)
 
 
-def read_document(text: str) -> ConfigDocument:
+def read_document(text: str, load: type[Yaml11Loader] = Yaml12Loader) -> ConfigDocument:
     """Return what *text* says; a syntax error is a mistake like any other."""
     lines: dict[str, int] = {}
     mistakes: list[Mistake] = []
     try:
-        loader = _Loader(text)
+        loader = load(text)
         node = loader.get_single_node()
         tree = _Builder(loader, lines, mistakes).value(node, ()) if node else {}
     except yaml.YAMLError as error:
@@ -113,7 +117,9 @@ def _syntax_mistake(error: yaml.YAMLError) -> Mistake:
 class _Builder:
     """Turns nodes into values and notes their lines on the way."""
 
-    def __init__(self, loader: _Loader, lines: dict[str, int], mistakes: list[Mistake]) -> None:
+    def __init__(
+        self, loader: Yaml11Loader, lines: dict[str, int], mistakes: list[Mistake]
+    ) -> None:
         self._loader = loader
         self._lines = lines
         self._mistakes = mistakes

@@ -27,6 +27,7 @@ _FIXED: Mapping[str, _Words] = {
     "mapping_type": _NO_BLOCK,
     "list_type": _NO_LIST,
     "tuple_type": _NO_LIST,
+    "frozen_set_type": _NO_LIST,
     "string_type": _NO_TEXT,
 }
 _SHOWING: Mapping[str, Callable[[str, Mapping[str, Any]], _Words]] = {
@@ -83,6 +84,8 @@ def block_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     """Return the model of the block at *path* below *model*."""
     here: type[BaseModel] | None = model
     for part in path:
+        if isinstance(part, int):
+            continue  # of a list of blocks
         if here is None:
             return None
         field = next((f for n, f in here.model_fields.items() if str(part) in {n, f.alias}), None)

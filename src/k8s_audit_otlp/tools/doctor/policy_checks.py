@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from k8s_audit_otlp.apiserver.profiles import mistakes
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import ApiserverFacts
@@ -82,7 +83,7 @@ def _policy(facts: ApiserverFacts) -> Policy | None:
     path = facts.apiserver.policy_path
     if facts.policy is None or mistakes(facts.policy, path):
         return None
-    return Policy.parse(facts.policy, path)
+    return parse_policy(facts.policy, path)
 
 
 def tokens(facts: ApiserverFacts) -> CheckResult:

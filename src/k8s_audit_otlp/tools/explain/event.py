@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.decode import UNREAD, ReadEvent, read_line
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
@@ -92,7 +93,7 @@ class Explainer:
         self._policy: Policy | None = None
         self._rules = OTHERS
         if mapping.policy:
-            self._policy = Policy.parse(mapping.policy, mapping.policy_file)
+            self._policy = parse_policy(mapping.policy, mapping.policy_file)
             self._rules = {**OTHERS, **rule_texts(self._policy, mapping.policy)}
         safe = with_all_rules(mapping)
         self._encoder, self._safe_encoder = mapping.encoder(), safe.encoder()

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import yaml
-
+from k8s_audit_otlp.config.reading.document import read_document
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.policy_rules import GroupResources, PolicyRule
 
@@ -33,20 +32,12 @@ OTHERS = {
 
 def rule_texts(policy: Policy, text: str) -> dict[str, RuleText]:
     """Return the rules by the names that decisions give them."""
-    lines = _lines(text)
+    lines = read_document(text).lines
     return {
-        name: RuleText(name, rule.level, in_words(rule), lines[i] if i < len(lines) else 0)
+        name: RuleText(name, rule.level, in_words(rule), lines.get(f"rules::{i}", 0))
         for i, rule in enumerate(policy.rules)
         if (name := f"rule {i + 1}")
     }
-
-
-def _lines(text: str) -> list[int]:
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    rules = next((value for key, value in pairs if key.value == "rules"), None)
-    items = rules.value if isinstance(rules, yaml.SequenceNode) else []
-    return [item.start_mark.line + 1 for item in items]
 
 
 def in_words(rule: PolicyRule) -> str:
