@@ -108,8 +108,8 @@ def whole_hash(digests: bytes | bytearray) -> bytes:
 def located(difference: Sequence[int]) -> list[tuple[int, int]] | None:
     """Name what differs between two contents, from the difference of their sums.
 
-    Returns (offset, difference of the values) for one or two records, none where nothing differs,
-    None where more does.
+    Returns (offset, difference of the values) for one or two records, none where nothing differs;
+    where more does, None or offsets at which there is no record.
     """
     d0, d1, d2, d3 = (each % PRIME for each in difference)
     if not (d0 or d1 or d2 or d3):

@@ -131,3 +131,11 @@ def test_what_goes_on_can_be_gone_on_with_more_than_once() -> None:
         assert copy.first is None
     assert pieces.begun == {b""}
     assert pieces.add(9, second)[0] == [Piece(7, first.text), Piece(9, second.text)]
+
+
+@pytest.mark.parametrize("text", [b"I1128 12:00:00 server.go:1] ready", b"", b"  [1, 2", b"x{"])
+def test_a_text_that_begins_no_object_waits_for_no_other(text: bytes) -> None:
+    """Where a frame does not say whether it goes on."""
+    pieces = Pieces()
+    assert pieces.add(3, Framed(text)) == [[Piece(3, text)]]
+    assert pieces.first is None

@@ -92,6 +92,19 @@ class SettingAside(FailingDelivery):
         raise UnforeseenError(SECRET)
 
 
+class IdleWaits(Event):
+    """Notes at each wait whether there was something to do."""
+
+    def __init__(self, busy: Callable[[], bool]) -> None:
+        super().__init__()
+        self._busy = busy
+        self.while_busy = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.while_busy += self._busy()
+        return super().wait(timeout)
+
+
 class Running:
     """One consumer on a real log."""
 
@@ -100,6 +113,7 @@ class Running:
         folder: Path,
         delivery: Any,
         notices: Sequence[Notice] = (),
+        consumers: int = 3,
         *,
         answer_s: float = 0.0,
         alone: bool = True,
@@ -131,8 +145,8 @@ class Running:
             delivery,
             self.gate,
             self.budget,
-            3,
-            wake=Event(),
+            consumers,
+            wake=IdleWaits(lambda: self.ledger.next_offset(1) < self.path.stat().st_size),
             stop=self.stop,
             on_failure=lambda _name, why: self.said.append(why),
             wait=self._wait,
@@ -311,3 +325,13 @@ def test_the_description_of_a_failure_quotes_nothing() -> None:
     with pytest.raises(UnforeseenError) as raised:
         encode(block([WHOLLY]))
     assert describe(raised.value) == "unforeseen UnforeseenError"
+
+
+def test_who_has_more_to_send_waits_for_nothing(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    """Only an exporter that has nothing left, or no sender free, is idle."""
+    running = Running(tmp_path, FailingDelivery(0), consumers=20)
+    wait_for(lambda: running.done)
+    running.close()
+    assert running.consumer.wake.while_busy == 0  # type: ignore[attr-defined] # one of ours

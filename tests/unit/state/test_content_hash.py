@@ -4,7 +4,14 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, PRIME, Content, digest_of, whole_hash
+from k8s_audit_otlp.state.content_hash import (
+    DIGEST_BYTES,
+    PRIME,
+    Content,
+    digest_of,
+    located,
+    whole_hash,
+)
 
 Digests = list[tuple[int, bytes]]
 
@@ -70,3 +77,19 @@ def test_it_fits_beside_a_position() -> None:
     """A record of the positions file has a fixed size."""
     large = content([(n * 10**9, d) for n, (_, d) in enumerate(digests(15))], set())
     assert len(msgspec.msgpack.encode(large)) < 300
+
+
+@given(st.integers(3, 40), st.data())
+def test_the_places_of_one_or_two_that_changed_are_named(count: int, data: st.DataObject) -> None:
+    """By the difference of their sums alone."""
+    records = digests(count)
+    places = data.draw(st.permutations(range(count)))[:2]
+    for changed in range(3):
+        other = dict(records)
+        for at in places[:changed]:
+            other[records[at][0]] = digest_of(b"other", b"%d" % at)
+        before, after = content(records, set()).sums, content(list(other.items()), set()).sums
+        found = located([b - a for b, a in zip(after, before, strict=True)])
+        wanted = sorted(records[at][0] for at in places[:changed])
+        assert found is not None
+        assert sorted(at for at, _ in found) == wanted

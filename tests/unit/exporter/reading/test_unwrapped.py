@@ -266,3 +266,11 @@ def test_an_event_that_began_in_a_file_that_is_gone_lies_where_it_goes_on() -> N
     encode(block_of(before, 0, len(before)))
     found = encode(Block(Span(2, 0, len(rest)), "0123456789abcdef", "audit.log", rest, 2))
     assert [record_of(one) for one in found.records] == [record_of(plain(event(1), 0)[0])]
+
+
+@pytest.mark.parametrize(("text", "there"), [(b'{"ki', 4), (b"I1128 12:00", 0)])
+def test_what_an_event_has_begun_with_is_counted(text: bytes, there: int) -> None:
+    """However little of it is there; of another line nothing stays behind."""
+    line = b"2026-01-02T03:04:05.000000000Z stdout P " + text + b"\n"
+    encode = UnwrappingEncoder(Encoder().encode_block, "cri", lambda _seq, end, _most: line[:end])
+    assert encode.begun_before(1, len(line)) == there

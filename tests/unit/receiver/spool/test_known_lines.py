@@ -17,3 +17,15 @@ def test_a_digest_that_a_crash_cut_off_shifts_none_of_those_that_follow(tmp_path
     again = KnownLines(path)
     again.open()
     assert [digest in again for digest in digests] == [True] * 3
+
+
+def test_what_is_made_anew_leaves_no_descriptor_behind(tmp_path: Path) -> None:
+    """A spool runs for years."""
+    known = KnownLines(tmp_path / "known", lines=4)
+    known.open()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(40):
+        known.add([line_digest(b"%d\n" % number)])
+        known.save(1)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    known.close()
