@@ -11,7 +11,6 @@ from urllib.parse import unquote
 from k8s_audit_otlp.model import AuditEvent
 
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
-STAGES = ("RequestReceived", "ResponseStarted", "ResponseComplete", "Panic")
 
 
 class Attributes(NamedTuple):
