@@ -7,6 +7,8 @@ from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
+    ODD_CASE,
+    WITH_WHO,
     from_base64,
     is_generated,
     is_long_hexadecimal,
@@ -22,7 +24,12 @@ from k8s_audit_otlp.event.secrets.steps import (
     second,
     where,
 )
-from k8s_audit_otlp.event.secrets.token_formats import GENERATED, MADE_UP_WORDS, TOKEN_FORMATS
+from k8s_audit_otlp.event.secrets.token_formats import (
+    GENERATED,
+    MADE_UP_WORDS,
+    ODD_CASE_WORDS,
+    TOKEN_FORMATS,
+)
 from k8s_audit_otlp.event.secrets.values import NOTHING
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
@@ -207,6 +214,8 @@ TOKENS: tuple[Step, ...] = (
 GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
     Step(MADE_UP_WORDS, _MADE_UP, second),
+    Step(ODD_CASE_WORDS, ODD_CASE.pattern, second),
+    Step(ODD_CASE_WORDS, WITH_WHO, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),
