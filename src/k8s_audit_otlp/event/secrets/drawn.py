@@ -11,6 +11,7 @@ from functools import lru_cache
 from string import digits
 
 from k8s_audit_otlp.event.secrets.grammar import (
+    CODES,
     KeyVerdict,
     judge,
     names_one_value,
@@ -18,7 +19,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     says_drawn,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
+from k8s_audit_otlp.event.secrets.needles import CODE, SHORT_FLAG
 from k8s_audit_otlp.event.secrets.randomness import (
     LETTERS,
     MADE_UP,
@@ -40,7 +41,7 @@ _WORD = re.compile(
 _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
 _BETWEEN = re.compile(r"\s(?:\d{1,2}|is|was|to)\s\Z")  # a name and a value: `secret 5 X`
-_TELLING_STEPS = frozenset(("hook", "hooks", "keys"))
+_TELLING_STEPS = frozenset(("hook", "hooks", "webhook", "webhooks", "push", "keys"))
 # What says which object, content or version something is: `secrets "X" not found`.
 _NAMING = re.compile(
     r"(?:(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})"
@@ -78,6 +79,12 @@ _TOLD_BEFORE = (
     r"(?:(?:the|an?|my|your|our|this|new|old|admin|root|user|db|temporary|default)[ \t]){0,3}"
     r"(?P<name>[A-Za-z_-]{3,32}(?: key)?)"
     r"(?=[)\"'.,;!]|\s{0,8}\Z|\n|[ \t]+(?:for|of|to|on|at|in|and)\s)"
+)
+
+# What opens a door, a safe or a phone: `alarm code 4711-0`.
+_CODE_TOLD = (
+    rf"(?i)(\b(?:{'|'.join(sorted(CODES))})[ _-]?code(?:[ \t]{{1,4}}(?:is|was))?[ \t:=]{{1,8}})"
+    r"((?=(?:[^\s\d]?\d){4})[\w#*-]{4,32})"
 )
 
 
@@ -148,5 +155,6 @@ STEPS: tuple[Step, ...] = (
     Step((), _LETTERS.pattern, _drawn),
     Step((), _WORD.pattern, _drawn, digits),
     Step((), _TOLD, second, digits),
+    Step((CODE,), _CODE_TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
 )

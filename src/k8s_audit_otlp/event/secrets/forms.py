@@ -26,6 +26,7 @@ from k8s_audit_otlp.event.secrets.steps import (
 )
 from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
+    LICENSES,
     MADE_UP_WORDS,
     ODD_CASE_WORDS,
     TOKEN_FORMATS,
@@ -50,8 +51,14 @@ _GENERATED = (
 # A word with digits and letters or a sign, which stands in no name, version or sentence.
 _MADE_UP = (
     r"(?a)()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
-    r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2}))"
-    r"[A-Za-z0-9]*+(?![\w@/-]|\.\w))"
+    r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2})"
+    r"|[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+(?![\w@/*#-]|\.\w))"
+)
+# A license, in groups of one length.
+_LICENSE = (
+    r"(?a)()(?<![\w./@:-])((?=[A-Z-]{0,24}[0-9])(?=[A-Z0-9-]{0,32}?[0-9][A-Z])"
+    r"(?:[A-Z0-9]{4}(?:-[A-Z0-9]{4}){2,8}|[A-Z0-9]{5}(?:-[A-Z0-9]{5}){2,8}"
+    r"|[A-Z0-9]{6}(?:-[A-Z0-9]{6}){2,8}))(?![\w./:-])"
 )
 _LONGEST_ID = 28  # characters of a name before one
 _NEAR = 3  # words before a digest in which it is said that it is one
@@ -214,6 +221,7 @@ TOKENS: tuple[Step, ...] = (
 GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
     Step(MADE_UP_WORDS, _MADE_UP, second),
+    Step(LICENSES, _LICENSE, second),
     Step(ODD_CASE_WORDS, ODD_CASE.pattern, second),
     Step(ODD_CASE_WORDS, WITH_WHO, second),
 )

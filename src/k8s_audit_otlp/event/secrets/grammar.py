@@ -29,6 +29,8 @@ class KeyVerdict(IntEnum):
 _ACCENTS = re.compile(r"[\u0300-\u036f]")  # as they stand apart from their letters
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
+# What a code opens, whatever it looks like.
+LOCKS: Final = tuple("pin door gate safe alarm entry lock master access security unlock".split())  # noqa: SIM905
 # Names of credentials written as one word or as several, and what of them any text must hold.
 CREDENTIAL_STEMS: Final = tuple(
     """
@@ -47,7 +49,7 @@ CREDENTIAL_STEMS: Final = tuple(
     المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
     """.split()  # noqa: SIM905 - a table of words reads better as words
-)
+) + tuple(f"{lock}code" for lock in LOCKS)
 CREDENTIAL_WORDS: Final = frozenset(
     "pass mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
@@ -105,7 +107,8 @@ DRAWN_WORDS: Final = frozenset(
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     clave tok users accounts admins logins headers
-    secure magiclink oauth unlock answer vpn wifi wlan wpa schluessel schlüssel sleutel llave chiave
+    secure magiclink oauth unlock answer vpn wifi wlan wpa luks basic phrase combination pairing
+    onetime recovery activation escrow schluessel schlüssel sleutel llave chiave
     ключ avain klucz anahtar nyckel nøgle jeton gizli tajne
     """.split()  # noqa: SIM905
 )
@@ -129,8 +132,8 @@ IDENTIFYING_WORDS: Final = frozenset(
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(
-    "recovery backup activation verification invite device time unlock operator pairing".split()  # noqa: SIM905
-)
+    "recovery backup activation verification invite device time operator pairing".split()  # noqa: SIM905
+).union(LOCKS)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(
     "public pub authorized partition sort foreign topology cache group row".split()  # noqa: SIM905

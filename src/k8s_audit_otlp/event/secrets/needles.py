@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS, MISSPELT
 from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought
 from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
+    LICENSES,
     MADE_UP_WORDS,
     ODD_CASE_WORDS,
     TOKEN_FORMATS,
@@ -25,7 +26,7 @@ _DRAWN: Final = {
     f"drawn {n}": sorted(DRAWN_WORDS - {"key"})[n : n + _SOME]
     for n in range(0, len(DRAWN_WORDS) - 1, _SOME)
 }
-_CODE: Final = "code"
+CODE: Final = "code"
 _MISSPELT: Final = "misspelt"
 LOGIN_AT: Final = ":X@"
 ENCODED: Final = "%3"
@@ -79,7 +80,7 @@ NAME_NEEDLES: Final = (
     authorization assword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
-    _CODE,
+    CODE,
     _MISSPELT,
     *_DRAWN,
 )
@@ -125,7 +126,7 @@ _NEEDLE_PATTERNS: Final = {
     "authenticate": b"authenticate" + _not_before("d"),
     **{word: _alone(word) for word in ("psw", "pin", "puk", "otp", "dsn", "psk", "cvv")},
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
-    _CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
+    CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
     _MISSPELT: "|".join(sorted(MISSPELT | {"api[_.-]kye", "a[pi][_.-]?key"})).encode(),
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}[\"']?@[a-z0-9]",
@@ -138,7 +139,7 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS, *ODD_CASE_WORDS)},
+    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS, *ODD_CASE_WORDS, *LICENSES)},
     **{
         row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
         for row in TOKEN_FORMATS

@@ -44,7 +44,7 @@ PUBLIC_KEYS: Final = (
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{10}")
 _RUN = re.compile(r"[A-Za-z0-9]{4,}")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+|0x[0-9a-fA-F]+")
-_LONG_HEX = re.compile(r"[0-9a-f]{32,128}|[0-9A-F]{32,128}")
+_LONG_HEX = re.compile(r"(?:0x)?[0-9a-f]{32,128}|[0-9A-F]{32,128}")
 _DURATION = re.compile(r"(?:\d{1,6}(?:ns|us|ms|[dhms]))+")
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 # Letters and digits without a break, as no path and no name of an object has them.
@@ -77,13 +77,13 @@ _ODD = (
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$&*+^~-])+"
     rf"[A-Z]{_LOWER}{{2,32}}[._!+-]?[0-9]{{1,4}}[!#$*~]?"
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+){_SIGN})*[A-Z][a-z]*[0134578][a-z]+"
-    rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}})"
+    rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}})"
 )
-ODD_CASE: Final = re.compile(rf"()(?<![\w./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])")
+ODD_CASE: Final = re.compile(rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])")
 # Behind who logs in a word with digits is enough: `bob:Kettle26`, `bob/kettle-Lemon`.
 WITH_WHO: Final = (
     rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:])({_ODD}|(?=[\w!#$&*+^~.-]{{7}})"
-    rf"[A-Z]{_LOWER}{{3,32}}[!#$&*+^~_.-]?[0-9]{{1,4}}[!#$*~]?)(?![\w/(:=-]|\.[A-Za-z])"
+    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$&*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))(?![\w/(:=-]|\.[A-Za-z])"
 )
 
 
@@ -98,7 +98,7 @@ _WORD_AND_DIGITS = re.compile(
 # A key in groups, as of a license, in bytes, or an UUID: drawn under a name that says so.
 _IN_GROUPS = re.compile(
     r"(?<![\w:-])(?:(?=[A-Z-]{0,24}[0-9])[A-Z0-9]{4,8}(?:-[A-Z0-9]{4,8}){2}"
-    r"|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}|[0-9]{3,5}(?:-[0-9]{3,5}){2}(?![\w-])"
+    r"|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}|(?!\d{4}-\d\d-\d\d(?!-))[0-9]{2,5}(?:-[0-9]{2,5}){2,7}(?![\w-])"
     r"|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-]))"
 )
 

@@ -18,6 +18,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.randomness import (
+    ODD_CASE,
     is_drawn,
     is_scattered,
     looks_drawn,
@@ -87,6 +88,8 @@ def is_credential_in_query(name: str, value: str) -> bool:
     if is_credential_parameter(name):
         return True
     if may_name_drawn(name) and is_drawn(unquote_plus(value)):
+        return True
+    if ODD_CASE.fullmatch(value) and not is_reference(name):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
         return False
