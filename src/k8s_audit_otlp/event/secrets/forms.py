@@ -28,7 +28,6 @@ from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
     LICENSES,
     MADE_UP_WORDS,
-    ODD_CASE_WORDS,
     TOKEN_FORMATS,
 )
 from k8s_audit_otlp.event.secrets.values import NOTHING
@@ -52,13 +51,15 @@ _GENERATED = (
 _MADE_UP = (
     r"(?a)()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
     r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2})"
+    r"|(?<!:)(?:[!$*^~]?[A-Z][a-z]{3,32}){1,3}(?!19|20|3339|8601)[0-9]{4}(?![\w(:=])"
+    r"|(?:[!$*^~][A-Z][a-z]{3,32}|(?:[A-Z][a-z]{2,32}){2,3}(?=[0-9]{2,6}[!#$*^~]))[0-9]{2,6}[!#$*^~]?"
     r"|[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+(?![\w@/*#-]|\.\w))"
 )
 # A license, in groups of one length.
 _LICENSE = (
     r"(?a)()(?<![\w./@:-])((?=[A-Z-]{0,24}[0-9])(?=[A-Z0-9-]{0,32}?[0-9][A-Z])"
     r"(?:[A-Z0-9]{4}(?:-[A-Z0-9]{4}){2,8}|[A-Z0-9]{5}(?:-[A-Z0-9]{5}){2,8}"
-    r"|[A-Z0-9]{6}(?:-[A-Z0-9]{6}){2,8}))(?![\w./:-])"
+    r"|[A-Z0-9]{6}(?:-[A-Z0-9]{6}){2,8})|[0-9]{6}(?:-[0-9]{6}){3,8})(?![\w./:-])"
 )
 _LONGEST_ID = 28  # characters of a name before one
 _NEAR = 3  # words before a digest in which it is said that it is one
@@ -116,7 +117,7 @@ _CALL = (
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = (
-    r"(?i)((?:auth|login|logon|pw_set)\w{0,16}+"
+    r"(?i)((?:auth|login|logon|pw_set|dial|connect)\w{0,16}+"
     r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
 )
@@ -222,8 +223,8 @@ GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
     Step(MADE_UP_WORDS, _MADE_UP, second),
     Step(LICENSES, _LICENSE, second),
-    Step(ODD_CASE_WORDS, ODD_CASE.pattern, second),
-    Step(ODD_CASE_WORDS, WITH_WHO, second),
+    Step(MADE_UP_WORDS, ODD_CASE.pattern, second),
+    Step(MADE_UP_WORDS, WITH_WHO, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),
@@ -242,7 +243,7 @@ STEPS: tuple[Step, ...] = (
     Step((LOGIN_AT,), _LOGIN_AT, made_up),
     Step(("header",), _HEADER, where(says_credential)),
     Step((), _CALL, where(says_credential), "("),
-    Step(("auth", "login", "logon", "pw"), _LOGS_IN, made_up, "("),
+    Step(("auth", "login", "logon", "pw", "dial(", "connect("), _LOGS_IN, made_up, "("),
     Step(("auth",), _BASIC_AUTH, quoted, "("),
     *commands.STEPS,
 )

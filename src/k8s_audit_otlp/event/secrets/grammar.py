@@ -132,7 +132,7 @@ IDENTIFYING_WORDS: Final = frozenset(
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(
-    "recovery backup activation verification invite device time operator pairing".split()  # noqa: SIM905
+    "recovery backup activation confirmation verification invite device time operator pairing".split()  # noqa: SIM905
 ).union(LOCKS)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(

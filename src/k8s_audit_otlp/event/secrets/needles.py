@@ -15,7 +15,6 @@ from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
     LICENSES,
     MADE_UP_WORDS,
-    ODD_CASE_WORDS,
     TOKEN_FORMATS,
 )
 
@@ -139,7 +138,7 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS, *ODD_CASE_WORDS, *LICENSES)},
+    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS, *LICENSES)},
     **{
         row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
         for row in TOKEN_FORMATS

@@ -69,12 +69,12 @@ MADE_UP: Final = re.compile(
 
 # What changes its case behind a sign, as people make passwords up and name nothing: `gw-Kettle`,
 # `Kettle+Lemon7`, `K3ttle-Lemon`. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
-_LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$&*+^~-]"
+_LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]"
 _ODD = (
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w))"
-    rf"(?=[\w!#$&*+^~.-]{{7}})(?:(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
-    rf"[A-Z]{_LOWER}{{2}}[\w!#$&*+^~-]*+"
-    rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$&*+^~-])+"
+    rf"(?=[\w!#$*+^~.-]{{7}})(?:(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
+    rf"[A-Z]{_LOWER}{{2}}[\w!#$*+^~-]*+"
+    rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$*+^~-])+"
     rf"[A-Z]{_LOWER}{{2,32}}[._!+-]?[0-9]{{1,4}}[!#$*~]?"
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+){_SIGN})*[A-Z][a-z]*[0134578][a-z]+"
     rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}})"
@@ -82,8 +82,8 @@ _ODD = (
 ODD_CASE: Final = re.compile(rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])")
 # Behind who logs in a word with digits is enough: `bob:Kettle26`, `bob/kettle-Lemon`.
 WITH_WHO: Final = (
-    rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:])({_ODD}|(?=[\w!#$&*+^~.-]{{7}})"
-    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$&*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))(?![\w/(:=-]|\.[A-Za-z])"
+    rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:])({_ODD}|(?=[\w!#$*+^~.-]{{7}})"
+    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))(?![\w/(:=-]|\.[A-Za-z])"
 )
 
 
