@@ -15,6 +15,7 @@ from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
 from k8s_audit_otlp.event.secrets.randomness import PUBLIC_KEYS, looks_random
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
+from k8s_audit_otlp.event.secrets.values import says_which
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     closing_part,
@@ -178,4 +179,5 @@ class Scan:
 def _refers(name: str, value: str) -> bool:
     """Tell a string that names or places the credential: `path`, `kind`, `issuer`, `audiences`."""
     is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
-    return is_public or (is_reference(name) and not looks_random(value))
+    refers = is_reference(name) or says_which(name, value)
+    return is_public or (refers and not looks_random(value))

@@ -33,6 +33,7 @@ LONGEST_KNOWN = 200  # bytes
 _UNTOLD = re.compile(rb"(?![0-9a-fA-F]{32,128}\Z)[0-9a-fA-F:TZ.+-]*")
 _ONE_WORD = re.compile(rb"[\w.:/@+=-]+")
 _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
+_OF_PUBLIC_KEYS = (b"n", b"x", b"y")
 _OF_USERS = (b"user", b"username", b"uid")
 
 
@@ -93,8 +94,9 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
     said = of_member in (b"message", b"note", b"reason")
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
-    if _ONE_WORD.fullmatch(before) and not IDENTIFYING_WORDS.isdisjoint(
-        words_of(text_of(of_member))
+    if _ONE_WORD.fullmatch(before) and (
+        not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(of_member)))
+        or (of_member in _OF_PUBLIC_KEYS and b"kty" in scan.pieces)
     ):
         cleaner = clean_of_user
     elif of_member in _NAMES_OF_OBJECTS:

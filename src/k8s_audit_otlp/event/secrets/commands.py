@@ -27,6 +27,7 @@ from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
     is_credential_in_query,
+    names_a_file,
     says_which,
 )
 
@@ -208,7 +209,11 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
-    if value.rstrip(".,;:!?").isalpha() or PLACEHOLDER.fullmatch(value):
+    if (
+        value.rstrip(".,;:!?").isalpha()
+        or PLACEHOLDER.fullmatch(value)
+        or names_a_file(name, value)
+    ):
         return False
     words = words_of(name)
     return names_one_value(name) and (len(words) > 1 or words[0] not in _MAY_HAVE_NAMES)

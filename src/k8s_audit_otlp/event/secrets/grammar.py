@@ -30,7 +30,7 @@ _ACCENTS = re.compile(r"[\u0300-\u036f]")  # as they stand apart from their lett
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
 # What a code opens, whatever it looks like.
-LOCKS: Final = tuple("pin door gate safe alarm entry lock master access security unlock".split())  # noqa: SIM905
+LOCKS: Final = tuple("pin door gate safe alarm entry lock master access security unlock confirmation activation".split())  # noqa: SIM905
 # Names of credentials written as one word or as several, and what of them any text must hold.
 CREDENTIAL_STEMS: Final = tuple(
     """
@@ -93,6 +93,7 @@ REFERENCE_WORDS: Final = frozenset(
     operator role image renewal rotation request review lifetime interval limit max min minute hour
     day usage controller cleaner signer template field header prefix suffix scope plugin helper
     manager store backend engine history bucket policies lifespan stdin complexity strength protocol
+    validity source username email
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -128,11 +129,11 @@ IDENTIFYING_WORDS: Final = frozenset(
     containerd docker crio image images sandbox layer layers blob blobs overlay snapshot snapshots
     manifest manifests trace span request correlation machine boot node instance volume object
     resource kubernetes template generation continue cursor marker holder lease identifier
-    kid recipient recipients serial
+    kid recipient recipients serial public
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(
-    "recovery backup activation confirmation verification invite device time operator pairing".split()  # noqa: SIM905
+    "recovery backup verification invite device time operator pairing".split()  # noqa: SIM905
 ).union(LOCKS)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(

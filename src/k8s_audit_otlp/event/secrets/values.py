@@ -59,6 +59,7 @@ _FILE = re.compile(
     r"|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){1,8}",
     re.ASCII,
 )
+_WITH_SUFFIX = re.compile(r"(?:/[a-z][\w-]{0,63}){1,16}\.[a-z]{2,5}", re.ASCII)
 _LONGEST_FILE = 512  # characters
 _SHORTEST_DRAWN = 10
 _ONE_WORD = re.compile(r"[\w.~+/-]+={0,2}", re.ASCII)
@@ -123,11 +124,9 @@ def says_which(name: str, value: str) -> bool:
 
 def names_a_file(name: str, value: str) -> bool:
     """Say whether a value is the path of a file that holds a credential; a password has none."""
-    if (
-        "/" not in value
-        or len(value) > _LONGEST_FILE
-        or not _NOT_IN_FILES.isdisjoint(words_of(name))
-    ):
+    if "/" not in value or len(value) > _LONGEST_FILE:
+        return False
+    if not (_NOT_IN_FILES.isdisjoint(words_of(name)) or _WITH_SUFFIX.fullmatch(value)):
         return False
     return _FILE.fullmatch(value) is not None and not looks_random(value)
 
