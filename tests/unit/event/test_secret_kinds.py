@@ -37,12 +37,33 @@ FILLING = {
     "%Y": "lobster805cq",  # a word, digits and letters
     "%W": "lobster8051",  # under a name only
     "%I": "3f2909f1-46df-4afc-a9f5-e6bf46a3a036",
+    "%R": "gw-Kettle-Lemon",  # whose case changes behind a sign
+    "%S": "Candle.Kettle97",
+    "%T": "Window8782",
+    "%L": "9IDRD-3WMZU-FS6V5",  # a license
+    "%C": "48#1173",  # of a keypad
+    "%F": "3411429",
+    "%Z": "382062-189770-421537-475807",
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
     *(
         FILLING[mark]
-        for mark in ("%G", "%X", "%P", "%M", "%N", "%O", "%K", "%D", "%Y", "%W", "%I", "%Q")
+        for mark in (
+            "%G",
+            "%X",
+            "%P",
+            "%M",
+            "%N",
+            "%O",
+            "%K",
+            "%D",
+            "%Y",
+            "%W",
+            "%I",
+            "%Q",
+            *["%R", "%S", "%T", "%L", "%C", "%F", "%Z"],
+        )
     ),
 )
 ABOUT = {

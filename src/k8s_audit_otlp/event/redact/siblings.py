@@ -29,12 +29,12 @@ from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members,
 _REFERENCE = frozenset(
     (
         *(b"name", b"namespace", b"key", b"optional", b"items", b"defaultMode", b"apiGroup"),
-        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"secret", b"group"),
+        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
     )
 )
 _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
 _LEADING = (b"valueFrom", b"secretKeyRef", b"secretRef", b"from")  # to a reference
-_NAMES_OF_SECRETS = (b"name", b"secretName", b"secret")
+_NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`

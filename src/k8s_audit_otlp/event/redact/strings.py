@@ -33,7 +33,7 @@ LONGEST_KNOWN = 200  # bytes
 _UNTOLD = re.compile(rb"(?![0-9a-fA-F]{32,128}\Z)[0-9a-fA-F:TZ.+-]*")
 _ONE_WORD = re.compile(rb"[\w.:/@+=-]+")
 _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
-_OF_PUBLIC_KEYS = (b"n", b"x", b"y")
+_COORDINATES, _LENGTH_OF_COORDINATE = (b"x", b"y"), 43  # bytes, of a public JSON Web Key
 _OF_USERS = (b"user", b"username", b"uid")
 
 
@@ -96,7 +96,7 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
     if _ONE_WORD.fullmatch(before) and (
         not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(of_member)))
-        or (of_member in _OF_PUBLIC_KEYS and b"kty" in scan.pieces)
+        or (of_member in _COORDINATES and len(before) == _LENGTH_OF_COORDINATE)
     ):
         cleaner = clean_of_user
     elif of_member in _NAMES_OF_OBJECTS:

@@ -123,8 +123,7 @@ _ANSWER = (
     r"(?i)((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"';][^\"']{0,64}?"
     r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
-# Into whatever reads it.
-_DRAWN_PIPED = (
+_PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
     r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
 )
@@ -212,7 +211,7 @@ def _is_alone(name: str, value: str) -> bool:
     if (
         value.rstrip(".,;:!?").isalpha()
         or PLACEHOLDER.fullmatch(value)
-        or names_a_file(name, value)
+        or names_a_file(name, value.rstrip(";"))
     ):
         return False
     words = words_of(name)
@@ -274,7 +273,6 @@ STEPS: tuple[Step, ...] = (
     Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
     Step(("echo ", "printf "), _PIPED, _user),
-    Step(("echo ", "printf "), _DRAWN_PIPED, made_up),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),
     Step((":5432:", ":6432:"), _PGPASS, second),

@@ -33,7 +33,6 @@ from k8s_audit_otlp.event.secrets.token_formats import (
 from k8s_audit_otlp.event.secrets.values import NOTHING
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
-_LOGINS = ("userid=", "expdp", "impdp", "sqlldr", "@orcl")  # of Oracle
 _ADMINISTRATORS = ("admin:", "root:", "postgres:", "admin/", "root/")
 _ARMOUR = (
     r"[A-Z0-9 -]{0,40}(?:PRIVATE|STATIC|SECRET|(?:CLIENT|SERVER)(?= KEY-)) KEY[A-Z0-9 ]{0,10}-{4,5}"
@@ -52,7 +51,8 @@ _MADE_UP = (
     r"(?a)()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
     r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2})"
     r"|(?<!:)(?:[!$*^~]?[A-Z][a-z]{3,32}){1,3}(?!19|20|3339|8601)[0-9]{4}(?![\w(:=])"
-    r"|(?:[!$*^~][A-Z][a-z]{3,32}|(?:[A-Z][a-z]{2,32}){2,3}(?=[0-9]{2,6}[!#$*^~]))[0-9]{2,6}[!#$*^~]?"
+    r"|(?:[!$*^~][A-Z][a-z]{3,32}|(?:[A-Z][a-z]{2,32}){2,3}(?=[0-9]{2,6}[!#$*^~]))[0-9]{2,6}"
+    r"[!#$*^~]?"
     r"|[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+(?![\w@/*#-]|\.\w))"
 )
 # A license, in groups of one length.
@@ -97,8 +97,6 @@ _ORACLE = (
     r"(\b(?:thin\\{0,4}:|sqlplus\s)[^\s/:@\"']{1,128}/)"
     r"(\\{0,4}\"[^\"\n]{1,256}\"|[^\s\"'@]{1,256}+)(?=@)"
 )
-# `scott/X@orcl`, `userid=scott/X`
-_LOGIN = r"((?:\buserid=|(?<![\w./:@-]))[\w.]{1,30}/)([^\s/@:\"'\\]{8,64})(?=@(?!sha\d)|[\s\"']|\Z)"
 _ADMINISTRATOR = (
     r"((?<![\w./-])(?:admin|root|postgres)(?:[:/]|: ))"
     r"(?![0-9a-f]+(?:[\s\"']|\Z))([^\s/@:\"'\\]{8,64})(?![/:]|@[A-Za-z])"
@@ -237,7 +235,6 @@ STEPS: tuple[Step, ...] = (
     Step((":/",), _ALONE_IN_URL, _token_in_url),
     Step(("//",), _SHARE, second),
     Step(("thin:", "thin\\", "sqlplus"), _ORACLE, second),
-    Step(_LOGINS, _LOGIN, drawn),
     Step(_ADMINISTRATORS, _ADMINISTRATOR, made_up),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step((LOGIN_AT,), _LOGIN_AT, made_up),

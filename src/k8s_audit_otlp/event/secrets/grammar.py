@@ -29,8 +29,11 @@ class KeyVerdict(IntEnum):
 _ACCENTS = re.compile(r"[\u0300-\u036f]")  # as they stand apart from their letters
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 
-# What a code opens, whatever it looks like.
-LOCKS: Final = tuple("pin door gate safe alarm entry lock master access security unlock confirmation activation".split())  # noqa: SIM905
+_LOCKS: Final = frozenset(  # what a code opens, whatever it looks like
+    """
+    pin door gate safe alarm entry lock master access security unlock confirmation activation
+    """.split()  # noqa: SIM905
+)
 # Names of credentials written as one word or as several, and what of them any text must hold.
 CREDENTIAL_STEMS: Final = tuple(
     """
@@ -43,13 +46,13 @@ CREDENTIAL_STEMS: Final = tuple(
     hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     codeword productkey passkey seedphrase authenticationkey connstr sessid jsessionid privkey
-    privateexponent authtok recoverycode backupcode securestring securejsondata otlpheaders
+    privateexponent authtok pincode recoverycode backupcode securestring securejsondata otlpheaders
     kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode motdepasse cleapi contrasena
     senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi
     المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
     """.split()  # noqa: SIM905 - a table of words reads better as words
-) + tuple(f"{lock}code" for lock in LOCKS)
+)
 CREDENTIAL_WORDS: Final = frozenset(
     "pass mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
@@ -134,7 +137,7 @@ IDENTIFYING_WORDS: Final = frozenset(
 )
 CODES: Final = frozenset(
     "recovery backup verification invite device time operator pairing".split()  # noqa: SIM905
-).union(LOCKS)
+).union(_LOCKS)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(
     "public pub authorized partition sort foreign topology cache group row".split()  # noqa: SIM905
@@ -210,6 +213,7 @@ def _judge(name: str) -> KeyVerdict:
         or any(word.startswith(_PASSWORD_BEGINNINGS) for word in words)
         or any(word.endswith(_PASSWORD_ENDINGS) and word not in _OTHER_ENDINGS for word in words)
         or any(map(joined.__contains__, CREDENTIAL_STEMS))
+        or (words[-1] in ("code", "codes") and not _LOCKS.isdisjoint(words[-2:-1]))
         or not MISSPELT.isdisjoint((*words, joined, tail.lower()))
     ):
         managed_field = name.startswith(("k:", "v:"))

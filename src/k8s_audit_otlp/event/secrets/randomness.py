@@ -71,7 +71,8 @@ MADE_UP: Final = re.compile(
 # `Kettle+Lemon7`, `K3ttle-Lemon`. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
 _LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]"
 _ODD = (
-    r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w))"
+    r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
+    r"|[\w.-]*(?:Int|Float|Base|Log|Sha|Utf|Http)\d)"
     rf"(?=[\w!#$*+^~.-]{{7}})(?:(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
     rf"[A-Z]{_LOWER}{{2}}[\w!#$*+^~-]*+"
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$*+^~-])+"
@@ -79,11 +80,14 @@ _ODD = (
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+){_SIGN})*[A-Z][a-z]*[0134578][a-z]+"
     rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}})"
 )
-ODD_CASE: Final = re.compile(rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])")
+ODD_CASE: Final = re.compile(
+    rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])"
+)
 # Behind who logs in a word with digits is enough: `bob:Kettle26`, `bob/kettle-Lemon`.
 WITH_WHO: Final = (
     rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:])({_ODD}|(?=[\w!#$*+^~.-]{{7}})"
-    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))(?![\w/(:=-]|\.[A-Za-z])"
+    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))"
+    r"(?![\w/(:=-]|\.[A-Za-z])"
 )
 
 
@@ -98,8 +102,8 @@ _WORD_AND_DIGITS = re.compile(
 # A key in groups, as of a license, in bytes, or an UUID: drawn under a name that says so.
 _IN_GROUPS = re.compile(
     r"(?<![\w:-])(?:(?=[A-Z-]{0,24}[0-9])[A-Z0-9]{4,8}(?:-[A-Z0-9]{4,8}){2}"
-    r"|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}|(?!\d{4}-\d\d-\d\d(?!-))[0-9]{2,5}(?:-[0-9]{2,5}){2,7}(?![\w-])"
-    r"|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-]))"
+    r"|[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){7}|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![\w-])"
+    r"|(?!\d{4}-\d\d-\d\d(?!-))[0-9]{2,5}(?:-[0-9]{2,5}){2,7}(?![\w-]))"
 )
 
 

@@ -90,7 +90,9 @@ def is_credential_in_query(name: str, value: str) -> bool:
         return True
     if may_name_drawn(name) and is_drawn(unquote_plus(value)):
         return True
-    if (ODD_CASE.fullmatch(value) or (name == "p" and looks_drawn(value))) and not is_reference(name):
+    if (ODD_CASE.fullmatch(value) or (name == "p" and looks_drawn(value))) and not is_reference(
+        name
+    ):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
         return False
