@@ -40,7 +40,7 @@ class FittingTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._least_width() <= options.max_width:
-            yield self._table()
+            yield self._table(options.max_width)
         else:
             widths = [self._widest(place) for place in range(len(self._titles))]
             for row in self._rows:
@@ -58,8 +58,10 @@ class FittingTable:
     def _widest(self, place: int) -> int:
         return max((Text(row.cells[place]).cell_len for row in self._rows), default=0)
 
-    def _table(self) -> Table:
-        table = Table(box=SIMPLE, pad_edge=False)
+    def _table(self, room: int) -> Table:
+        widths = (max(len(title), self._widest(n)) for n, title in enumerate(self._titles))
+        roomy = sum(widths) + _BETWEEN * len(self._titles) <= room
+        table = Table(box=SIMPLE, pad_edge=False, padding=(0, 1 if roomy else 0))
         for place, title in enumerate(self._titles):
             is_text = place < self._left
             justify: JustifyMethod = "left" if is_text else "right"
@@ -73,12 +75,12 @@ class FittingTable:
         said = [f"{title}: {cell}" for title, cell in zip(self._titles, row.cells, strict=True)]
         texts = [said[place] for place in range(1, self._left) if row.cells[place]]
         numbers = [
-            (said[place] if row.cells[place] else "").ljust(len(title) + 2 + widths[place])
+            said[place].ljust(len(title) + 2 + widths[place])
             for place, title in enumerate(self._titles)
-            if place >= self._left and widths[place]
+            if place >= self._left and row.cells[place]
         ]
         lines = [*_filled(texts, room), *_filled(numbers, room)]
-        shown = "\n".join(line.rstrip() for line in lines if line.strip())
+        shown = "\n".join(line.rstrip() for line in lines)
         yield Padding(Text(shown, style=row.style), (0, 0, 0, _INDENT))
 
 

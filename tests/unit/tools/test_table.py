@@ -67,3 +67,20 @@ def test_numbers_of_blocks_stand_below_each_other_and_no_pair_is_torn() -> None:
     at = [line.index("bytes") for line in drawn(rows, 48).splitlines() if "bytes" in line]
     assert at == [at[0]] * 2
     assert at[0] > len("    events: 7   ")
+
+
+def test_columns_come_closer_before_a_name_is_parted() -> None:
+    """As that of a backup of kube-apiserver, which is searched for as a whole."""
+    name, numbers = "audit-2026-11-24T06-24-19.720.log.gz", ("1007.6 KiB", "8,475", "0", "8,475")
+    table = FittingTable(("segment", "bytes", "events", "arrived", "missing", "receipt"))
+    table.add_row(name, *numbers, "8,475")
+    out = io.StringIO()
+    Console(file=out, width=80, color_system=None).print(table)
+    assert name in out.getvalue()
+
+
+def test_a_block_leaves_no_hole_where_a_cell_is_empty() -> None:
+    """What is not known has no title, and what stands behind it no gap before it."""
+    text = drawn([("a", "b", "", "7"), ("c", "d", "9", "8")], 20)
+    assert text.count("events") == 1
+    assert "\n    bytes: 7" in text

@@ -31,7 +31,7 @@ from k8s_audit_otlp.tools.heaviest import Heaviest
 from k8s_audit_otlp.tools.text import rfc3339
 from k8s_audit_otlp.transport.compress import compressor
 
-TOP = 20
+TOP = 10
 _OVERHEAD = 32  # tags and lengths of a request around its records
 
 
