@@ -12,7 +12,6 @@ from k8s_audit_otlp.agent.build import (
     endpoint_of,
     request_form,
     resource_scopes_of,
-    resources_of,
     sender_of,
     with_resource,
 )
@@ -43,7 +42,7 @@ from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.record import uid_of
-from k8s_audit_otlp.otlp.resource import MAPPING, is_placeless
+from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
 from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader, Gap
 from k8s_audit_otlp.receiver.log import AuditLog
@@ -52,7 +51,6 @@ from k8s_audit_otlp.state.checkpoint import Checkpoint
 from k8s_audit_otlp.state.marker import Marker
 from k8s_audit_otlp.state.positions import PositionFile
 from k8s_audit_otlp.telemetry.journal import ExporterCounts, ExporterJournal
-from k8s_audit_otlp.telemetry.logs import logger
 from k8s_audit_otlp.telemetry.running_agent import ExporterRuntime
 from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
@@ -99,17 +97,6 @@ class Pipeline:
         self._scopes = {name: resource_scopes_of(of, self.env) for name, of in self._named.items()}
         self._encoded = self._encoders()
         self._requests = self._shared_requests()
-        self._warn_of_placeless()
-
-    def _warn_of_placeless(self) -> None:
-        ours = {receiver for receiver, exporter in self._routes if exporter not in self._senders}
-        for name, resource in resources_of(self.config, self.env).items():
-            if name in ours and is_placeless(resource):
-                text = (
-                    f"receivers::{name}::resource: neither k8s.cluster.name nor k8s.node.name is "
-                    "set; the logs of several control-plane nodes will look like one"
-                )
-                logger.warning("placeless", text, receiver=name)
 
     def build(self) -> list[ExporterRuntime]:
         """Return a runtime for every exporter that has something to do."""

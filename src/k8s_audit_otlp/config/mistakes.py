@@ -68,9 +68,10 @@ class Kind(StrEnum):
     NO_EFFECT = "no effect"  # accepted so that a Collector block can be pasted
     DIFFERENT = "different"  # honoured, and it means something else than in the Collector
     UNUSUAL = "unusual"  # hardly what the vendor of the preset takes
-    PRESET = "worth a look"  # a preset, or another exporter, seems to fit what is written
+    LOOK = "worth a look"  # another preset or exporter seems to be meant, or a name is lacking
     MISSING = "not there yet"  # a file that may appear later
     UNREADABLE = "unreadable"  # a file that this user may not read; another may
+    UNWRITABLE = "not writable"  # a file or directory, likewise
 
 
 @dataclass(frozen=True, slots=True)

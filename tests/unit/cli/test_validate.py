@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from click.testing import CliRunner, Result
@@ -96,6 +98,30 @@ service: {{evidence: {{key_file: {tmp_path}/seal.key}}}}
     assert f"as soon as it is there; {tmp_path} holds " in said
     assert "beware    anybody may be the back end" in said
     assert f"seals with {tmp_path}/seal.key" in said
+
+
+def test_what_run_would_warn_of_is_said(
+    tmp_path: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Where nothing can be written, a directory to make, and logs that nobody can tell apart."""
+    for name in ("state", "out"):
+        (tmp_path / name).mkdir(mode=0o555)
+    (tmp_path / "audit.log").write_text("")
+    text = f"""
+receivers: {{k8s_audit: {{include: [{tmp_path}/audit.log]}}}}
+exporters:
+  otlp_file: {{path: {tmp_path}/absent/a.jsonl}}
+  otlp_file/2: {{path: {tmp_path}/out/b.jsonl}}
+service: {{state_dir: {tmp_path}/state/agent}}
+"""
+    (tmp_path / "agent.yaml").touch()
+    (tmp_path / "agent.yaml").chmod(0o666)
+    with as_nobody():
+        said = _validate(tmp_path, text).output
+    assert "otlp_file::path: its directory is not there; make it, or write create_dir" in said
+    assert f"otlp_file/2::path: {tmp_path}/out may not be written by this user" in said
+    assert f"state_dir: {tmp_path}/state may not be written by this user" in said
+    assert "k8s_audit::resource: neither k8s.cluster.name nor k8s.node.name is set" in said
 
 
 def test_a_good_file_gets_a_summary_without_secrets(tmp_path: Path) -> None:

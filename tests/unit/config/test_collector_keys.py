@@ -59,7 +59,7 @@ PASTED = {
     endpoint: https://otlp-gateway-prod-eu-west-2.grafana.net/otlp
     headers: {Authorization: "Basic ${env:TOKEN}"}
 """,
-        {"endpoint": Kind.PRESET},
+        {"endpoint": Kind.LOOK},
     ),
     "guance": (
         """
@@ -69,7 +69,7 @@ PASTED = {
     tls: {insecure: true}
     compression: none
 """,
-        {"logs_endpoint": Kind.PRESET, "traces_endpoint": Kind.NO_EFFECT},
+        {"logs_endpoint": Kind.LOOK, "traces_endpoint": Kind.NO_EFFECT},
     ),
     "datadog": (
         """
@@ -78,7 +78,7 @@ PASTED = {
     headers: {dd-api-key: "${env:TOKEN}"}
     sending_queue: {batch: {min_size: 500, max_size: 1000, sizer: items}}
 """,
-        {"logs_endpoint": Kind.PRESET},
+        {"logs_endpoint": Kind.LOOK},
     ),
     "newrelic": (
         """
@@ -90,7 +90,7 @@ PASTED = {
     retry_on_failure: {enabled: true, max_elapsed_time: 300s}
 """,
         {
-            "endpoint": Kind.PRESET,
+            "endpoint": Kind.LOOK,
             "retry_on_failure::max_elapsed_time": Kind.DIFFERENT,
             "retry_on_failure::enabled": Kind.NO_EFFECT,
         },
@@ -101,7 +101,7 @@ PASTED = {
     endpoint: "api.honeycomb.io:443"
     headers: {"x-honeycomb-team": "${env:TOKEN}"}
 """,
-        {"endpoint": Kind.PRESET},
+        {"endpoint": Kind.LOOK},
     ),
     "dynatrace": (
         """
@@ -112,7 +112,7 @@ PASTED = {
     max_idle_conns: 10
 """,
         {
-            "endpoint": Kind.PRESET,
+            "endpoint": Kind.LOOK,
             "max_idle_conns": Kind.NO_EFFECT,
             "disable_keep_alives": Kind.NO_EFFECT,
         },
@@ -131,7 +131,7 @@ PASTED = {
       batch: {flush_timeout: 1s, min_size: 1000000, max_size: 4000000}
 """,
         {
-            "endpoint": Kind.PRESET,
+            "endpoint": Kind.LOOK,
             "sending_queue::enabled": Kind.NO_EFFECT,
             "sending_queue::queue_size": Kind.NO_EFFECT,
             "sending_queue::block_on_overflow": Kind.NO_EFFECT,
@@ -146,7 +146,7 @@ PASTED = {
 extensions:
   basicauth/loki: {client_auth: {username: u, password: "${env:TOKEN}"}}
 """,
-        {"endpoint": Kind.PRESET},
+        {"endpoint": Kind.LOOK},
     ),
     "gateway": (
         """
@@ -182,7 +182,7 @@ service:
     headers: {"signoz-ingestion-key": "${env:TOKEN}"}
     retry_on_failure: {enabled: false}
 """,
-        {"endpoint": Kind.PRESET, "retry_on_failure::enabled": Kind.DIFFERENT},
+        {"endpoint": Kind.LOOK, "retry_on_failure::enabled": Kind.DIFFERENT},
     ),
     "oauth": (
         """
@@ -213,6 +213,7 @@ extensions:
             "rotation::max_days": Kind.NO_EFFECT,
             "rotation::localtime": Kind.NO_EFFECT,
             "flush_interval": Kind.NO_EFFECT,
+            "path": Kind.MISSING,
         },
     ),
 }

@@ -1,11 +1,14 @@
 """`validate` and `schema`: what a configuration may say, and what one will do. No secret shown."""
 
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from k8s_audit_otlp.agent.build import placeless
 from k8s_audit_otlp.cli import USAGE
 from k8s_audit_otlp.cli.options import NO_DEFAULT, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
@@ -26,6 +29,7 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
             raise
         echo_json(_refused(error))
         sys.exit(USAGE)
+    loaded = replace(loaded, remarks=(*loaded.remarks, *placeless(loaded.config, os.environ)))
     if as_json:
         echo_json(_accepted(path, loaded))
     elif not quiet:

@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.build import placeless
 from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
@@ -119,7 +120,7 @@ def _say_remarks(loaded: Loaded) -> None:
     if level is None and (named := unknown_level(os.environ)):
         why = "is no level, info counts; write debug, info, warn or error"
         logger.warning("note", f"OTEL_LOG_LEVEL: {named!r} {why}")
-    for remark in loaded.remarks:
+    for remark in (*loaded.remarks, *placeless(loaded.config, os.environ)):
         logger.warning("note", str(remark))
 
 

@@ -55,6 +55,9 @@ def look(config: Config, found: ConfigFindings) -> None:
         _look_at_audit(exporter.audit, (*where, "audit"), found)
         if isinstance(exporter, OtlpFile):
             _look_at_output(exporter.path, (*where, "path"), taken, found)
+            if not (exporter.create_directory or Path(exporter.path).parent.exists()):
+                why = "its directory is not there; make it, or write create_directory: true"
+                found.remark((*where, "path"), Kind.MISSING, why)
             if _is_sink(Path(exporter.path)):
                 why = f"{exporter.path} keeps nothing, and all that is read counts as delivered"
                 found.remark((*where, "path"), Kind.UNUSUAL, why)
@@ -128,7 +131,10 @@ def _look_at_output(
         found.mistake(path, f"{name} {what}", "name another file")
     elif not _is_sink(file):
         taken[real] = f"is written by {key_of(path)}"  # two would tear each other's lines
-    _look_at_directory(file.parent, path, found)
+    if not S_ISREG(_mode(file)):
+        _look_at_directory(file.parent, path, found)
+    elif not os.access(file, os.W_OK, effective_ids=True):
+        found.remark(path, Kind.UNWRITABLE, f"{name} may not be written by this user")
 
 
 def _look_at_directory(directory: Path, path: KeyPath, found: ConfigFindings) -> None:
@@ -136,6 +142,8 @@ def _look_at_directory(directory: Path, path: KeyPath, found: ConfigFindings) ->
     there = next((p for p in (directory, *directory.parents) if os.path.lexists(p)), directory)
     if os.path.lexists(there) and not S_ISDIR(_mode(there)):
         found.mistake(path, f"{there} is not a directory", "name a directory")
+    elif not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        found.remark(path, Kind.UNWRITABLE, f"{there} may not be written by this user")
 
 
 def _look_at_audit(audit: Audit, path: KeyPath, found: ConfigFindings) -> None:

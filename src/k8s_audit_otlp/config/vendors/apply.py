@@ -98,7 +98,7 @@ def _suggest_preset(exporter: OtlpHttp | OtlpGrpc, path: Path, found: ConfigFind
     if vendor := vendor_at(exporter):
         preset = f"audit: {{vendor: {vendor.name}}}"
         why = f"{vendor.title} seems to be there; {preset} knows its limits"
-        found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
+        found.remark((*path, _endpoint_key(exporter)), Kind.LOOK, why)
 
 
 def vendor_at(exporter: OtlpHttp | OtlpGrpc) -> Vendor | None:
@@ -116,7 +116,7 @@ def _check_port(exporter: OtlpHttp | OtlpGrpc, path: Path, found: ConfigFindings
     port = _address_of(exporter).port
     if port == _PORTS[other]:
         why = f"{port} is where {other} is taken by default; for {spoken} it is {_PORTS[spoken]}"
-        found.remark((*path, _endpoint_key(exporter)), Kind.PRESET, why)
+        found.remark((*path, _endpoint_key(exporter)), Kind.LOOK, why)
 
 
 def _check_path(exporter: OtlpHttp, vendor: Vendor, path: Path, found: ConfigFindings) -> None:

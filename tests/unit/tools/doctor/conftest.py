@@ -1,9 +1,7 @@
 """What the doctor's tests share: a log with events, a user who is not root, certificates."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ from typing import Any
 import pytest
 
 from tests.kit.backends.certificates import Authority
-
-NOBODY = 65534
 
 
 def event(seconds: float, **changes: Any) -> str:
@@ -36,27 +32,6 @@ def events() -> Callable[..., Any]:
         return "".join(event(end - apart * (count - 1 - n)) for n in range(count))
 
     return make
-
-
-@pytest.fixture
-def as_nobody(tmp_path: Path) -> Callable[..., Any]:
-    """Become a user without rights, as far as files are concerned; who may enter the folder."""
-
-    @contextmanager
-    def become() -> Any:
-        if os.geteuid() != 0:
-            yield
-            return
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_mode & 0o077 == 0:
-                folder.chmod(0o711)
-        os.seteuid(NOBODY)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-
-    return become
 
 
 @pytest.fixture(scope="session")
