@@ -40,6 +40,7 @@ def otlp(uids: list[str]) -> dict[str, Any]:
 
 
 ROWS = [[1, uid] for uid in UIDS]
+FLAT = [{"content": "{}", FIELD: uid} for uid in UIDS]
 DOCUMENTS: dict[str, Any] = {
     "Loki": loki(UIDS, categorized=False),
     "Loki, categorized": loki(UIDS, categorized=True),
@@ -70,6 +71,20 @@ DOCUMENTS: dict[str, Any] = {
         "results": [{FIELD: uid, "_raw": "{}"} for uid in UIDS],
     },
     "OpenObserve": {"took": 1, "hits": [{"log_record_uid": uid} for uid in UIDS], "total": 3},
+    "async search": {"id": "x", "response": {"hits": {"hits": [{"_source": one} for one in FLAT]}}},
+    "hits with fields": {
+        "hits": {"hits": [{"fields": {f"attributes.{FIELD}": [uid]}} for uid in UIDS]}
+    },
+    "SQL of Elasticsearch": {"columns": [{"name": "t"}, {"name": FIELD}], "rows": ROWS},
+    "PPL": {"schema": [{"name": "t"}, {"name": FIELD}], "datarows": ROWS, "total": 3, "size": 3},
+    "Honeycomb": {"data": {"results": [{"data": {FIELD: uid, "COUNT": 1}} for uid in UIDS]}},
+    "New Relic": {"data": {"actor": {"account": {"nrql": {"results": FLAT}}}}},
+    "Dynatrace": {"state": "SUCCEEDED", "result": {"records": FLAT, "types": []}},
+    "Axiom": {"status": {}, "matches": [{"_time": "x", "data": one} for one in FLAT]},
+    "Sumo Logic": {"fields": [], "messages": [{"map": one} for one in FLAT]},
+    "Azure Monitor": {"tables": [{"columns": [{"name": "t"}, {"name": FIELD}], "rows": ROWS}]},
+    "an array of requests": [otlp(UIDS[:1]), otlp(UIDS[1:])],
+    "an array of answers": [loki(UIDS[:2], categorized=True), loki(UIDS[2:], categorized=False)],
     "an array of objects": [{"attributes": {FIELD: uid}} for uid in UIDS],
     "an array of uids": UIDS,
 }
@@ -237,6 +252,13 @@ def test_whole_rows_of_clickhouse_are_read_in_every_format_with_names(data: byte
 def test_rows_without_names_are_refused_and_none_is_taken_for_a_heading(data: bytes) -> None:
     with pytest.raises(UnreadableExportError, match="JSONEachRow or CSVWithNames"):
         read(data)
+
+
+def test_values_column_by_column_are_refused() -> None:
+    """They look like rows of other columns, of which every uid but one would be missing."""
+    names = [{"name": "t"}, {"name": FIELD}]
+    with pytest.raises(UnreadableExportError, match="ask for them row by row"):
+        read(orjson.dumps({"columns": names, "values": [["t1", "t2", "t3"], UIDS]}))
 
 
 def test_json_lines_are_no_document() -> None:

@@ -168,6 +168,8 @@ def test_another_field_can_be_named() -> None:
         (b"too many outstanding requests\n", "it says only: too many outstanding requests"),
         (b'{"status":"error","errorType":"bad_data","error":"parse error"}', "parse error"),
         (b'[{"a":1}]', "--uid-field"),
+        (_lines([{FIELD: "4711"}]), "log.record.uid holds no uid; name what does"),
+        (f"| {FIELD} |\n|:-|\n| 00112233445566aa-0 |\n".encode(), "give the records as JSON lines"),
     ],
 )
 def test_an_export_without_uids_is_refused_with_a_way_out(data: bytes, hint: str) -> None:

@@ -1,8 +1,7 @@
 """Records out of one large JSON document, as query APIs answer: read in pieces, of any size.
 
-Known are Loki's query_range, Elasticsearch's _search, scroll and ES|QL, ClickHouse's JSON and
-JSONCompact, DataKit's DQL, Datadog's, Splunk's and OpenObserve's searches, OTLP requests over
-several lines, plain arrays, and records that are written over several lines, one after another.
+Known are the answers in the table below, OTLP requests over several lines, arrays of records or of
+such documents, and records that are written over several lines, one after another.
 """
 
 import re
@@ -17,9 +16,18 @@ _RECORDS: Final = frozenset({
     (_ANY,),  # a plain array
     ("data", "result", _ANY, "values", _ANY),  # Loki: [time, line, metadata]
     ("hits", "hits", _ANY),  # Elasticsearch, OpenSearch
+    ("response", "hits", "hits", _ANY),  # of an async search
     ("responses", _ANY, "hits", "hits", _ANY),
     ("values", _ANY),  # ES|QL
+    ("rows", _ANY),  # Elasticsearch's SQL
+    ("datarows", _ANY),  # OpenSearch's SQL and PPL
     ("data", _ANY),  # ClickHouse, Datadog
+    ("data", "results", _ANY),  # Honeycomb
+    ("data", "actor", "account", "nrql", "results", _ANY),  # New Relic
+    ("result", "records", _ANY),  # Dynatrace
+    ("matches", _ANY),  # Axiom
+    ("messages", _ANY),  # Sumo Logic
+    ("tables", _ANY, "rows", _ANY),  # Azure Monitor
     ("hits", _ANY),  # OpenObserve
     ("results", _ANY),  # Splunk
     ("content", _ANY, "series", _ANY, "values", _ANY),  # DataKit
@@ -33,10 +41,14 @@ _ARRAYS: Final = frozenset(
     if part == _ANY and (at > 1 or at == len(path) - 1)
 )
 _LABELS: Final = frozenset({("data", "result", _ANY, "stream"), ("resourceLogs", _ANY, "resource")})
-_COLUMNS: Final = frozenset({("columns",), ("meta",), ("content", _ANY, "series", _ANY, "columns")})
+_COLUMNS: Final = frozenset({
+    ("columns",), ("meta",), ("schema",),
+    ("tables", _ANY, "columns"), ("content", _ANY, "series", _ANY, "columns"),
+})  # fmt: skip
 _TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]|(")', re.DOTALL)
 
 _MOST_BYTES: Final = 128 * 1024 * 1024  # of one record; a line of an audit log has half of it
+_HEAD: Final = 4096  # bytes in which a document within an array shows
 _COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
 
 _read = msgspec.json.Decoder().decode
@@ -73,10 +85,21 @@ def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRe
                 labels = value
             elif path in _COLUMNS:
                 columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
+            elif path == (_ANY,) and raw[:1] == b"{" and is_document(raw[:_HEAD]):
+                yield from records([raw])  # `jq -s` makes one array of several answers
             else:
-                yield FoundRecord(value, labels, columns)
+                yield FoundRecord(_single(value), labels, columns)
     if walker.is_open:
         raise msgspec.DecodeError("the document breaks off")
+
+
+def _single(hit: Any) -> Any:
+    """Return a hit of Elasticsearch with its `fields` as they are: each stands in a list there."""
+    fields = hit.get("fields") if isinstance(hit, dict) else None
+    if not isinstance(fields, dict):
+        return hit
+    each = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in fields.items()}
+    return {**hit, "fields": each}
 
 
 class _Walker:

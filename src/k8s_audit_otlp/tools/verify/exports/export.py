@@ -32,7 +32,7 @@ from k8s_audit_otlp.tools.verify.exports.record import (
     item_of_row,
     unescaped,
 )
-from k8s_audit_otlp.tools.verify.exports.uids import is_notice, read_uid
+from k8s_audit_otlp.tools.verify.exports.uids import is_notice, is_ours, read_uid
 from k8s_audit_otlp.tools.verify.exports.unpack import unpacked
 
 UID_FIELD = "log.record.uid"
@@ -54,10 +54,13 @@ _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered 
 _NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
 _COLUMN = re.compile(r"[\w@][\w@./ -]{0,39}").fullmatch
 _NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
+_BY_COLUMN = "its values stand column by column; ask for them row by row"
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 # Elasticsearch, Loki, DataKit: where an answer that holds no record says why
 _ERRORS = ("error.reason", "error", "message")
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
+
+_GIVE = "give the records as JSON lines, CSV or a list of uids"
 
 _read_row = msgspec.json.Decoder(list[Any]).decode
 _read_object = msgspec.json.Decoder(dict[str, Any]).decode
@@ -106,7 +109,7 @@ class Export:
         if start[:1] == b"{" and _BY_NUMBER in start:
             raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
         first = start.partition(b"\n")[0].strip()
-        as_lines = b'"resourceLogs"' in first  # as the Collector writes them
+        as_lines = first[:1] == b"{" and b'"resourceLogs"' in first  # as the Collector writes them
         holds = _JSON.match(start) and not as_lines and is_document(head)
         if holds or first == b"{":
             chunks = chain([head], iter(partial(stream.read, _BUFFER), b""))
@@ -129,10 +132,12 @@ class Export:
         found = False
         without: ExportRecord | None = None  # the first one
         for item in items:
-            found = found or bool(item.uid)
-            if item.uid or (item.own is not None and is_event(item.own)):
+            event = item.own is not None and is_event(item.own)
+            if item.uid or event:
                 yield item
-            if not item.uid:
+            if is_ours(item.uid) or (event and item.uid):
+                found = True
+            else:
                 without = without or item
         if not found and (without or self.unread):
             raise UnreadableExportError(f"{self.name}: {self._hint(without, log=log)}")
@@ -142,12 +147,14 @@ class Export:
             return "this is an audit log itself; name what the back end gave out"
         if without is None:
             return f"nothing of it can be read as JSON, or it breaks off; {_WHAT_IT_TAKES}"
+        if without.uid:
+            return f"{self._field} holds no uid; name what does with --uid-field, or {_GIVE}"
         own = without.own or {}
         if said := next((own[name] for name in _ERRORS if own.get(name)), ""):
             return f"the back end answers an error: {str(said)[:200]}; mend it, and ask again"
         names = ", ".join(name[:40] for name in [*own][:20] if name)
         there = f": {names}" if names else ""
-        return f"no record has a field {self._field}; name it with --uid-field{there}"
+        return f"no record has a field {self._field}; name it with --uid-field{there}; or {_GIVE}"
 
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")
@@ -162,6 +169,8 @@ class Export:
                 if isinstance(value, str):
                     yield ExportRecord(value)
                 elif isinstance(value, list) and columns:
+                    if len(value) != len(columns):
+                        raise UnreadableExportError(f"{self.name}: {_BY_COLUMN}")
                     yield item_of_row(columns, value, self._field)
                 elif isinstance(value, list) and labels is None:
                     raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")

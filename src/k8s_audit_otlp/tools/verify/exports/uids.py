@@ -82,3 +82,8 @@ def read_gap(uid: str) -> NotedGap | None:
 def is_notice(uid: str) -> bool:
     """Say whether it names another of the agent's own records."""
     return (_NOTICE.fullmatch(uid) or _OLD_RECEIPT.fullmatch(uid)) is not None
+
+
+def is_ours(uid: str) -> bool:
+    """Say whether the agent writes such uids."""
+    return read_uid(uid) is not None or read_gap(uid) is not None or is_notice(uid)
