@@ -12,6 +12,7 @@ from k8s_audit_otlp.otlp.interned import Frames, Interned
 # Bytes, and between each two the number of a value and its frames.
 Template: TypeAlias = tuple[bytes | int | Frames, ...]
 _MARK = "\0"
+_NUL = _MARK.encode()
 
 
 def mark(number: int) -> str:
@@ -25,7 +26,7 @@ def has_mark(text: str) -> bool:
 
 def with_marks(shape: bytes) -> bytes:
     """Return a shape as JSON in which each NUL is a mark of its own."""
-    first, *others = shape.split(_MARK.encode())
+    first, *others = shape.split(_NUL)
     return first + b"".join(b"\\u0000%d%b" % each for each in enumerate(others))
 
 
@@ -42,9 +43,12 @@ class Templates:
         parts: list[bytes | int | Frames] = []
         kept = b""
         for tag, pair in wire.fields(attributes):
+            if _NUL not in pair:
+                kept += wire.delimited(tag, pair)
+                continue
             (_, key), (_, value) = wire.fields(pair)
             text, in_list = _text_of(value)
-            _, is_marked, number = text.partition(_MARK.encode())
+            _, is_marked, number = text.partition(_NUL)
             if is_marked:
                 parts += kept, int(number), self._frames[key.decode(), in_list]
                 kept = b""
