@@ -5,11 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.redact import Redactor
+from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
+from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.secrets.messages import quoted_in
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 
 OUTSIDE = Redactor()._outside
+BODIES = BodyRedactor(RedactionRules(), Replacement(None))
 SENTENCES = (
     (
         'secrets "{}" is forbidden: User "{}" cannot get resource "secrets" in API group "{}" '
@@ -45,6 +50,8 @@ def test_a_sentence_leaves_only_where_it_would_as_a_whole(sentence: str, values:
     text = sentence.format(*values)
     if OUTSIDE.leaves("responseStatus", text):
         assert as_whole(text)
+    if BODIES.may_say(text):  # where it stands in a body
+        assert clean_message(text, BODIES.replacement) == text
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
@@ -52,17 +59,20 @@ def test_a_sentence_leaves_only_where_it_would_as_a_whole(sentence: str, values:
 def test_names_leave_in_a_sentence_and_secrets_do_not(sentence: str, name: str) -> None:
     """At each place of it."""
     assert OUTSIDE.leaves("responseStatus", sentence.format(*[name] * 4))
+    assert BODIES.may_say(sentence.format(*[name] * 4))
     for place in range(sentence.count("{}")):
         for secret in SECRETS:
             values = [name] * 4
             values[place] = secret
             assert not OUTSIDE.leaves("responseStatus", sentence.format(*values))
+            assert not BODIES.may_say(sentence.format(*values))
 
 
 def test_other_sentences_are_none_of_the_apiservers_own() -> None:
     """Each goes to the cleaner as it stands."""
     for text in ("", "x", 'Invalid value: "x"', 'secrets "a" not found: password "b"', "a" * 300):
         assert quoted_in(text) is None
+        assert not BODIES.may_say(text)
 
 
 parameter = st.sampled_from((

@@ -25,7 +25,9 @@ from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
 from k8s_audit_otlp.event.redact.strings import clean_strings, compacted, string_verdicts
 from k8s_audit_otlp.event.secrets.gate import look
+from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.splice.tokens import (
     SpacedError,
     join,
@@ -34,7 +36,9 @@ from k8s_audit_otlp.event.splice.tokens import (
     plainly_escaped,
     split,
 )
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
+_MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
 
@@ -47,6 +51,7 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._is_suspect = string_verdicts(credentials="text" not in rules.off)
+        self._quoted = Verdicts(self._leaves, most=_MAX_QUOTED, longest=_LONGEST_QUOTED)
         self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
@@ -58,6 +63,16 @@ class BodyRedactor:
         if names is None:
             names = self._names[own] = Names(self.rules, own)
         return names
+
+    def may_say(self, message: str) -> bool:
+        """Tell a sentence of kube-apiserver's own in which all that it quotes may leave."""
+        quoted = quoted_in(message)
+        if quoted is None:
+            return False
+        return all(self._quoted[value] for value in (*quoted.values, quoted.user))
+
+    def _leaves(self, quoted: str) -> bool:
+        return clean_message(quoted, self.replacement) == quoted
 
     def __call__(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         """Return the body; the same object when nothing in it is secret."""

@@ -93,6 +93,8 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
     said = of_member in (b"message", b"note", b"reason")
+    if said and scan.redactor.may_say(text):
+        return
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
     if _ONE_WORD.fullmatch(before) and (
         not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(of_member)))
