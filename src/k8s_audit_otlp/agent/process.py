@@ -1,4 +1,4 @@
-"""Settings of the whole process: freed memory is kept, and as many files opened as may be.
+"""Settings of the whole process: what memory it keeps, what hashes, how many files may be open.
 
 A request of a megabyte is built and thrown away a hundred times a second. By default glibc gives
 such memory back to the kernel each time and gets it anew, page by page: that costs more time than
@@ -34,6 +34,27 @@ def keep_memory() -> bool:
         (_M_ARENA_MAX, ARENAS),
     )
     return all(mallopt(option, value) == 1 for option, value in settings)
+
+
+_SHA256 = ("SHA256_Init", "SHA256_Update", "SHA256_Final")
+
+
+def hash_by_libcrypto() -> bool:
+    """Have the compiled part hash by the functions that hashlib is linked with, not by its objects.
+
+    False where there is no compiled part, or hashlib has another library.
+    """
+    try:
+        import _hashlib  # noqa: PLC0415 - not in every interpreter
+
+        from k8s_audit_otlp.otlp._quick_line import use_sha256  # noqa: PLC0415 - nor this
+
+        library = ctypes.CDLL(_hashlib.__file__)
+        begin, update, end = (ctypes.cast(library[name], ctypes.c_void_p) for name in _SHA256)
+    except (ImportError, OSError, AttributeError):
+        return False
+    use_sha256(begin.value or 0, update.value or 0, end.value or 0)
+    return True
 
 
 def raise_descriptor_limit() -> None:

@@ -3,8 +3,6 @@
 Any other line is refused here and takes the general way, to the same bytes.
 """
 
-import ctypes
-from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TypeAlias
@@ -23,21 +21,6 @@ from k8s_audit_otlp.otlp.parts import MAX_LIST
 from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines, PlainLine, Tables
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
-_SHA256 = ("SHA256_Init", "SHA256_Update", "SHA256_Final")
-
-
-def hash_by_libcrypto(use: Callable[[int, int, int], None]) -> None:
-    """Give *use* the addresses of the SHA-256 that hashlib is linked with, where it can be had."""
-    try:
-        import _hashlib  # noqa: PLC0415 - another TLS library has none
-
-        library = ctypes.CDLL(_hashlib.__file__)
-        begin, update, end = (ctypes.cast(library[name], ctypes.c_void_p) for name in _SHA256)
-    except (ImportError, OSError, AttributeError):
-        return  # or it is built into the interpreter
-    use(begin.value or 0, update.value or 0, end.value or 0)
-
-
 QUICKEST: Lines = plain_line
 try:
     from k8s_audit_otlp.otlp import _quick_line
@@ -46,7 +29,6 @@ except ImportError:  # there was no compiler when this was installed: slower, an
 else:
     if getattr(_quick_line, "VERSION", 0) == plain_line.VERSION:  # not left from another install
         QUICKEST = _quick_line
-        hash_by_libcrypto(_quick_line.use_sha256)
 
 _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))

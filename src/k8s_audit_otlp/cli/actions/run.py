@@ -15,7 +15,11 @@ import click
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.build import placeless
-from k8s_audit_otlp.agent.process import keep_memory, raise_descriptor_limit
+from k8s_audit_otlp.agent.process import (
+    hash_by_libcrypto,
+    keep_memory,
+    raise_descriptor_limit,
+)
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
@@ -73,6 +77,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     _say_remarks(loaded)
     log_tracebacks()
     keep_memory()
+    hash_by_libcrypto()
     raise_descriptor_limit()
     options = AgentOptions(once=once, deadline_s=deadline)
     agent, delivered, before = _run(loaded, options, reload, ServiceManager(os.environ))
