@@ -133,9 +133,20 @@ def test_what_goes_on_can_be_gone_on_with_more_than_once() -> None:
     assert pieces.add(9, second)[0] == [Piece(7, first.text), Piece(9, second.text)]
 
 
-@pytest.mark.parametrize("text", [b"I1128 12:00:00 server.go:1] ready", b"", b"  [1, 2", b"x{"])
-def test_a_text_that_begins_no_object_waits_for_no_other(text: bytes) -> None:
-    """Where a frame does not say whether it goes on."""
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        (b"I1128 12:00:00 server.go:1] ready", None),
+        (b"", None),
+        (b"  [1, 2", None),
+        (b"x{", None),
+        (b'{"kind":"Event","auditID":"torn', False),
+    ],
+)
+def test_what_begins_no_object_or_is_said_to_end_waits_for_no_other(
+    text: bytes, more: bool | None
+) -> None:
+    """Most frames do not say whether a text goes on."""
     pieces = Pieces()
-    assert pieces.add(3, Framed(text)) == [[Piece(3, text)]]
+    assert pieces.add(3, Framed(text, more=more)) == [[Piece(3, text)]]
     assert pieces.first is None

@@ -68,6 +68,8 @@ def test_whoever_waits_is_woken_by_a_change(tmp_path: Path, watch: DirectoryWatc
 def test_too_many_changes_to_know_are_told_as_such(tmp_path: Path, watch: DirectoryWatch) -> None:
     """The kernel keeps so many and drops the rest."""
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+    if most > 200_000:
+        pytest.skip(f"this kernel keeps {most} of them")
     file = tmp_path / "a"
     for _ in range(most // 2 + 10):
         file.touch()
