@@ -67,7 +67,7 @@ def read_positions(state_dir: Path) -> list[PositionRecord]:
 
 
 @dataclass(slots=True)
-class _Pair:
+class _SlotPair:
     """Two slots beside each other for one exporter in one segment."""
 
     slot: int  # that is written next
@@ -86,7 +86,7 @@ class PositionFile:
         self._turn = 0
         self._slots = 0  # that the file has
         self._free: list[int] = []  # a slot of each pair
-        self._pairs: dict[tuple[bytes, int], _Pair] = {}
+        self._pairs: dict[tuple[bytes, int], _SlotPair] = {}
         self.error = ""
 
     def begin(self) -> None:
@@ -120,7 +120,7 @@ class PositionFile:
                 records = [(r.turn, first + n, (r.subscription, r.segment)) for n, r in found if r]
                 newest += [max(records)] if records else []
             for turn, slot, key in sorted(newest):
-                self._turn, self._pairs[key] = turn, _Pair(slot ^ 1, turn)
+                self._turn, self._pairs[key] = turn, _SlotPair(slot ^ 1, turn)
             used = {pair.slot // 2 for pair in self._pairs.values()}
             self._free = [slot for slot in range(0, self._slots, 2) if slot // 2 not in used]
 
@@ -153,11 +153,11 @@ class PositionFile:
             pair.slot, pair.turn, pair.said = pair.slot ^ 1, record.turn, said
             self.error = ""
 
-    def _pair(self, key: tuple[bytes, int]) -> _Pair:
+    def _pair(self, key: tuple[bytes, int]) -> _SlotPair:
         if key not in self._pairs:
             if not self._free:
                 self._free, self._slots = [self._slots], self._slots + 2
-            self._pairs[key] = _Pair(self._free.pop())
+            self._pairs[key] = _SlotPair(self._free.pop())
         return self._pairs[key]
 
     @property

@@ -171,7 +171,7 @@ class HttpServer:
         logger.warning("%s: %s", self._name, text, extra={"once": f"{self._name} {kind}"})
 
     def _protocol(self) -> type[asyncio.Protocol]:
-        class Connection(_Connection):
+        class Connection(_WebhookConnection):
             names = self._names
             patience_s = self._block.read_timeout_s
 
@@ -205,7 +205,7 @@ class _Unclosed(asyncio.Transport):
         """Leave it open: it is closed when nothing comes any more."""
 
 
-class _Connection(H11Protocol):
+class _WebhookConnection(H11Protocol):
     """Closes who sends no whole header in time, and knows who has connected."""
 
     names: ClassVar[dict[tuple[str, int], frozenset[str]]]

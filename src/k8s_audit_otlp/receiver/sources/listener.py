@@ -14,7 +14,7 @@ _SILENT_S = 30
 Address = tuple[str, int]
 
 
-class _Connection(socket.socket):
+class _KnownConnection(socket.socket):
     """A connection that its listener knows of until it is closed."""
 
     listener: "Listener"
@@ -31,8 +31,8 @@ class Listener(socket.socket):
     def __init__(self, family: int, *, most: int = MOST_CONNECTIONS) -> None:
         super().__init__(family, socket.SOCK_STREAM)
         self._most = most
-        self._open: dict[Address, _Connection] = {}
-        self._untrusted: dict[Address, _Connection] = {}  # oldest first
+        self._open: dict[Address, _KnownConnection] = {}
+        self._untrusted: dict[Address, _KnownConnection] = {}  # oldest first
 
     @classmethod
     def at(cls, endpoint: str, *, most: int = MOST_CONNECTIONS) -> Self:
@@ -76,7 +76,7 @@ class Listener(socket.socket):
                 plain.close()
                 raise BlockingIOError
             self._turn_away(next(iter(self._untrusted.values())))
-        connection = _Connection(plain.family, plain.type, plain.proto, plain.detach())
+        connection = _KnownConnection(plain.family, plain.type, plain.proto, plain.detach())
         connection.listener, connection.address = self, address
         self._open[address] = self._untrusted[address] = connection
         return connection, found
@@ -85,13 +85,13 @@ class Listener(socket.socket):
         """Note that the client at this address has shown that it may send."""
         self._untrusted.pop(address, None)
 
-    def forget(self, connection: _Connection) -> None:
+    def forget(self, connection: _KnownConnection) -> None:
         """Count a connection no more: it is closed."""
         for known in (self._open, self._untrusted):
             if known.get(connection.address) is connection:
                 del known[connection.address]
 
-    def _turn_away(self, connection: _Connection) -> None:
+    def _turn_away(self, connection: _KnownConnection) -> None:
         """End a connection; who reads from it sees its end, and closes it."""
         self.forget(connection)
         with suppress(OSError):  # it has ended by itself

@@ -34,7 +34,7 @@ class DemoBackend:
         self.audit_ids: Counter[str] = Counter()  # of different records
         self._uids: set[str] = set()
         self._lock = Lock()  # guards all above
-        self._server = _Server(("127.0.0.1", 0), _Connection)
+        self._server = _Server(("127.0.0.1", 0), _RequestHandler)
         self._server.backend = self
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="demo-backend")
 
@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
         """Say nothing: the agent is killed in the middle of its requests on purpose."""
 
 
-class _Connection(BaseHTTPRequestHandler):
+class _RequestHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
