@@ -109,8 +109,8 @@ def effects(old: Mappings, new: Mappings, lines: Iterable[bytes]) -> list[str]:
             continue
         was, now = _outcome(old[name], events), _outcome(new[name], events)
         dropped, sent = len(now.dropped - was.dropped), len(was.dropped - now.dropped)
-        bare = _bare(old[name], new[name], now)
-        warning = f"; secrets can leave in {bare:,} of these events" if bare else ""
+        readable = _newly_readable(old[name], new[name], now)
+        warning = f"; secrets can leave in {readable:,} of these events" if readable else ""
         keys = {_key_of_pseudonyms(of[name]) for of in (old, new)}
         if len(keys) > 1 and b"" not in keys:
             warning += "; with another key equal values get other pseudonyms than before"
@@ -152,7 +152,7 @@ def _outcome(mapping: ExporterMapping, events: Iterable[ReadEvent]) -> _Outcome:
     return outcome
 
 
-def _bare(old: ExporterMapping, new: ExporterMapping, now: _Outcome) -> int:
+def _newly_readable(old: ExporterMapping, new: ExporterMapping, now: _Outcome) -> int:
     """Count events that are sent with what a rule of *old* replaces and none of *new* has."""
     harmless = set() if new.bodies == "raw" else {BODIES}  # of a body that is kept, and redacted
     without_policy = replace(old, policy="")  # which drops nothing: one answer for each event

@@ -31,10 +31,10 @@ def events_read(views: Sequence[ExporterView]) -> int:
     return sum(most.values())
 
 
-def health(
+def health_view(
     agent: RunningAgent, runways: Runways | None = None, access: LogAccess | None = None
 ) -> HealthView:
-    """Return how what it reads and delivers is; whether it works at all says `life`."""
+    """Return how what it reads and delivers is; whether it works at all says `process_view`."""
     troubles = (access or LogAccess())(agent.logs)
     read = {log.key.receiver for log in agent.logs}
     return HealthView(
@@ -53,7 +53,7 @@ def health(
     )
 
 
-def life(agent: RunningAgent, beat_age_s: float = 0.0) -> HealthView:
+def process_view(agent: RunningAgent, beat_age_s: float = 0.0) -> HealthView:
     """Return what says whether the process works at all. Touches no file.
 
     *beat_age_s*: since its commit loop last came round.

@@ -46,7 +46,7 @@ _HELD: Final = (
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
+class Cached(Generic[T]):
     """A value that is made anew when it is old; whoever asks meanwhile waits for it."""
 
     def __init__(self, make: Callable[[], T]) -> None:

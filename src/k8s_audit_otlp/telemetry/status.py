@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from k8s_audit_otlp.apiserver.settings import MANIFEST
-from k8s_audit_otlp.telemetry.agent_views import events_read, exporter_views, health, life
-from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Recent
+from k8s_audit_otlp.telemetry.agent_views import (
+    events_read,
+    exporter_views,
+    health_view,
+    process_view,
+)
+from k8s_audit_otlp.telemetry.health import KEPT_OUT_TEXT, Cached
 from k8s_audit_otlp.telemetry.log_access import LogAccess
 from k8s_audit_otlp.telemetry.metrics.measured import History
 from k8s_audit_otlp.telemetry.page import headline, status_of, verdict
@@ -55,7 +60,7 @@ class AgentStatus:
         self._address: str | None = None  # as it is bound
         self._history = History()
         self._access = LogAccess()
-        self._health = Recent(self._look)  # what page, /readyz and /metrics say is of one look
+        self._health = Cached(self._look)  # what page, /readyz and /metrics say is of one look
         self._agent = self._next = agent
         state_dir = Path(agent.config.service.state_dir)
         self._reporter = Reporter(state_dir, self._health, verdict)
@@ -136,14 +141,14 @@ class AgentStatus:
             address,
             metrics=self._metrics_of(agent).text,
             health=self._health,
-            life=lambda: life(self._agent, time.monotonic() - self._beaten),
+            process=lambda: process_view(self._agent, time.monotonic() - self._beaten),
             status=lambda: status_of(self._agent, self._health(), time.time()),
         )
         self._address = server.start()
         return server
 
     def _look(self) -> HealthView:
-        view = health(self._agent, self.runways, self._access)
+        view = health_view(self._agent, self.runways, self._access)
         kept_out = [LogView(str(path), KEPT_OUT_TEXT) for path in sorted(self.kept_out)]
         refused, answer = self.config_refused, self.reload
         exporters = [replace(e, rates=self._history.rates(e.exporter)) for e in view.exporters]

@@ -21,7 +21,7 @@ from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.start import AgentOptions
 from k8s_audit_otlp.cli.deliver import status as status_command
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.telemetry.agent_views import exporter_views, health, life
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health_view, process_view
 from k8s_audit_otlp.telemetry.health import liveness, readiness
 from k8s_audit_otlp.telemetry.metrics.health_samples import health_samples
 from k8s_audit_otlp.telemetry.source_views import source_views
@@ -107,8 +107,8 @@ def test_events_are_taken_while_requests_in_flight_are_waited_for(
         agent.hand_over()
         wait_for(lambda: not agent.works)
         assert post(port, event_list(10, 10)) == 200
-        assert liveness(life(agent)).good
-        assert not any("dead" in reason for reason in readiness(health(agent)).reasons)
+        assert liveness(process_view(agent)).good
+        assert not any("dead" in reason for reason in readiness(health_view(agent)).reasons)
         backend.plan = [Accept()]
         backend.stop()
 
@@ -233,7 +233,7 @@ def test_what_a_source_takes_and_refuses_is_told_everywhere(
         assert samples["k8s_audit_otlp_source_events_total", "k8s_audit_webhook", "repeated"] == 100
         assert samples["k8s_audit_otlp_spool_max_bytes", "k8s_audit_webhook"] == 80 << 10
         assert samples["k8s_audit_otlp_spool_refuses", "k8s_audit_webhook"] == 1
-        assert any("takes nothing" in reason for reason in readiness(health(agent)).reasons)
+        assert any("takes nothing" in reason for reason in readiness(health_view(agent)).reasons)
         wait_for(lambda: "it takes nothing" in status_text(tmp_path / "state"))
         said = status_text(tmp_path / "state")
         assert "1 x 400" in said

@@ -14,7 +14,7 @@ from k8s_audit_otlp.cli import main
 from k8s_audit_otlp.cli.actions.run_lines import describe
 from k8s_audit_otlp.config.load import load_tree
 from k8s_audit_otlp.state.manifest import SegmentState
-from k8s_audit_otlp.telemetry.agent_views import exporter_views, health
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, health_view
 from k8s_audit_otlp.telemetry.backlog import backlog_in, backlog_of
 from k8s_audit_otlp.telemetry.health import readiness
 from k8s_audit_otlp.telemetry.metrics.registry import Metrics
@@ -67,7 +67,7 @@ def test_every_place_counts_five_packed_backups_alike(
         backlog = backlog_of(subscription)
         assert backlog.bytes == size  # the bar's
         assert backlog.age_s(time.time_ns()) == pytest.approx(AGE_S, abs=120)
-        [exporter] = readiness(health(agent)).as_json()["exporters"]
+        [exporter] = readiness(health_view(agent)).as_json()["exporters"]
         assert (exporter["backlog_bytes"], exporter["backlog_estimated"]) == (size, True)
         assert exporter["backlog_s"] == pytest.approx(AGE_S, abs=120)
         text = Metrics(lambda: exporter_views(agent)).text()

@@ -14,7 +14,7 @@ import pytest
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.config.load import load_text
-from k8s_audit_otlp.telemetry.agent_views import exporter_views, life
+from k8s_audit_otlp.telemetry.agent_views import exporter_views, process_view
 from k8s_audit_otlp.telemetry.runway import Runways
 from k8s_audit_otlp.telemetry.status import AgentStatus
 from tests.kit.backends.backend import Backend
@@ -187,9 +187,9 @@ def test_a_stopped_reader_is_seen(agent_on: Callable[..., Any], log_dir: Path) -
     """A dead thread is named: only a restart brings it back."""
     write(log_dir, 1)
     with agent_on() as (agent, _, _):
-        assert list(life(agent).dead_threads) == []
+        assert list(process_view(agent).dead_threads) == []
         agent.exporters[0].consumer.drain()
-        eventually(lambda: "read otlp_http" in life(agent).dead_threads)
+        eventually(lambda: "read otlp_http" in process_view(agent).dead_threads)
 
 
 def test_the_runway_follows_the_manifest(

@@ -38,9 +38,9 @@ def serving(
     address: str,
     metrics: Callable[[], str],
     health: Callable[[], HealthView],
-    life: Callable[[], HealthView] = lambda: WELL,
+    process: Callable[[], HealthView] = lambda: WELL,
 ) -> GetServer:
-    return status_server(address, metrics=metrics, health=health, life=life, status=dict)
+    return status_server(address, metrics=metrics, health=health, process=process, status=dict)
 
 
 @pytest.fixture

@@ -22,12 +22,12 @@ def status_server(
     *,
     metrics: Callable[[], str],
     health: Callable[[], HealthView],
-    life: Callable[[], HealthView],
+    process: Callable[[], HealthView],
     status: Callable[[], Mapping[str, Any]],
 ) -> GetServer:
     """Return what listens at `host:port` once it is started.
 
-    *life* touches no file: it is asked where a log on a dead mount must not hold up the answer.
+    *process* touches no file: it is asked where a log on a dead mount must not hold up the answer.
     Each is asked a few times a second at most, however often the listener is.
     """
     text, policy = document()
@@ -38,7 +38,7 @@ def status_server(
         {
             "/": lambda: Reply(200, page, text),
             "/status.json": lambda: _json(status(), {"cache-control": "no-store", **_SAFE}),
-            "/livez": lambda: _probe(liveness(life())),
+            "/livez": lambda: _probe(liveness(process())),
             "/readyz": lambda: _probe(readiness(health())),
             "/metrics": lambda: Reply(200, scraped, metrics().encode()),
         },

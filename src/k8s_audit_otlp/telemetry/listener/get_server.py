@@ -16,7 +16,7 @@ from threading import Event, Thread
 from typing import Final
 
 from k8s_audit_otlp.receiver.sources.listener import Listener
-from k8s_audit_otlp.telemetry.health import Recent
+from k8s_audit_otlp.telemetry.health import Cached
 from k8s_audit_otlp.telemetry.listener.pace import PacedSelector
 from k8s_audit_otlp.telemetry.logs import logger
 
@@ -63,7 +63,7 @@ class _Path:
                 logger.error("failed", f"{path}: {error!r}", part=path, exc_info=error)
                 return plain(500)
 
-        self._recent = Recent(safe)
+        self._cached = Cached(safe)
         self._waiting: dict[_Connection, Callable[[Reply], None]] = {}
         self._making = False
         self._asked: SimpleQueue[bool] = SimpleQueue()
@@ -72,7 +72,7 @@ class _Path:
 
     @property
     def fresh(self) -> Reply | None:
-        return self._recent.fresh
+        return self._cached.fresh
 
     def ask(self, asks: "_Connection", then: Callable[[Reply], None]) -> None:
         """Call *then* with the answer when it is made, unless *asks* has left by then."""
@@ -89,7 +89,7 @@ class _Path:
 
     def _make(self) -> None:
         while self._asked.get():
-            reply = self._recent()
+            reply = self._cached()
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 self._loop.call_soon_threadsafe(self._made, reply)
 
