@@ -68,6 +68,7 @@ def test_refused_records_are_counted(
         (Status(code=3, message="bad").SerializeToString(), PROTOBUF, "bad"),
         (Status(message="bad").SerializeToString(), "application/octet-stream", "bad"),  # Loki
         (Status(code=3, message="bad").SerializeToString(), "", "bad"),
+        (Status(message="x" * 100).SerializeToString(), "", "x" * 100),  # its length is a letter
         (b'{"code":3,"message":"bad"}', "application/json", "bad"),
         (b'{"error":{"message":"bad"}}', "", "bad"),
         (b'{"errors":[{"detail":"bad"}]}', "application/json", "bad"),
