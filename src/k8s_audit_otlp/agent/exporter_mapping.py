@@ -16,6 +16,7 @@ from k8s_audit_otlp.config.audit_files import PolicyText, read_policy, read_rule
 from k8s_audit_otlp.config.exporters import Exporter
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.policy_file import parse_policy
+from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.processor import EventProcessor, Shrinker
 from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.otlp.encode import Encoder
@@ -73,9 +74,12 @@ class ExporterMapping:
         said = msgspec.json.encode(own, order="deterministic", enc_hook=_pattern)
         return sha256(b"%b\n%b" % (__version__.encode(), said)).hexdigest()[:8]
 
+    def parsed_policy(self) -> Policy | None:
+        return parse_policy(self.policy, self.policy_file) if self.policy else None
+
     def event_processor(self) -> EventProcessor | None:
         """Return what happens to an event before it is encoded, None for nothing at all."""
-        policy = parse_policy(self.policy, self.policy_file) if self.policy else None
+        policy = self.parsed_policy()
         redactor = None if self.bodies == "raw" else Redactor(self.rules)
         if policy is None and redactor is None:
             return None

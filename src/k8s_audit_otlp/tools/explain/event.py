@@ -3,9 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.decode import UNREAD, ReadEvent, read_line
-from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.splice.line import rewritten
 from k8s_audit_otlp.model import Block, ObjectRef, Span
@@ -90,11 +88,8 @@ class Explainer:
         mapping = target.mapping
         self._file_name, self._now_ns = file_name, now_ns
         self._limit = mapping.max_record_bytes
-        self._policy: Policy | None = None
-        self._rules = OTHERS
-        if mapping.policy:
-            self._policy = parse_policy(mapping.policy, mapping.policy_file)
-            self._rules = {**OTHERS, **rule_texts(self._policy, mapping.policy)}
+        self._policy = mapping.parsed_policy()
+        self._rules = {**OTHERS, **rule_texts(self._policy, mapping.policy)}
         safe = with_all_rules(mapping)
         self._encoder, self._safe_encoder = mapping.encoder(), safe.encoder()
         self._redact = Redactor(safe.rules)

@@ -6,9 +6,7 @@ Memory: one block, the requests that are being filled, and a table with a bound 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.decode import REFUSED, ReadEvent, decode, read_line
-from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.exporter.batcher import Batcher
@@ -104,11 +102,8 @@ class View:
         self._heaviest: Heaviest[Key] = Heaviest()
         self._redacted = 0
         self._encoder = mapping.encoder()
-        self._policy: Policy | None = None
-        texts = {NO_POLICY: OTHERS[NO_POLICY]}
-        if mapping.policy:
-            self._policy = parse_policy(mapping.policy, mapping.policy_file)
-            texts = rule_texts(self._policy, mapping.policy)
+        self._policy = mapping.parsed_policy()
+        texts = rule_texts(self._policy, mapping.policy) or {NO_POLICY: OTHERS[NO_POLICY]}
         rules = {**texts, NO_RULE: OTHERS[NO_RULE], UNREAD: OTHERS[UNREAD]}
         self._rows = {
             name: RuleRow(rule.name, rule.line, rule.level, rule.text)

@@ -30,12 +30,12 @@ OTHERS = {
 }
 
 
-def rule_texts(policy: Policy, text: str) -> dict[str, RuleText]:
-    """Return the rules by the names that decisions give them."""
+def rule_texts(policy: Policy | None, text: str) -> dict[str, RuleText]:
+    """Return the rules by the names that decisions give them; none without a policy."""
     lines = read_document(text).lines
     return {
         name: RuleText(name, rule.level, in_words(rule), lines.get(f"rules::{i}", 0))
-        for i, rule in enumerate(policy.rules)
+        for i, rule in enumerate(policy.rules if policy else ())
         if (name := f"rule {i + 1}")
     }
 
