@@ -168,3 +168,12 @@ def test_a_list_as_text_stays_valid_json() -> None:
     assert kept == event["user"]["groups"][: len(kept)]
     assert len(kept) > 100
     assert set(attributes["user_agent.original"]) == {"["}
+
+
+@given(total=st.integers(100, 400), sign=st.sampled_from(["a", "é", "<", "\n"]))
+def test_a_list_of_one_long_text_is_cut_to_the_last_byte(total: int, sign: str) -> None:
+    """As JSON a byte of it may be six."""
+    limiter = SumLimiter(MappingOptions(limits=AttributeLimits(total_bytes=total)))
+    kept, cuts = limiter.fit([("user.groups", [sign * 5_000])])
+    assert (len(kept), cuts) == (1, 1)
+    assert sum(map(size_of, kept)) <= total
