@@ -64,3 +64,12 @@ def test_what_kubernetes_takes_for_a_boolean_is_one() -> None:
     assert policy.omit_managed_fields
     assert policy.rules[0].users == frozenset()
     assert policy.rules[0].omit_managed_fields is None
+
+
+def test_a_policy_may_be_long() -> None:
+    """kube-apiserver sets no bound; one that aliases multiply has no end."""
+    rules = "- {level: Metadata, users: [a, b], verbs: [get, list], namespaces: [c]}\n" * 3_000
+    assert len(parse_policy(f"{HEAD}rules:\n{rules}", "p.yaml").rules) == 3_000
+    bomb = "".join(f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 20)}]\n" for n in range(1, 9))
+    with pytest.raises(ConfigError, match="more than 400000 values"):
+        parse_policy(f"x0: &a0 [a]\n{bomb}", "p.yaml")

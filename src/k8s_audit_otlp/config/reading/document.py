@@ -32,9 +32,7 @@ class ConfigDocument:
         return self.lines.get(place)
 
 
-MAX_VALUES = 20_000  # a hundred exporters have some thousand; a bomb of aliases has billions
-
-
+_OTHER_FILE = "name the file that is meant"
 _DEEPEST = 100  # blocks in blocks; a configuration has ten
 
 
@@ -43,13 +41,14 @@ class _TooManyError(Exception):
 
 
 class Yaml11Loader(yaml.SafeLoader):
-    """A SafeLoader that reads no further than MAX_VALUES; `yes` is a boolean, as to Kubernetes."""
+    """A SafeLoader with a bound of values; `yes` is a boolean, as to Kubernetes."""
 
+    most = 400_000  # a bomb of aliases has billions; a file of 4 MiB fewer
     nodes = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.nodes += 1
-        if self.nodes > 2 * MAX_VALUES:  # a value and its key
+        if self.nodes > 2 * self.most:  # a value and its key
             raise _TooManyError
         self.depth += 1
         if self.depth > _DEEPEST:
@@ -61,6 +60,8 @@ class Yaml11Loader(yaml.SafeLoader):
 
 class Yaml12Loader(Yaml11Loader):
     """Resolves only what YAML 1.2 does."""
+
+    most = 20_000  # a hundred exporters have some thousand
 
 
 # https://yaml.org/spec/1.2.2/#103-core-schema
@@ -100,10 +101,10 @@ def read_document(text: str, load: type[Yaml11Loader] = Yaml12Loader) -> ConfigD
         return ConfigDocument({}, {}, (_syntax_mistake(error),))
     except RecursionError:
         what = "brackets or blocks are nested too deeply"
-        return ConfigDocument({}, {}, (Mistake("", what, "give a configuration"),))
+        return ConfigDocument({}, {}, (Mistake("", what, _OTHER_FILE),))
     except _TooManyError:
-        what = f"it has more than {MAX_VALUES} values, written or by its aliases"
-        return ConfigDocument({}, {}, (Mistake("", what, "give a configuration"),))
+        what = f"it has more than {load.most} values, written or by its aliases"
+        return ConfigDocument({}, {}, (Mistake("", what, _OTHER_FILE),))
     return ConfigDocument(tree, lines, tuple(mistakes))
 
 
@@ -128,7 +129,7 @@ class _Builder:
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         self._values += 1
-        if self._values > MAX_VALUES:
+        if self._values > self._loader.most:
             raise _TooManyError
         if id(node) in self._open:
             self._mistake(node, path, "an alias refers to the block it stands in", "remove it")
