@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from k8s_audit_otlp.config.reading.document import read_document
+from k8s_audit_otlp.config.reading.document import Yaml11Loader, read_document
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.event.policy_rules import GroupResources, PolicyRule
 
@@ -32,7 +32,7 @@ OTHERS = {
 
 def rule_texts(policy: Policy | None, text: str) -> dict[str, RuleText]:
     """Return the rules by the names that decisions give them; none without a policy."""
-    lines = read_document(text).lines
+    lines = read_document(text, Yaml11Loader).lines
     return {
         name: RuleText(name, rule.level, in_words(rule), lines.get(f"rules::{i}", 0))
         for i, rule in enumerate(policy.rules if policy else ())
