@@ -13,8 +13,9 @@ from isal.igzip_lib import IsalError
 
 # The library's stub calls this class an instance.
 DamagedError: type[Exception] = IsalError  # type: ignore[assignment]
+MAGIC = b"\x1f\x8b"  # what a gzip file begins with (RFC 1952)
 _FORMS = {  # by what a file begins with; of those that are packed only gzip is read
-    b"\x1f\x8b": "gzip",
+    MAGIC: "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\0": "xz",
     b"BZh": "bzip2",

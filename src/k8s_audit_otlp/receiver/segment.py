@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import fingerprint
-from k8s_audit_otlp.receiver.inflate import CorruptGzipError, form_of
+from k8s_audit_otlp.receiver.inflate import MAGIC, CorruptGzipError
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
@@ -86,7 +86,7 @@ class Segment:
             return False
         if not source.compressed:
             return self.is_in(source) if self.live else self.begins_in(source)
-        return form_of(source.raw(0, 2)) == "gzip"
+        return source.raw(0, len(MAGIC)) == MAGIC
 
     def begins_in(self, source: Source) -> bool:
         """Say whether *source* begins as this segment does, or goes on so behind a hole."""
