@@ -4,12 +4,12 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import COMMANDS
+from k8s_audit_otlp.cli import COMMANDS, EXIT_CODES
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit.config_reference import reference_file
 from tests.kit.pages import attributes_page, markdown
@@ -124,23 +124,49 @@ def test_commands_in_the_readme_exist() -> None:
     assert named <= set(COMMANDS)
 
 
+def agent_sources() -> Iterator[tuple[str, str]]:
+    """Yield the modules that an agent is made of, by dotted names."""
+    package = ROOT / "src/k8s_audit_otlp"
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package).with_suffix("").parts
+        if not {"cli", "tools", "sdk"} & set(parts):
+            yield ".".join(parts), path.read_text()
+
+
+def threads_and_locks() -> tuple[str, str]:
+    page = (ROOT / "src/k8s_audit_otlp/README.md").read_text().partition("## Threads")[2]
+    threads, _, locks = page.partition("\n\n| lock")
+    return threads, locks.partition("\n\n")[0]
+
+
 def test_the_threads_of_the_agent_are_on_the_page_that_tells_how_it_works() -> None:
     """By the first word of their names; commands and tools have some of their own."""
-    package = ROOT / "src/k8s_audit_otlp"
-    sources = (
-        path.read_text()
-        for path in package.rglob("*.py")
-        if not {"cli", "tools", "sdk"} & set(path.relative_to(package).parts)
-    )
     names = [
         name
-        for source in sources
+        for _, source in agent_sources()
         if "Thread" in source
         for name in re.findall(r'\bname=f?"([a-z]+)', source)
     ]
-    page = (ROOT / "src/k8s_audit_otlp/README.md").read_text().partition("## Threads")[2]
     assert len(names) >= 8
-    assert [name for name in names if f"`{name}" not in page.partition("\n\n| lock")[0]] == []
+    assert [name for name in names if f"`{name}" not in threads_and_locks()[0]] == []
+
+
+def test_so_are_its_locks() -> None:
+    """By their modules, or by a whole station."""
+    making = re.compile(r"\b(?:R?Lock|Condition)\(\)|default_factory=R?Lock")
+    modules = [name for name, source in agent_sources() if making.search(source)]
+    rows = threads_and_locks()[1]
+    told = [name for name in modules if f"`{name}`" in rows or f"`{name}." in rows]
+    stations = {name for name in modules if f"`{name.partition('.')[0]}.*`" in rows}
+    assert len(modules) >= 25
+    assert {*modules} - {*told} - stations == set()
+
+
+def test_every_exit_code_is_on_the_page_for_operators() -> None:
+    """Each with its number, as --help has it, and no other."""
+    codes = re.findall(r"^  (\d+)  ", EXIT_CODES, re.MULTILINE)
+    text = (ROOT / "deploy/README.md").read_text().partition("\nExit codes: ")[2]
+    assert re.findall(r"(?:^|, |,\n)(\d+) (?=\w|`)", text.partition("\n\n")[0]) == codes
 
 
 def test_every_row_of_what_can_be_lost_names_a_test_that_exists() -> None:
