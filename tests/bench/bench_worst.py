@@ -110,7 +110,18 @@ FRAGMENTS = (
         "tokens:\n- a\n b\n",
         "\\u0070",
     ),
-    *("cGFzc3dvcmQ", "a,password\n", "<<< aB3dE6gH9z ", "aa_", "echo a>", "sk-", "userid=a/", "1,"),
+    *("cGFzc3dvcmQ", "a,password\n", "<<< aB3dE6gH9z ", "aa_", "echo a>", "sk-", "a:Ab", "1,"),
+    *(
+        "gw-Ket",
+        "gw-Kettle-Lemon ",
+        "Ab-",
+        "Ab1-Ab ",
+        "a!b",
+        "AB12-",
+        "1234#",
+        "aaaa_12_bbbb ",
+        "a/Ab1 ",
+    ),
 )
 
 

@@ -68,7 +68,7 @@ MADE_UP: Final = re.compile(
 
 
 # What changes its case behind a sign, as people make passwords up and name nothing: `gw-Kettle`,
-# `Kettle+Lemon7`, `K3ttle-Lemon`. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
+# `Kettle+Lemon7`, `K3ttle-Lemon`, `kettle_28_lemon`, `Kettle!46`. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
 _LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]"
 _ODD = (
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
@@ -78,7 +78,9 @@ _ODD = (
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$*+^~-])+"
     rf"[A-Z]{_LOWER}{{2,32}}[._!+-]?[0-9]{{1,4}}[!#$*~]?"
     rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+){_SIGN})*[A-Z][a-z]*[0134578][a-z]+"
-    rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}})"
+    rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}}"
+    r"|(?!last_)[a-z]{4,16}_[0-9]{2,4}_[a-z]{4,16}|[0-9]{2,4}[A-Z][a-z]{6,24}"
+    r"|(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+)"
 )
 ODD_CASE: Final = re.compile(
     rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])"

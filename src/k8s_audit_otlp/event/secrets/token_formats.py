@@ -106,6 +106,7 @@ TOKEN_FORMATS: Final = (
         r"(?:AzFu|AzSe|AzCa|ACDb|JQQJ99|\+ASt|\+ACR|\+ARm)[A-Za-z0-9+/]{4,}={0,2}",
         *("AzFu", "AzSe", "AzCa", "ACDb", "JQQJ99", "+ASt", "+ACR", "+ARm"),
     ),
+    _format(r"(?<=/api/push/)\w{8,}"),  # Uptime Kuma
     # A prefix of a few letters: the whole pattern is what is looked for.
     _whole(
         r"(?:do[oprt]_v1|shp(?:at|ca|pa|ss)|rubygems|CLOJARS|shippo_(?:live|test)|live|test|[sp]k"
@@ -153,5 +154,6 @@ MADE_UP_WORDS: Final = (
     r"[0-9]{2}[!#$^*~]",
     GENERATED[0],
     r"[!#$*+^~_.-][A-Z][a-z]",
+    r"(?:[a-z]_[0-9]{2,4}_[a-z]|[0-9]{2}[A-Z][a-z]{3}|[a-zA-Z0-9]![A-Za-z0-9])",
 )
 LICENSES: Final = (r"[G-Z][A-Z0-9]{0,4}-[A-Z0-9]{4}", r"[0-9]{6}-[0-9]{6}")
