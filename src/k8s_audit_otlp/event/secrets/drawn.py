@@ -45,9 +45,10 @@ _TELLING_STEPS = frozenset(("hook", "hooks", "webhook", "webhooks", "push", "key
 # What says which object, content or version something is: `secrets "X" not found`.
 _NAMING = re.compile(
     r"(?:(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})"
-    r"|(?i:sha\d{1,3}|checksum(?:/[\w.-]{1,64})?|commit|revision)[:=@\s-]{1,3}"
-    r"|\barn:[^\s\"']*)\Z"
+    r"|(?i:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3})\Z"
 )
+_LONGEST_NAMING = 16  # characters
+_NAMING_LONG = re.compile(r"(?:checksum/[\w.-]{1,64}[:=@\s-]{1,3}|\barn:[^\s\"']*)\Z")
 _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
 # `-p X`, `-u bob:X`, `/p:X`
 _FLAG = (
@@ -104,12 +105,19 @@ def _words_before(match: re.Match[str]) -> list[str]:
         above = lines[0].rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
     is_public = f"{before}{match[0][:4]}".endswith(PUBLIC_KEYS)
-    if is_public or _NAMING.search(before):
+    if is_public or _is_named(before):
         return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
         words = words_of(_BETWEEN.sub("", before))[-1:]  # a digest, mostly
     return [*words]
+
+
+def _is_named(before: str) -> bool:
+    """Tell what says which one something is; the longer of them hold a sign that few texts have."""
+    if _NAMING.search(before, max(0, len(before) - _LONGEST_NAMING)):
+        return True
+    return ("m/" in before or "arn:" in before) and _NAMING_LONG.search(before) is not None
 
 
 def _drawn(replacement: Replacement, match: re.Match[str]) -> str:

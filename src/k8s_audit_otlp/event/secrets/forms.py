@@ -160,6 +160,8 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         is_which = of_a_name or (is_digest and is_long_hexadecimal(parts[n]))
         if not (is_which and is_of_one_case(parts[n])):
             new[n] = replacement(parts[n])
+    if len(parts) == 1:
+        return new[0]
     kept = [part for part, left in zip(parts, new, strict=True) if part is left]
     among_words = any(part.islower() and part.isalpha() for part in kept if len(part) > 2)
     if not among_words and 2 * len("".join(kept)) < len(word):

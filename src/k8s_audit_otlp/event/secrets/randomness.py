@@ -68,7 +68,8 @@ MADE_UP: Final = re.compile(
 
 
 # What changes its case behind a sign, as people make passwords up and name nothing: `gw-Kettle`,
-# `Kettle+Lemon7`, `K3ttle-Lemon`, `kettle_28_lemon`, `Kettle!46`. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
+# `Kettle+Lemon7`, `K3ttle-Lemon`, `kettle_28_lemon`, `Kettle!46`.
+# Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
 _LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]"
 _ODD = (
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
@@ -181,8 +182,9 @@ def from_base64(word: str) -> bytes:
 
 def is_drawn(text: str) -> bool:
     """Say whether all of it is random or a made-up password: no word, name or version."""
-    made_up = MADE_UP.search(text) or ODD_CASE.search(text)
-    return made_up is not None or (looks_random(text) and is_scattered(text))
+    if looks_random(text) and is_scattered(text):
+        return True
+    return MADE_UP.search(text) is not None or ODD_CASE.search(text) is not None
 
 
 def looks_drawn(text: str) -> bool:

@@ -1,8 +1,8 @@
 """Takes credentials out of free text: messages, user agents, scripts and files inside strings."""
 
 import re
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
 from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
@@ -31,12 +31,23 @@ _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
-def clean(text: str, replacement: Replacement, *, prose: bool = False) -> str:
-    """Take tokens, keys and passwords out of text whose shape nobody knows.
+def _once(cleaner: Callable[..., str]) -> Callable[..., str]:
+    """Clean a long text once: it is judged first and redacted then, and may be looked at again."""
+    last: dict[tuple[object, ...], str] = {}
 
-    In prose a colon ends a clause: `invalid token: key is not valid` states no token.
-    """
-    return (_clean if len(text) < _LONG else _clean_long)(text, replacement, prose)
+    @wraps(cleaner)
+    def clean_once(text: str, replacement: Replacement, **how: bool) -> str:
+        if len(text) < _LONG:
+            return cleaner(text, replacement, **how)
+        about = replacement, *how.items()
+        new = last.get((text, *about))
+        if new is None:
+            new = cleaner(text, replacement, **how)
+            last.clear()
+            last[text, *about] = last[new, *about] = new
+        return new
+
+    return clean_once
 
 
 def clean_message(text: str, replacement: Replacement) -> str:
@@ -56,10 +67,15 @@ def clean_of_object(name: str, replacement: Replacement, *, is_id: bool = False)
 
 def clean_of_user(text: str, replacement: Replacement) -> str:
     """Clean what says who someone is: what identity providers generate stays."""
-    return _clean(text, replacement, prose=False, is_id=True)
+    return clean(text, replacement, is_id=True)
 
 
-def _clean(text: str, replacement: Replacement, prose: bool, *, is_id: bool = False) -> str:  # noqa: FBT001 - positional for the cache
+@_once
+def clean(text: str, replacement: Replacement, *, prose: bool = False, is_id: bool = False) -> str:
+    """Take tokens, keys and passwords out of text whose shape nobody knows.
+
+    In prose a colon ends a clause: `invalid token: key is not valid` states no token.
+    """
     found = needles_in(text)
     if not holds(found, text):
         return text
@@ -71,19 +87,6 @@ def _clean(text: str, replacement: Replacement, prose: bool, *, is_id: bool = Fa
     if found & _IN_BASE64:
         text = _BASE64.sub(partial(_base64, replacement), text)
     return without_encoded(text, replacement) if found & _ENCODED else text
-
-
-_last: dict[tuple[str, Replacement, bool], str] = {}
-
-
-def _clean_long(text: str, replacement: Replacement, prose: bool) -> str:  # noqa: FBT001 - as above
-    """Clean a long text once: it is judged first and redacted then, and may be looked at again."""
-    new = _last.get((text, replacement, prose))
-    if new is None:
-        new = _clean(text, replacement, prose)
-        _last.clear()
-        _last[text, replacement, prose] = _last[new, replacement, prose] = new
-    return new
 
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:
@@ -103,6 +106,7 @@ def _without_escapes(text: str) -> str:
     return text
 
 
+@_once
 def clean_forms(text: str, replacement: Replacement, *, is_id: bool = False) -> str:
     """Take only what shows itself by its form, not what stands behind a name and a sign."""
     found = needles_in(text)
