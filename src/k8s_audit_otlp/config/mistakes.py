@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import Final
+
+_SHORT: Final = 5  # letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +28,14 @@ class Mistake:
         return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"
 
 
-def suggest(name: str, candidates: Iterable[str]) -> str:
-    """Return what to write in the place of an unknown *name*."""
+def suggest(name: str, candidates: Iterable[str], also: str = "") -> str:
+    """Return what to write in the place of an unknown *name*; *also*: where it may be none."""
     known = sorted(set(candidates))
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+    likeness = 0.75 if len(name) > _SHORT else 0.6  # a slip is more of a short word
+    close = get_close_matches(name, known, n=1, cutoff=likeness)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known are {', '.join(known)}{also and f'; {also}'}"
 
 
 class ConfigError(Exception):

@@ -175,7 +175,7 @@ def _unknown(section: str, kind: str, models: Mapping[str, type[_Model]]) -> tup
     if section == "exporters" and kind in VENDORS:
         hint = f"write otlp_http with audit: {{vendor: {kind}}}; see vendors show {kind}"
         return f"{kind} is a preset, no type of an exporter", hint
-    return f"unknown type {kind}", suggest(kind, models)
+    return f"unknown type {kind}", suggest(kind, models, "what else a Collector has stays there")
 
 
 def validate(

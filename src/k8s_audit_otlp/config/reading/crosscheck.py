@@ -106,4 +106,5 @@ def _judge(path: Path, name: str, found: ConfigFindings) -> None:
         found.mistake(path, what, FOREIGN_PROCESSORS[kind])
     else:
         known = (*IDLE_PROCESSORS, *FOREIGN_PROCESSORS)
-        found.mistake(path, f"unknown processor {kind}", suggest(kind, known))
+        hint = suggest(kind, known, "a Collector that has another one can run it")
+        found.mistake(path, f"unknown processor {kind}", hint)
