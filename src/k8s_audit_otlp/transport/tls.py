@@ -1,6 +1,7 @@
 """Makes an ssl context of certificate files, and tells when one of them has changed."""
 
 import os
+import re
 import ssl
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,11 +14,12 @@ from k8s_audit_otlp.transport.sender import NotSentError
 
 OTHER_VERSION = "the server knows no TLS as new as tls::min_version (1.2 by default)"
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-
+_KEY = re.compile(rb"-----BEGIN (?!OPENSSH )[A-Z ]*PRIVATE KEY-----")
 
 # OpenSSL's words -> ours; all others are shown as they are
 _REASONS = {
     "KEY_VALUES_MISMATCH": "the key does not belong to the certificate",
+    "NO_CERTIFICATE_ASSIGNED": "the key does not belong to the certificate",
     "NO_CERTIFICATE_OR_CRL_FOUND": "holds no certificate in PEM",
     "NO_START_LINE": "holds no certificate in PEM",
     "PEM_LIB": "holds no certificate, or no key, in PEM",
@@ -105,8 +107,10 @@ def load_pair(context: ssl.SSLContext, cert_file: str, key_file: str | None) -> 
     """Load a certificate and its key, which may be in one file.
 
     Raise OSError where one of them cannot be read, or is no PEM; ValueError where the key has a
-    passphrase, for which the library would ask at the terminal.
+    passphrase, for which the library would ask at the terminal; TlsError where there is no key.
     """
+    if key_file and not _KEY.search(Path(key_file).read_bytes()):
+        raise TlsError("key_file", "holds no private key in PEM", key_file)
     context.load_cert_chain(cert_file, key_file, _no_passphrase)
 
 

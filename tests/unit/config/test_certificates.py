@@ -46,6 +46,11 @@ def test_what_is_no_certificate_is_named_with_its_key(tmp_path: Path, pair: Pair
         ({"ca_pem": HIDDEN}, "tls::ca_pem", "holds no certificate in PEM"),
         ({"cert_file": str(pair.key), "key_file": str(pair.key)}, "tls::cert_file", "in PEM"),
         (
+            {"cert_file": str(pair.cert), "key_file": str(pair.cert)},
+            "tls::key_file",
+            "holds no private key in PEM",
+        ),
+        (
             {"cert_file": str(pair.cert), "key_file": str(other.key)},
             "tls::cert_file",
             "the key does not belong to the certificate",

@@ -23,7 +23,7 @@ from k8s_audit_otlp.tools.doctor.certificates import Certificates, lasting
 from k8s_audit_otlp.tools.doctor.findings import CheckResult, Checks, fail, ok, skipped, warn
 from k8s_audit_otlp.tools.text import duration, size
 from k8s_audit_otlp.transport.proxy import is_local
-from k8s_audit_otlp.transport.tls import load_pair
+from k8s_audit_otlp.transport.tls import TlsError, load_pair
 
 LONG_S = 15.0  # a request of the cluster that waits so long has failed for who asked
 _LARGE = 16 << 10  # bytes of an event: the mean of a log with bodies is below
@@ -126,7 +126,7 @@ def config_file(facts: ApiserverFacts) -> CheckResult:
         found = _load(cluster, user, Path(inside).parent, path.parent)
     except FileNotFoundError as error:
         return _unseen(facts, Path(str(error)))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TlsError) as error:
         return fail(f"a certificate of {path} cannot be used: {error}", "renew it, or its key")
     return lasting(f"it sends to {safe_url(cluster['server'])}", found, facts.now())
 
