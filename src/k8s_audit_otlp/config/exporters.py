@@ -119,7 +119,9 @@ class OtlpGrpc(_Exporter):
     endpoint: GrpcTarget = Field(description="host:port; http:// and https:// decide about TLS.")
     headers: Metadata = key({}, "Metadata of every request, as a map or a list of {name, value}.")
     compression: _GrpcCompression = key("gzip", "Compression of the requests.")
-    timeout_s: PositiveSeconds = key("5s", "Deadline of a request.")
+    timeout_s: PositiveSeconds = key(
+        "5s", "Deadline of a request; a second more for each MB to pack."
+    )
     tls: Tls = key({}, "How the connection is secured.")
     auth: Auth | None = key(None, "Extension that adds credentials.")
     keepalive: Keepalive | None = key(None, "Pings on an idle connection; none by default.")

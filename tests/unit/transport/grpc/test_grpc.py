@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from k8s_audit_otlp.config.extensions import BearerToken
 from k8s_audit_otlp.model import Delivered, Misconfigured, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.credentials import FreshCredentials
 from k8s_audit_otlp.transport.grpc import address_of, channel_settings, retry_info_s
-from tests.kit.backends.grpc_backend import GrpcBackend
+from tests.kit.backends.grpc_backend import SERVICE, GrpcBackend
 from tests.kit.backends.steps import (
     Accept,
     Cut,
@@ -43,6 +44,28 @@ def test_records_arrive_with_their_resource(
     assert [r.uid for r in grpc_backend.received.records] == ["a", "b"]
     assert grpc_backend.received.records[0].resource == {"service.name": "k8s-audit"}
     assert "k8s-audit-otlp/" in grpc_backend.requests[0].headers["user-agent"]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "none"])
+def test_the_library_packs_in_time_of_its_own(sender: Any, record: Any, compression: str) -> None:
+    """On a busy node packing takes as long as the back end has to answer."""
+    left_s = []
+
+    def export(_request: bytes, context: Any) -> bytes:
+        left_s.append(context.time_remaining())
+        return b""
+
+    handler = grpc.method_handlers_generic_handler(
+        SERVICE, {"Export": grpc.unary_unary_rpc_method_handler(export)}
+    )
+    settings = [("grpc.max_receive_message_length", -1)]
+    server = grpc.server(ThreadPoolExecutor(1), [handler], options=settings)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    one = sender(f"127.0.0.1:{port}", compression=compression, timeout="5s")
+    assert post(one, record, "a" * 5_000_000) == Delivered()
+    server.stop(None)
+    assert (left_s[0] > 5) is (compression == "gzip")
 
 
 def test_metadata_that_the_back_end_quotes_is_masked(
