@@ -32,7 +32,6 @@ from k8s_audit_otlp.otlp.resource import (
     build_resource,
     encode_resource,
     encode_scope,
-    is_placeless,
 )
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, Handed, HoldLimits, Rescue
 from k8s_audit_otlp.transport.credentials import credentials_of
@@ -172,5 +171,5 @@ def placeless(config: Config, env: Mapping[str, str]) -> Iterator[Remark]:
     """Remark upon receivers of which nothing says from which cluster or node their logs are."""
     why = f"neither {CLUSTER} nor {NODE} is set; the logs of several nodes will look like one"
     for name, resource in resources_of(config, env).items():
-        if is_placeless(resource):
+        if not {CLUSTER, NODE} & {*resource.attributes}:
             yield Remark(f"receivers::{name}::resource", Kind.LOOK, why)

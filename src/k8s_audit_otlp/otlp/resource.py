@@ -52,12 +52,6 @@ def environment_attributes(environ: Mapping[str, str]) -> dict[str, str]:
     return {**attributes, "service.name": name} if name else attributes
 
 
-def is_placeless(resource: Resource) -> bool:
-    """Tell whether neither cluster nor node is known: several apiservers would look like one."""
-    attributes = resource.attributes or {}
-    return not (attributes.get(CLUSTER) or attributes.get(NODE))
-
-
 def encode_resource(resource: Resource) -> bytes:
     pairs = (resource.attributes or {}).items()
     message = b"".join(wire.key_value(wire.RESOURCE_ATTRIBUTE, k, _value(v)) for k, v in pairs)

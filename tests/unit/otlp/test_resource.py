@@ -9,7 +9,6 @@ from k8s_audit_otlp.otlp.resource import (
     build_resource,
     encode_resource,
     encode_scope,
-    is_placeless,
 )
 
 
@@ -48,12 +47,6 @@ def test_configuration_wins_over_the_environment_and_that_over_what_is_found() -
     found = attributes(configured, environ)
     assert (found["service.name"], found["service.instance.id"]) == ("e", "i")
     assert found["atype"] == "kube-audit-log"
-
-
-def test_a_log_without_cluster_and_node_is_placeless() -> None:
-    """Several apiservers would then look like one."""
-    assert is_placeless(build_resource({}, {}))
-    assert not is_placeless(build_resource({"k8s.cluster.name": "c"}, {}))
 
 
 def test_resource_and_scope_read_back() -> None:
