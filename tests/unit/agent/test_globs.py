@@ -91,7 +91,7 @@ def test_a_log_waits_where_a_file_of_the_configuration_has_become_wrong(
     (tmp_path / "later" / "one.log").write_bytes(agent.log.read_bytes())
     (line,) = agent.seen("reload_refused")
     assert "one.log has come to match and is not read yet" in line["message"]
-    assert "'Nothing' is none of" in line["message"]
+    assert "'Nothing' is not known" in line["message"]
     agent.told("one.log: is not read yet: a file")
     policy.write_text(good)
     uids_delivered(backend, 20)

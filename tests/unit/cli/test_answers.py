@@ -148,7 +148,7 @@ WRONG = {
         "/nonexistent/key: No such file or directory; check the path",
     ),
     "explain --path log": (2, "it is a directory"),
-    "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is none of Policy"),
+    "explain --path log/audit.log --policy event.json": (2, "kind: 'Event' is no Policy"),
     "verify --path log/audit.log --against binary": (2, "binary: this is no text in UTF-8"),
     "evidence verify --against binary": (2, "name what the back end gave out"),
     "verify --path log/audit.log --against vector.toml": (2, "it says only: data_dir"),

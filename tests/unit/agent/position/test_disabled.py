@@ -93,7 +93,7 @@ def test_a_renamed_exporter_goes_on_where_the_old_one_was(fixture: Fixture) -> N
     """An id in the configuration may change without sending everything again."""
     fixture.write(10)
     fixture.once()
-    assert "otlp_http  " in state(fixture, "list").output
+    assert "otlp_http " in state(fixture, "list").output
     assert state(fixture, "rename", "otlphttp", "otlphttp/siem").exit_code == 0
     fixture.exporters = f"otlp_http/siem: {{endpoint: {fixture.backend.url}}}"
     fixture.write(5)
