@@ -59,6 +59,7 @@ CASES = [
     ("azure", dumped({"Records": [{**AZURE, "category": "kube-audit-admin"}]}), [TEXT]),
     ("docker", dumped({"log": TEXT, "kubernetes": {"pod_name": "p"}}), [TEXT]),
     ("docker", dumped({"log": TEXT, "stream": "stdout", "logtag": "F"}), [TEXT]),
+    ("docker", dumped({"log": f"{TIME} stdout F {TEXT}"}), [TEXT]),
     ("journald", dumped({"MESSAGE": ["I0102 x", TEXT]}), ["I0102 x", TEXT]),
     ("journald", dumped({"MESSAGE": [list(EVENT), list(b"x")]}), [TEXT, "x"]),
     ("cloudwatch", b'{"message":' + EVENT + b"}", [TEXT]),
