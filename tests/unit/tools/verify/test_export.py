@@ -169,6 +169,7 @@ def test_another_field_can_be_named() -> None:
         (b'{"status":"error","errorType":"bad_data","error":"parse error"}', "parse error"),
         (b'[{"a":1}]', "--uid-field"),
         (_lines([{FIELD: "4711"}]), "log.record.uid holds no uid; name what does"),
+        (_lines([{FIELD: "1-2", "auditID": "1-2"}]), "log.record.uid holds no uid"),
         (f"| {FIELD} |\n|:-|\n| 00112233445566aa-0 |\n".encode(), "give the records as JSON lines"),
     ],
 )

@@ -132,10 +132,9 @@ class Export:
         found = False
         without: ExportRecord | None = None  # the first one
         for item in items:
-            event = item.own is not None and is_event(item.own)
-            if item.uid or event:
+            if item.uid or (item.own is not None and is_event(item.own)):
                 yield item
-            if is_ours(item.uid) or (event and item.uid):
+            if is_ours(item.uid):
                 found = True
             else:
                 without = without or item
