@@ -136,17 +136,17 @@ class HttpSender:
             known = self._connections
             if known and self._made_for == made_for:
                 return known
-            through = proxy_for(url, self._env) if proxy is None else proxy
-            try:
-                made = Connections(
-                    Url.parse(url),
-                    context=lambda: make_context(exporter.tls),
-                    server_name=exporter.tls.server_name_override or "",
-                    proxy=Url.parse(through) if through else None,
-                    most_idle=exporter.sending_queue.num_consumers,
-                )
-            except UnusableError as error:
-                raise UnusableError(f"the endpoint or the proxy: {error}") from None
+            through, named = proxy, "the proxy_url"
+            if through is None:
+                through = proxy_for(url, self._env)
+                named = "the proxy of HTTP_PROXY or HTTPS_PROXY"
+            made = Connections(
+                _parsed(url, "the endpoint"),
+                context=lambda: make_context(exporter.tls),
+                server_name=exporter.tls.server_name_override or "",
+                proxy=_parsed(through, named) if through else None,
+                most_idle=exporter.sending_queue.num_consumers,
+            )
             if known:
                 known.close()
             self._connections, self._made_for = made, made_for
@@ -156,6 +156,13 @@ class HttpSender:
         with self._lock:
             if self._connections:
                 self._connections.close()
+
+
+def _parsed(url: str, named: str) -> Url:
+    try:
+        return Url.parse(url)
+    except UnusableError as error:
+        raise UnusableError(f"{named}: {error}") from None
 
 
 def _acknowledgement(status: int, body: bytes, content_type: str) -> Outcome:

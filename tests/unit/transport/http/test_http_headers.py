@@ -170,6 +170,14 @@ def test_a_proxy_url_is_used_with_its_password(
         assert proxy.seen[0] == ("POST", url)
 
 
+def test_a_proxy_that_is_none_is_named(sender: Callable[..., Any], record: Any) -> None:
+    """By the variable, which stands in no configuration, and without what it holds."""
+    url, env = "http://backend.test:4318/v1/logs", {"HTTP_PROXY": "socks5://sesame:1"}
+    assert post(sender(url, env=env), record) == Misconfigured(
+        "the proxy of HTTP_PROXY or HTTPS_PROXY: the URL is not http://HOST or https://HOST"
+    )
+
+
 def test_the_proxy_variables_apply_without_a_proxy_url(
     sender: Any, backend: Any, record: Any, servers: Any
 ) -> None:
