@@ -16,8 +16,8 @@ _MAX_PORT = 65_535
 _PORT_0 = re.compile(r"^(?:[^/?#]*//)?[^/?#]*:0+(?:[/?#]|$)")
 _HOST_AND_PORT = re.compile(r"(?:\[[^\[\]@]+\]|[^:\[\]/@]+):(\d{1,5})/?")
 _HOST_NAME = re.compile(r"[\w-]{1,63}(\.[\w-]{1,63})*\.?")
-_VARIABLE = re.compile(r"(?:[A-Za-z][\w+.-]*://)?(?:[^/?#]*@)?[^/?#@]*\$")  # in the host
-_HTTP = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+_VARIABLE = re.compile(r"(?:[A-Za-z][\w+.-]*://)?(?:[^/?#]*@)?[^/?#@${}]*([${}])")  # in the host
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # what grpc's name resolution takes: https://github.com/grpc/grpc/blob/master/doc/naming.md
 _GRPC_SCHEMES = ("http://", "https://", "dns:", "unix:", "ipv4:", "ipv6:", "passthrough:")
@@ -30,8 +30,9 @@ def _as_url(value: Any) -> tuple[Secret, str | None]:
         raise mistake("is empty", "write where to send, or leave the key out")
     if text is not None and re.search(r"\s", text):
         raise mistake("holds white space", "remove it")
-    if _VARIABLE.match(text or ""):  # as from the environment
-        raise mistake("its host holds $, as a variable that nobody replaced", "write the host")
+    if sign := _VARIABLE.match(text or ""):  # as from the environment
+        what = f"its host holds {sign[1]}, as a variable that nobody replaced"
+        raise mistake(what, "write the host")
     try:
         _ = urlsplit(text or "").port
     except ValueError:
