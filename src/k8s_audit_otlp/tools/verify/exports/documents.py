@@ -78,6 +78,7 @@ def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRe
     walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
     labels: Any = None
     columns: tuple[str, ...] = ()
+    of_answers: bool | None = None  # is an array one of answers, as `jq -s` makes it?
     for chunk in chain(chunks, (b" " * _COLON_WITHIN,)):
         for path, raw in walker.take(chunk):
             value = _read(raw)
@@ -85,10 +86,12 @@ def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRe
                 labels = value
             elif path in _COLUMNS:
                 columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
-            elif path == (_ANY,) and raw[:1] == b"{" and is_document(raw[:_HEAD]):
-                yield from records([raw])  # `jq -s` makes one array of several answers
-            else:
+            elif path != (_ANY,):
                 yield FoundRecord(_single(value), labels, columns)
+            else:
+                if of_answers is None:
+                    of_answers = raw[:1] == b"{" and is_document(raw[:_HEAD])
+                yield from records([raw]) if of_answers else [FoundRecord(value)]
     if walker.is_open:
         raise msgspec.DecodeError("the document breaks off")
 
