@@ -1,7 +1,7 @@
 """Builds what a configuration describes: senders, options, resources. No file, no connection."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -20,19 +20,12 @@ from k8s_audit_otlp.config.exporters import (
     OtlpHttp,
     Sdk,
 )
-from k8s_audit_otlp.config.mistakes import Kind, Remark
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.otlp.hourly_scopes import HOUR_NS, HourlyScopes, ResourceScope
-from k8s_audit_otlp.otlp.resource import (
-    CLUSTER,
-    NODE,
-    build_resource,
-    encode_resource,
-    encode_scope,
-)
+from k8s_audit_otlp.otlp.resource import build_resource, encode_resource, encode_scope
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, Handed, HoldLimits, Rescue
 from k8s_audit_otlp.transport.credentials import credentials_of
 from k8s_audit_otlp.transport.http import HttpSender
@@ -165,11 +158,3 @@ def resources_of(config: Config, env: Mapping[str, str]) -> Mapping[str, Resourc
         name: build_resource({**block.attributes, **block.resource}, env)
         for name, block in config.receivers.items()
     }
-
-
-def placeless(config: Config, env: Mapping[str, str]) -> Iterator[Remark]:
-    """Remark upon receivers of which nothing says from which cluster or node their logs are."""
-    why = f"neither {CLUSTER} nor {NODE} is set; the logs of several nodes will look like one"
-    for name, resource in resources_of(config, env).items():
-        if not {CLUSTER, NODE} & {*resource.attributes}:
-            yield Remark(f"receivers::{name}::resource", Kind.LOOK, why)

@@ -1,9 +1,13 @@
-"""Says once what shows after the start: a log is none, or is read twice; an exporter is through."""
+"""Says once what shows at the start: a log is none, or is read twice; an exporter is through."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from k8s_audit_otlp.agent.build import resources_of
+from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.mistakes import Kind, Remark
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
+from k8s_audit_otlp.otlp.resource import CLUSTER, NODE
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.names import GZIP
@@ -30,6 +34,14 @@ def startup_messages(
     for warn in warnings:
         warn()
     return [*warnings, CaughtUpMessage(subscriptions)]
+
+
+def placeless(config: Config, env: Mapping[str, str]) -> Iterator[Remark]:
+    """Remark upon receivers of which nothing says from which cluster or node their logs are."""
+    why = f"neither {CLUSTER} nor {NODE} is set; the logs of several nodes will look like one"
+    for name, resource in resources_of(config, env).items():
+        if not {CLUSTER, NODE} & {*resource.attributes}:
+            yield Remark(f"receivers::{name}::resource", Kind.LOOK, why)
 
 
 class SharedFileWarning:

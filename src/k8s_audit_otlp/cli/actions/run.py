@@ -14,7 +14,6 @@ from types import FrameType
 import click
 
 from k8s_audit_otlp.agent.agent import Agent
-from k8s_audit_otlp.agent.build import placeless
 from k8s_audit_otlp.agent.process import (
     hash_by_libcrypto,
     keep_memory,
@@ -22,6 +21,7 @@ from k8s_audit_otlp.agent.process import (
 )
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
+from k8s_audit_otlp.agent.startup_messages import placeless
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
