@@ -12,7 +12,9 @@ import msgspec
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED
+from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.redact.siblings import parent_name
 from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -100,6 +102,8 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
         not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(of_member)))
         or (of_member in _COORDINATES and len(before) == _LENGTH_OF_COORDINATE)
     ):
+        cleaner = clean_of_user
+    elif of_member and scan.names[parent_name(scan.pieces, place - 2).encode()] is Action.LABELS:
         cleaner = clean_of_user
     elif of_member in _NAMES_OF_OBJECTS:
         cleaner = partial(clean_of_object, is_id=True)
