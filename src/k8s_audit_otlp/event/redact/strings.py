@@ -98,22 +98,29 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     if said and scan.redactor.may_say(text):
         return
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
-    if _ONE_WORD.fullmatch(before) and (
-        not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(of_member)))
-        or (of_member in _COORDINATES and len(before) == _LENGTH_OF_COORDINATE)
-    ):
-        cleaner = clean_of_user
-    elif of_member and scan.names[parent_name(scan.pieces, place - 2).encode()] is Action.LABELS:
+    if of_member and _says_which_one(scan, place):
         cleaner = clean_of_user
     elif of_member in _NAMES_OF_OBJECTS:
         cleaner = partial(clean_of_object, is_id=True)
-    elif of_member in _OF_USERS:
-        cleaner = clean_of_user
     new = cleaner(text, scan.replacement)
     if new != text:
         scan.set(place, piece_of(new), "text")
     elif not may_hold_json(before) and cleaner is clean:
         known.remember((before,), verdict=False)
+
+
+def _says_which_one(scan: Scan, place: int) -> bool:
+    """Tell what a member says of who or which one it is: an id, a user, a label, a public key."""
+    name, value = scan.pieces[place - 2], scan.pieces[place]
+    if (
+        name in _OF_USERS
+        or scan.names[parent_name(scan.pieces, place - 2).encode()] is Action.LABELS
+    ):
+        return True
+    if name in _COORDINATES and len(value) == _LENGTH_OF_COORDINATE:
+        return True
+    identifies = not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(name)))
+    return identifies and _ONE_WORD.fullmatch(value) is not None
 
 
 def compacted(body: bytes) -> bytes:

@@ -4,7 +4,7 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
+from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     ODD_CASE,
@@ -62,6 +62,7 @@ _LICENSE = (
     r"|[A-Z0-9]{6}(?:-[A-Z0-9]{6}){2,8})|[0-9]{6}(?:-[0-9]{6}){3,8})(?![\w./:-])"
 )
 _LONGEST_ID = 28  # characters of a name before one
+_SAID = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]{2,}")
 _NEAR = 3  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
 _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
@@ -148,17 +149,12 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     if not made:
         return match[0]
     before = text[max(0, match.start() - _LONGEST_ID) : match.start()]
-    said = [each for each in words_of(before) if each.isalpha()][-_NEAR:]
+    said = [each.lower() for each in _SAID.findall(before)[-_NEAR:]]
     if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said or _MODULUS.search(before):
         return match[0]
-    is_digest = not IDENTIFYING_WORDS.isdisjoint(said)
-    around = ["." if _OF_A_NAME.search(before) else "", *parts]
-    around.append("." if _GOES_ON.match(text, match.end()) else "")
     new = [*parts]
     for n in made:  # what names an object, a host or an image has one case
-        of_a_name = "-" in parts[n] or "." in (around[n], around[n + 2])
-        is_which = of_a_name or (is_digest and is_long_hexadecimal(parts[n]))
-        if not (is_which and is_of_one_case(parts[n])):
+        if not (is_of_one_case(parts[n]) and _is_which(match, parts, n, before, said)):
             new[n] = replacement(parts[n])
     if len(parts) == 1:
         return new[0]
@@ -167,6 +163,17 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     if not among_words and 2 * len("".join(kept)) < len(word):
         return replacement(word)  # of base64, or a token of several parts
     return "".join(new)
+
+
+def _is_which(match: re.Match[str], parts: list[str], n: int, before: str, said: list[str]) -> bool:
+    """Tell a part of a name, or a digest behind a word that says which object or version it is."""
+    if "-" in parts[n] or "." in (*parts[max(0, n - 1) : n], *parts[n + 1 : n + 2]):
+        return True
+    if (n == 0 and _OF_A_NAME.search(before)) or (
+        n == len(parts) - 1 and _GOES_ON.match(match.string, match.end())
+    ):
+        return True
+    return is_long_hexadecimal(parts[n]) and not IDENTIFYING_WORDS.isdisjoint(said)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
