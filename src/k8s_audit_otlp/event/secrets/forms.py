@@ -7,7 +7,7 @@ from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
-    ODD_CASE,
+    CERTAINLY_MADE_UP,
     WITH_WHO,
     from_base64,
     is_generated,
@@ -46,15 +46,6 @@ _GENERATED = (
     r"(?a)-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
     r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})"
 )
-# A word with digits and letters or a sign, which stands in no name, version or sentence.
-_MADE_UP = (
-    r"(?a)()((?<![\w./#@&%-])(?:[A-Za-z][a-z]{3,32}[0-9]{3,8}[!#$^*~]?[A-Za-z]"
-    r"|[A-Z][a-z]{3,32}(?:[0-9]{2,6}(?:[a-z]{3,32})?[!#$^*~]|[!#$^*~@][0-9]{3,8}[a-z]{2})"
-    r"|(?<!:)(?:[!$*^~]?[A-Z][a-z]{3,32}){1,3}(?!19|20|3339|8601)[0-9]{4}(?![\w(:=])"
-    r"|(?:[!$*^~][A-Z][a-z]{3,32}|(?:[A-Z][a-z]{2,32}){2,3}(?=[0-9]{2,6}[!#$*^~]))[0-9]{2,6}"
-    r"[!#$*^~]?"
-    r"|[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+(?![\w@/*#-]|\.\w))"
-)
 # A license, in groups of one length.
 _LICENSE = (
     r"(?a)()(?<![\w./@:-])((?=[A-Z-]{0,24}[0-9])(?=[A-Z0-9-]{0,32}?[0-9][A-Z])"
@@ -62,7 +53,7 @@ _LICENSE = (
     r"|[A-Z0-9]{6}(?:-[A-Z0-9]{6}){2,8})|[0-9]{6}(?:-[0-9]{6}){3,8})(?![\w./:-])"
 )
 _LONGEST_ID = 28  # characters of a name before one
-_SAID = re.compile(r"[A-Z]{2,}(?![a-z])|[A-Z]?[a-z]{2,}")
+_SAID = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _NEAR = 3  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
 _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
@@ -228,9 +219,8 @@ TOKENS: tuple[Step, ...] = (
 # Not where a text says who someone is: identity providers generate that, too.
 GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
-    Step(MADE_UP_WORDS, _MADE_UP, second),
     Step(LICENSES, _LICENSE, second),
-    Step(MADE_UP_WORDS, ODD_CASE.pattern, second),
+    Step(MADE_UP_WORDS, CERTAINLY_MADE_UP.pattern, second),
     Step(MADE_UP_WORDS, WITH_WHO, second),
 )
 STEPS: tuple[Step, ...] = (

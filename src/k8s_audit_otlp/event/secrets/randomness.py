@@ -67,30 +67,41 @@ MADE_UP: Final = re.compile(
 )
 
 
-# What changes its case behind a sign, as people make passwords up and name nothing: `gw-Kettle`,
-# `Kettle+Lemon7`, `K3ttle-Lemon`, `kettle_28_lemon`, `Kettle!46`.
-# Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
-_LOWER, _SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]"
-_ODD = (
+# What people make up and nothing is named, wherever it stands: what changes its case behind a sign,
+# or has letters or a sign behind its digits. Not `non-Linux`, `X-Amz-Sha256`, `zh-Hans-CN`.
+_LOWER, _SIGN, _END_SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]", "[!#$^*~]"
+_TITLE, _PART = rf"[A-Z]{_LOWER}{{3,32}}", rf"(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)"
+_LOWER_PARTS = rf"(?=[\w!#$*+^~-]{{7}})(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
+_CERTAIN = "|".join(
+    (
+        rf"{_LOWER_PARTS}[A-Z]{_LOWER}{{2}}[\w!#$*+^~-]*+",  # `gw-Kettle`
+        rf"(?:{_PART}[_.!#$*+^~-])+[A-Z]{_LOWER}{{2,32}}[._!+-]?[0-9]{{1,4}}[!#$*~]?",  # `A.Kettle`
+        rf"(?:{_PART}{_SIGN})*[A-Z][a-z]*[0134578][a-z]+(?:{_SIGN}[A-Z]{_LOWER}+)+",  # `K3ttle-Lid`
+        rf"{_TITLE}_[0-9]{{3,6}}",  # `Kettle_1204`
+        r"(?!last_)[a-z]{4,16}_[0-9]{2,4}_[a-z]{4,16}",  # `kettle_28_lid`
+        r"[0-9]{2,4}[A-Z][a-z]{6,24}",  # `62Kettlelid`
+        r"(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
+        rf"[A-Za-z][a-z]{{3,32}}[0-9]{{3,8}}{_END_SIGN}?[A-Za-z][A-Za-z0-9]*+",  # `kettle805cq`
+        rf"{_TITLE}[0-9]{{2,6}}(?:[a-z]{{3,32}})?{_END_SIGN}[A-Za-z0-9]*+",  # `Kettle69#x`
+        rf"{_TITLE}[!#$^*~@][0-9]{{3,8}}[a-z]{{2}}[A-Za-z0-9]*+",  # `Kettle#609lid`
+        rf"(?:[A-Z][a-z]{{2,32}}){{2,3}}[0-9]{{2,6}}{_END_SIGN}",  # `BigKettle17!`
+        rf"[!$*^~]{_TITLE}[0-9]{{2,6}}",  # `!Kettle35`
+        rf"(?:{_TITLE}){{1,3}}(?!19|20|3339|8601)[0-9]{{4}}(?!\d)",  # `Kettle8782`, no year
+        r"(?:[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+",  # `48#1173`, of a keypad
+    )
+)
+_NAMES = (
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
     r"|[\w.-]*(?:Int|Float|Base|Log|Sha|Utf|Http)\d)"
-    rf"(?=[\w!#$*+^~.-]{{7}})(?:(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
-    rf"[A-Z]{_LOWER}{{2}}[\w!#$*+^~-]*+"
-    rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)[_.!#$*+^~-])+"
-    rf"[A-Z]{_LOWER}{{2,32}}[._!+-]?[0-9]{{1,4}}[!#$*~]?"
-    rf"|(?:(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+){_SIGN})*[A-Z][a-z]*[0134578][a-z]+"
-    rf"(?:{_SIGN}[A-Z]{_LOWER}+)+[0-9]{{0,4}}|[A-Z]{_LOWER}{{3,32}}_[0-9]{{3,6}}"
-    r"|(?!last_)[a-z]{4,16}_[0-9]{2,4}_[a-z]{4,16}|[0-9]{2,4}[A-Z][a-z]{6,24}"
-    r"|(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+)"
 )
-ODD_CASE: Final = re.compile(
-    rf"()(?<![A-Za-z0-9_./:@#&%$+*!~^?-])({_ODD})(?![\w/@(:=-]|\.[A-Za-z])"
+_END = r"(?![\w/@(:=-]|\.[A-Za-z])"
+CERTAINLY_MADE_UP: Final = re.compile(
+    rf"()(?<![A-Za-z0-9_./:@#&%+*!~^?-]){_NAMES}({_CERTAIN}){_END}"
 )
-# Behind who logs in a word with digits is enough: `bob:Kettle26`, `bob/kettle-Lemon`.
+# Behind who logs in a word and digits are enough: `bob:Kettle26`, `bob/Kettle-26`.
 WITH_WHO: Final = (
-    rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:])({_ODD}|(?=[\w!#$*+^~.-]{{7}})"
-    rf"(?:[A-Z]{_LOWER}{{3,32}}[!#$*+^~_.-]?[0-9]{{1,4}}[!#$*~]?|[a-z]{{4,32}}[0-9]{{3,8}}[a-z]{{2}}))"
-    r"(?![\w/(:=-]|\.[A-Za-z])"
+    rf"((?<![\w./:@~$-])[A-Za-z][\w-]{{1,31}}[/:]){_NAMES}"
+    rf"({_CERTAIN}|{_TITLE}[!#$*+^~_.-]?[0-9]{{1,4}}[!#$*~]?){_END.replace('@', '')}"
 )
 
 
@@ -184,7 +195,7 @@ def is_drawn(text: str) -> bool:
     """Say whether all of it is random or a made-up password: no word, name or version."""
     if looks_random(text) and is_scattered(text):
         return True
-    return MADE_UP.search(text) is not None or ODD_CASE.search(text) is not None
+    return MADE_UP.search(text) is not None or CERTAINLY_MADE_UP.search(text) is not None
 
 
 def looks_drawn(text: str) -> bool:

@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     words_of,
 )
 from k8s_audit_otlp.event.secrets.randomness import (
-    ODD_CASE,
+    CERTAINLY_MADE_UP,
     is_drawn,
     is_scattered,
     looks_drawn,
@@ -90,9 +90,9 @@ def is_credential_in_query(name: str, value: str) -> bool:
         return True
     if may_name_drawn(name) and is_drawn(unquote_plus(value)):
         return True
-    if (ODD_CASE.fullmatch(value) or (name == "p" and looks_drawn(value))) and not is_reference(
-        name
-    ):
+    if (
+        CERTAINLY_MADE_UP.fullmatch(value) or (name == "p" and looks_drawn(value))
+    ) and not is_reference(name):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
         return False
