@@ -79,7 +79,6 @@ _CERTAIN = "|".join(
         rf"(?:{_PART}{_SIGN})*[A-Z][a-z]*[0134578][a-z]+(?:{_SIGN}[A-Z]{_LOWER}+)+",  # `K3ttle-Lid`
         rf"{_TITLE}_[0-9]{{3,6}}",  # `Kettle_1204`
         r"(?!last_)[a-z]{4,16}_[0-9]{2,4}_[a-z]{4,16}",  # `kettle_28_lid`
-        r"[0-9]{2,4}[A-Z][a-z]{6,24}",  # `62Kettlelid`
         r"(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
         rf"[A-Za-z][a-z]{{3,32}}[0-9]{{3,8}}{_END_SIGN}?[A-Za-z][A-Za-z0-9]*+",  # `kettle805cq`
         rf"{_TITLE}[0-9]{{2,6}}(?:[a-z]{{3,32}})?{_END_SIGN}[A-Za-z0-9]*+",  # `Kettle69#x`

@@ -91,10 +91,11 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False, is_id: bo
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:
     """Replace base64 of a text with a credential in it."""
-    plain = from_base64(match[0]).decode("utf-8", "ignore")
-    found = needles_in(plain)
-    is_clean = not holds(found, plain) or cleaned(plain, found, replacement) == plain
-    return match[0] if is_clean else replacement(match[0])
+    encoded = from_base64(match[0])
+    plain = encoded.decode("utf-8", "ignore")
+    found, is_binary = needles_in(plain), plain.encode() != encoded  # which reads like anything
+    new = cleaned(plain, found, replacement, is_id=is_binary) if holds(found, plain) else plain
+    return match[0] if new == plain else replacement(match[0])
 
 
 def _without_escapes(text: str) -> str:
