@@ -3,7 +3,8 @@
 # default ~/.cache/k8s-audit-otlp/bin: a Collector, etcd, kube-apiserver and its tools, helm and
 # kubeconform, VictoriaLogs, DataKit's Pipeline engine. From the Go module proxy; about 20 minutes
 # on two cores the first time.
-# Where there is Maven, also the jars of Kafka and OpenSearch, beside the bin directory.
+# Where there is Maven, also the jars of Kafka and OpenSearch, beside the bin directory; and ClickHouse
+# as a Python library (500 MB).
 # With K8S_AUDIT_OTLP_LOKI=1 also Loki, about 10 minutes more (pytest -m loki).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,6 +38,13 @@ for pom in kafka/kafka stores/opensearch; do # without them their tests are left
       -DoutputDirectory="$jars.new"; then mv "$jars.new" "$jars"; fi
   fi
 done
+
+clickhouse=$(dirname "$bin")/clickhouse
+if [ ! -d "$clickhouse" ]; then
+  if python3 -m pip install --quiet --no-deps --target "$clickhouse.new" chdb-core==26.9.0; then
+    mv "$clickhouse.new" "$clickhouse"
+  fi
+fi
 
 # The image is built without a daemon; where that cannot be installed its tests are left out.
 if ! { command -v buildah && command -v mmdebstrap; } >/dev/null && [ "$(id -u)" = 0 ] &&

@@ -2,17 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from tests.interop.kafka.kafka_broker import QUICK_START
-from tests.interop.stores.stores import Intake, Store
+from tests.interop.stores.stores import Intake, Store, pairs
 from tests.kit.backends.servers import free_port
 
 CACHE = Path.home() / ".cache" / "k8s-audit-otlp"
@@ -80,32 +79,26 @@ class OpenSearch(Store):
         found = self.ask(query)["aggregations"]["incomplete"]["value"]
         return sorted(row["identity"] for row in found)
 
+    def delete(self, uid: str) -> None:
+        asked = {"query": {"term": {"attributes.log.record.uid": uid}}}
+        for hit in self.json(f"/{INDEX}/_search", asked)["hits"]["hits"]:
+            path = f"/{INDEX}/_doc/{hit['_id']}?refresh=true"
+            self.send(path, b"", "application/json", "DELETE")
+
 
 def _bulk(request: ExportLogsServiceRequest) -> Iterator[bytes]:
     for resource in request.resource_logs:
-        place = {"attributes": dict(_pairs(resource.resource.attributes))}
+        place = {"attributes": dict(pairs(resource.resource.attributes))}
         for record in (one for scope in resource.scope_logs for one in scope.log_records):
             yield orjson.dumps({"create": {"_index": INDEX}})
             seconds, nanoseconds = divmod(record.time_unix_nano, 10**9)
             yield orjson.dumps(
                 {
                     "@timestamp": f"{seconds * 1000 + nanoseconds // 10**6}",
-                    "attributes": dict(_pairs(record.attributes)),
+                    "attributes": dict(pairs(record.attributes)),
                     "resource": place,
                     "body": {"text": record.body.string_value},
                     "severity_text": record.severity_text,
                     "event_name": record.event_name,
                 }
             )
-
-
-def _pairs(attributes: Iterable[KeyValue]) -> Iterator[tuple[str, Any]]:
-    for one in attributes:
-        yield one.key, _value(one.value)
-
-
-def _value(value: AnyValue) -> Any:
-    kind = value.WhichOneof("value") or "string_value"
-    if kind == "array_value":
-        return [_value(one) for one in value.array_value.values]
-    return getattr(value, kind)

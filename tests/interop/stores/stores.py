@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -18,6 +18,7 @@ from typing import Any
 
 import orjson
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from tests.kit.backends.servers import free_port
@@ -52,10 +53,17 @@ class Store(ABC):
     vendor: str
     title: str  # what the help of verify calls it
 
-    def __init__(self, directory: Path, command: list[str], port: int, ready: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        command: list[str],
+        port: int,
+        ready: str,
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self.port = port
         with (directory / "store.log").open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=env)
         end = time.monotonic() + START_S
         while not self._is_ready(ready):
             assert self._process.poll() is None, (directory / "store.log").read_text()
@@ -102,6 +110,10 @@ class Store(ABC):
     def incomplete(self, query: str) -> list[str]:
         """Return the identities that the query for a complete night names."""
 
+    @abstractmethod
+    def delete(self, uid: str) -> None:
+        """Delete an event of yesterday or later, as the store's operator may."""
+
     def wait_for(self, query: str, rows: int) -> None:
         """Wait until a query has so many rows: what was acknowledged may take a second to show."""
         self._wait_until(query, lambda found: len(found) == rows)
@@ -140,6 +152,9 @@ class VictoriaLogs(Store):
     def incomplete(self, query: str) -> list[str]:
         return [row["identity"] for row in self.ask(query)]
 
+    def delete(self, uid: str) -> None:
+        self.post("/delete/run_task", {"filter": f'"log.record.uid":="{uid}"'})
+
     def offsets(self) -> set[int]:
         """Return the offset of every event that is there."""
         rows = self.ask('"log.record.uid":~"^[0-9a-f]{16}" | fields "log.record.uid"')
@@ -162,6 +177,12 @@ class Loki(Store):
         self.post("/flush", {})  # what came hours late shows once it is in a chunk
         answer = orjson.loads(self.post("/loki/api/v1/query", {"query": query}))
         return [row["metric"]["identity"] for row in answer["data"]["result"]]
+
+    def delete(self, uid: str) -> None:
+        query = f'{{service_name="k8s-audit"}} | log_record_uid="{uid}"'
+        since = int(time.time()) - 48 * 3600
+        asked = urllib.parse.urlencode({"query": query, "start": since})
+        self.post(f"/loki/api/v1/delete?{asked}", {})
 
     def offsets(self) -> set[int]:
         form = {
@@ -216,6 +237,19 @@ class Relay(Intake):
     def _uid(self, record: LogRecord) -> str:
         found = (a.value.string_value for a in record.attributes if a.key == "log.record.uid")
         return next(found, "")
+
+
+def pairs(attributes: Iterable[KeyValue]) -> Iterator[tuple[str, Any]]:
+    """Yield attributes of OTLP as plain values."""
+    for one in attributes:
+        yield one.key, _value(one.value)
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value") or "string_value"
+    if kind == "array_value":
+        return [_value(one) for one in value.array_value.values]
+    return getattr(value, kind)
 
 
 def binary_of(name: str) -> Path:

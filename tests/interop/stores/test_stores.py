@@ -1,4 +1,4 @@
-"""Real VictoriaLogs, OpenSearch and Loki: what they acknowledge is there, and queries say so."""
+"""Real stores: what they acknowledge is there, and queries say so."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ import pytest
 from k8s_audit_otlp.cli import OK
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp
+from tests.interop.stores.clickhouse import ClickHouse
 from tests.interop.stores.opensearch import OpenSearch
 from tests.interop.stores.stores import Loki, Relay, Store, VictoriaLogs, binary_of
 from tests.kit.log.events import EventSource
@@ -21,6 +22,7 @@ BINARIES = {VictoriaLogs: "victoria-logs", Loki: "loki"}
 STORES = [
     pytest.param(VictoriaLogs, id="victorialogs", marks=pytest.mark.interop),
     pytest.param(OpenSearch, id="opensearch", marks=pytest.mark.interop),
+    pytest.param(ClickHouse, id="clickhouse", marks=pytest.mark.interop),
     pytest.param(Loki, id="loki", marks=pytest.mark.loki),
 ]
 DEPLOY = Path(__file__).parents[3] / "deploy"
@@ -33,13 +35,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         kept.clear()
         yield kept
         return
-    kind: type[VictoriaLogs | Loki] = request.param
-    binary = binary_of(BINARIES[kind])
-    if not binary.exists():
-        pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
     directory = tmp_path / "store"
     directory.mkdir()
-    running = kind(binary, directory)
+    if request.param is ClickHouse:
+        running: Store = ClickHouse(directory)
+    else:
+        kind: type[VictoriaLogs | Loki] = request.param
+        binary = binary_of(BINARIES[kind])
+        if not binary.exists():
+            pytest.skip(f"{binary} is not there: tests/interop/build.sh builds it")
+        running = kind(binary, directory)
     yield running
     running.stop()
 
@@ -153,7 +158,12 @@ def test_logs_and_backups_in_any_order_of_time_arrive(agent: Agent, store: Store
 
 def promising_more(query: str) -> str:
     """Make the query ask for one event more than the receipt promises."""
-    for less, as_much in ("lt_field", "le_field"), (">= on", "> on"), ("arrived < ", "arrived <= "):
+    for less, as_much in (
+        ("lt_field", "le_field"),
+        (">= on", "> on"),
+        ("arrived < ", "arrived <= "),
+        ("0) < ", "0) <= "),
+    ):
         query = query.replace(less, as_much)
     return query
 

@@ -108,14 +108,18 @@ def test_only_the_segment_of_the_lost_event_is_named_and_a_replay_mends_it(
 
 
 def _verified(store: Store, agent: Agent, directory: Path) -> tuple[int, str]:
-    """Export with the very command that the help of verify gives, and compare."""
+    """Export with the very command or query that the help of verify gives, and compare."""
     text = k8s_audit_otlp("verify", "--help").stdout
-    found = re.search(rf"^ +{store.title} +(curl .*(?:\n {{10,}}\S.*)*)", text, re.MULTILINE)
+    found = re.search(rf"^ +{store.title} +(\S.*(?:\n {{10,}}\S.*)*)", text, re.MULTILINE)
     assert found is not None
     command = " ".join(line.strip() for line in found[1].splitlines())
+    query, _, option = command.partition(", with ")
+    if option:
+        command = f"curl -s '{store.url}' --data-binary \"{query}\""
     export = directory / "export"
     with export.open("wb") as file:
         env = {**os.environ, **dict.fromkeys(("VL", "LOKI", "ES"), store.url)}
         subprocess.run(["bash", "-c", command], stdout=file, env=env, check=True, timeout=60)
-    done = k8s_audit_otlp("verify", "--path", str(agent.log), "--against", str(export))
+    words = option.partition(";")[0].split()  # --uid-field uid
+    done = k8s_audit_otlp("verify", "--path", str(agent.log), "--against", str(export), *words)
     return done.returncode, done.stdout + done.stderr
