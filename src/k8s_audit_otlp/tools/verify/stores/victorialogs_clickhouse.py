@@ -12,7 +12,8 @@ from k8s_audit_otlp.tools.verify.stores.client import StoreClient, Where, slices
 
 _CLUSTER: Final = "k8s.cluster.name"
 _CLICKHOUSE: Final = """
-    SELECT Timestamp, SeverityNumber, SeverityText, Body, LogAttributes, ResourceAttributes
+    SELECT toTimeZone(Timestamp, 'UTC') AS time, SeverityNumber, SeverityText, Body,
+        LogAttributes, ResourceAttributes
     FROM {database:Identifier}.{table:Identifier}
     WHERE ResourceAttributes['k8s.cluster.name'] = {cluster:String}
         AND Timestamp >= fromUnixTimestamp64Nano({since:Int64})
