@@ -129,6 +129,19 @@ def test_an_event_under_no_uid_of_an_agent_is_named(
     assert (uid or "one without a uid") in result.output
 
 
+def test_an_event_that_looks_like_a_request_of_otlp_is_not_passed_over(
+    night: tuple[Fixture, Path],
+) -> None:
+    """Every record of such a line is read as one of the request, which holds none here."""
+    fixture, key = night
+    rows = exported(fixture.backend)
+    event = next(row for row in rows if is_event(row))
+    rows.append({"resourceLogs": [], **event, UID: f"{event[UID]}.7"})
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert result.exit_code == 7, result.output
+    assert "1 line of it cannot be read" in result.output
+
+
 def test_what_another_program_sends_without_a_uid_is_passed_over(
     night: tuple[Fixture, Path],
 ) -> None:

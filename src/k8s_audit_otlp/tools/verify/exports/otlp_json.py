@@ -63,7 +63,8 @@ class _Source(msgspec.Struct, gc=False):
     scopeLogs: list[_Scope] = []  # noqa: N815
 
 
-class _LogsData(msgspec.Struct, gc=False):
+# What has more than that is no request, and might be a record that hides behind the name of one.
+class _LogsData(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     resourceLogs: list[_Source] = []  # noqa: N815
 
 
