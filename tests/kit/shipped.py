@@ -18,6 +18,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
 from k8s_audit_otlp.state.ledger import Ledger, Tally
+from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.contents import Contents
 from k8s_audit_otlp.tools.verify.exports.record import CHAIN_ID, SEGMENT, ExportRecord, read_receipt
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
@@ -100,7 +101,9 @@ def receipt_of(
 
 
 def judged(items: Sequence[ExportRecord]) -> ContentReport:
-    contents = Contents()
+    comparison = Comparison()
+    contents = Contents(comparison.arrived)
     for item in items:
+        comparison.take(item)
         contents.take(item)
     return contents.report()

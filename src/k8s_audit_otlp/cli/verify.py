@@ -154,7 +154,8 @@ def _compare(
     comparison, unread, cut = Comparison(), 0, dict[str, str]()
     scope = Scope("", since, by_end=True)
     for export in exports_in(files, uid_field, "what arrived"):
-        comparison.take(scope.taking(export))
+        for item in scope.taking(export):
+            comparison.take(item)
         unread += export.unread
         if export.unread or export.is_part:
             cut[export.name] = "it breaks off, or is a part only"

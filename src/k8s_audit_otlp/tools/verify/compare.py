@@ -39,7 +39,7 @@ class Comparison:
     """Takes in an export, then the segments; `report` says how they differ."""
 
     def __init__(self) -> None:
-        self._arrived: dict[str, array[int]] = {}
+        self.arrived: dict[str, array[int]] = {}  # by identity: places, in the order of the export
         self._log_of: dict[str, str] = {}  # by identity; "" where records do not tell it
         self._logs_on_disk: set[str] = set()
         self._receipts: dict[str, dict[str, Receipt]] = {}  # by identity and chain
@@ -53,22 +53,20 @@ class Comparison:
         self._replayed: set[str] = set()  # segments of which a replay may have sent more
         self._report = VerifyReport()
 
-    def take(self, items: Iterable[ExportRecord]) -> None:
-        for item in items:
-            self._report.records += 1
-            place = read_uid(item.uid)
-            if place is not None:
-                arrived = self._arrived.get(place.identity)
-                if arrived is None:
-                    arrived = self._arrived[place.identity] = array("Q")
-                    self._log_of[place.identity] = log_of(item.beside or {})
-                arrived.append(place.place)
-            elif item.own is not None and is_event(item.own):
-                self._report.strays += 1
-                if self._report.strays <= MOST_NAMED:
-                    self._report.stray_uids.append(item.uid or "one without a uid")
-            else:
-                self._take_other(item)
+    def take(self, item: ExportRecord) -> None:
+        self._report.records += 1
+        place = read_uid(item.uid)
+        if place is not None:
+            if (arrived := self.arrived.get(place.identity)) is None:
+                arrived = self.arrived[place.identity] = array("Q")
+                self._log_of[place.identity] = log_of(item.beside or {})
+            arrived.append(place.place)
+        elif item.own is not None and is_event(item.own):
+            self._report.strays += 1
+            if self._report.strays <= MOST_NAMED:
+                self._report.stray_uids.append(item.uid or "one without a uid")
+        else:
+            self._take_other(item)
 
     def _take_other(self, item: ExportRecord) -> None:
         uid, receipt, own, *_ = item
@@ -109,7 +107,7 @@ class Comparison:
         self._settle_gaps()
         identity = segment.identity
         self._logs_on_disk.add(self._log_of.get(identity, ""))
-        arrived = self._arrived.pop(identity, array("Q"))
+        arrived = self.arrived.pop(identity, array("Q"))
         cut = self._join_parts(segment, arrived)
         receipts, gaps = self._receipts.pop(identity, {}), self._gaps.pop(identity, [])
         if not segment.wanted:
@@ -139,11 +137,11 @@ class Comparison:
         begin with the same event do not.
         """
         identity, places, cut = segment.identity, segment.places, NOTHING
-        for name in [n for n in self._arrived if n.rpartition(".")[0] == identity]:
-            part = self._arrived[name]
+        for name in [n for n in self.arrived if n.rpartition(".")[0] == identity]:
+            part = self.arrived[name]
             if places and min(part) > places[0] and all(segment.index_of(p) >= 0 for p in part):
                 cut = min(cut, *part)
-                arrived.extend(self._arrived.pop(name))
+                arrived.extend(self.arrived.pop(name))
                 self._gaps.setdefault(identity, []).extend(self._gaps.pop(name, []))
                 own = self._receipts.get(identity, {})
                 for chain, receipt in self._receipts.pop(name, {}).items():
@@ -190,7 +188,7 @@ class Comparison:
         """Forget what was taken in of some segments; their receipts still count as there."""
         self._settle_gaps()
         for identity in identities:
-            for of in (self._arrived, self._receipts, self._gaps):
+            for of in (self.arrived, self._receipts, self._gaps):
                 of.pop(identity, None)
 
     def report(
@@ -215,11 +213,11 @@ class Comparison:
         report.unjudged += [
             f"{identity}: {counted(len(places), 'record')} of this log, in no file of it and under "
             "no receipt: put in, or the file is gone and its receipt is not in the export"
-            for identity, places in self._arrived.items()
+            for identity, places in self.arrived.items()
             if (log := self._log_of[identity]) and log in self._logs_on_disk
         ]
-        report.elsewhere_segments = len(self._arrived)
-        report.elsewhere = sum(map(len, self._arrived.values()))
+        report.elsewhere_segments = len(self.arrived)
+        report.elsewhere = sum(map(len, self.arrived.values()))
         report.missing_receipts = [
             f"{exporter or 'an exporter'}{' at ' + source if source else ''}: receipt {hole}"
             for (source, exporter, _), numbers in sorted(self._numbers.items())
@@ -234,7 +232,7 @@ class Comparison:
         what was delivered, and the next one found no file.
         """
         found = SegmentReport(identity)
-        arrived = self._arrived.pop(identity, array("Q"))
+        arrived = self.arrived.pop(identity, array("Q"))
         found.arrived = len(arrived) if _ascends(arrived) else len(set(arrived))
         found.repeated = len(arrived) - found.arrived
         found.gaps = len(set(self._gaps.get(identity, [])))

@@ -5,6 +5,7 @@ their uids. Nothing but uid and body is judged: they are what every back end giv
 it. A record is untouched if a receipt speaks of it, that of its exporter or of a replay.
 """
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 
 from k8s_audit_otlp.state.content_hash import DIGEST_BYTES, digest_of
@@ -25,7 +26,9 @@ _ENDLESS = 1 << 62
 class Contents:
     """Takes in the records and receipts of an export; `report` judges them."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrived: "Mapping[str, array[int]]") -> None:
+        """*arrived*: by identity the places of records, each before `take` gets its record."""
+        self._arrived = arrived
         self._records: dict[str, Records] = {}
         self._receipts: dict[str, list[Receipt]] = {}  # by identity
         self._open: dict[str, dict[str, Receipt]] = {}  # by identity and chain: as seals say
@@ -39,12 +42,11 @@ class Contents:
     def take(self, item: ExportRecord) -> None:
         place = read_uid(item.uid)
         if place is not None:
-            here = self._records.get(place.identity)
-            if here is None:
-                here = self._records[place.identity] = Records()
+            if (here := self._records.get(place.identity)) is None:
+                here = self._records[place.identity] = Records(self._arrived[place.identity])
             self.segments.take_event(place, item)
             form = self._forms.form_of(item.beside or {})
-            here.add(place.place, _digest(item), form)
+            here.add(_digest(item), form)
             self._replayed += form.endswith(AGAIN)
         elif item.own is not None and (gap := read_gap(item.uid)) is not None:
             is_open = str(field_of(item.own, _OPEN_END)).lower() == "true"

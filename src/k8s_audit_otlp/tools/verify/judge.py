@@ -1,6 +1,6 @@
 """Judges exports, one record after the other; each part takes in what concerns it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,17 +32,13 @@ class Judge:
         # Of a day links are asked for as far as there are any: what a seal names is there.
         links_until_ns = 0 if scope.by_end else scope.until_ns
         self._comparison, self._links = Comparison(), Links(keys, links_until_ns)
-        self._contents, self._raw = Contents(), RawFiles()
+        self._contents, self._raw = Contents(self._comparison.arrived), RawFiles()
 
     def take(self, items: Iterable[ExportRecord]) -> None:
-        self._comparison.take(self._seen_by_all(items))
-
-    def _seen_by_all(self, items: Iterable[ExportRecord]) -> Iterator[ExportRecord]:
-        parts = self._links.take, self._raw.take, self._fields.take, self._contents.take
+        parts = self._comparison, self._links, self._raw, self._fields, self._contents
         for item in self._scope.taking(items):
-            for take in parts:
-                take(item)
-            yield item
+            for part in parts:
+                part.take(item)
 
     def verdict(self, exports: list[str], keys: list[str], raw: Path | None) -> Verdict:
         """Judge what was taken in; *exports*, *keys* are named in it, *raw* is read.

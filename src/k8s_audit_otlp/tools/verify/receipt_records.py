@@ -74,20 +74,20 @@ Gaps = Sequence[tuple[int, int]]
 
 @dataclass(slots=True, eq=False)
 class Records:
-    """The records of one segment in any order: 29 bytes for each."""
+    """The records of one segment in any order: 21 bytes for each beside its place."""
 
     _places: "array[int]" = field(default_factory=lambda: array("Q"))
     _digests: bytearray = field(default_factory=bytearray)
     _form_of: bytearray = field(default_factory=bytearray)
     _forms: list[str] = field(default_factory=list)
 
-    def add(self, place: int, digest: bytes, form: str) -> None:
+    def add(self, digest: bytes, form: str) -> None:
+        """Take in the record whose place came last."""
         if form not in self._forms:
             if len(self._forms) == 256:
                 form = self._forms[-1]
             else:
                 self._forms.append(form)
-        self._places.append(place)
         self._digests += digest[:DIGEST_BYTES]
         self._form_of.append(self._forms.index(form))
 

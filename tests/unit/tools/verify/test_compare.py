@@ -26,7 +26,8 @@ def segment(
 
 def compare(items: list[ExportRecord], *segments: DiskSegment) -> VerifyReport:
     comparison = Comparison()
-    comparison.take(items)
+    for item in items:
+        comparison.take(item)
     for each in segments:
         comparison.compare(each)
     return comparison.report()
@@ -288,8 +289,9 @@ def test_a_gap_of_another_back_end_is_no_lack_of_this_one() -> None:
     )
     for own, complete in ((told, True), (linked, False)):
         comparison = Comparison()
-        comparison.take([own_receipt, ExportRecord(f"gap-b-{identity}-0-ff", None, own)])
+        comparison.take(own_receipt)
+        comparison.take(ExportRecord(f"gap-b-{identity}-0-ff", None, own))
         assert comparison.report().complete == complete
     old = Comparison()  # before there were chains
-    old.take([ExportRecord(f"gap-b-{identity}-0-ff", None, told)])
+    old.take(ExportRecord(f"gap-b-{identity}-0-ff", None, told))
     assert not old.report().complete
