@@ -101,9 +101,9 @@ class GzipSource(Source):
     compressed = True
 
     def __init__(self, fd: int) -> None:
-        super().__init__(fd)
         self._lock = Lock()  # guards the streams and their places
         self._streams: list[InflateStream] = []
+        super().__init__(fd)
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Return up to *length* bytes at *offset*.
