@@ -156,7 +156,7 @@ class DeletedSegments:
         name, stamp = segment.name, segment.stamp
         if name is None or segment.path is None or not name.compressed or segment.compressed:
             return False
-        if stamp is None or stamp in self._checked:
+        if stamp is None or stamp in self._checked or known.may_grow(segment):
             return False
         try:
             twin = open_source(segment.path, compressed=True)

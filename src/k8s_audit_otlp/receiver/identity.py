@@ -43,6 +43,9 @@ class Identity:
     head_start: int
     when_ns: int = 0
 
+    def is_in(self, source: Source) -> bool:
+        return fingerprint(source.read_at(self.head_start, self.head_length)) == self.head
+
 
 def fingerprint(data: bytes) -> str:
     return blake2b(data, digest_size=8).hexdigest()

@@ -94,7 +94,7 @@ def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:
     entries: list[Entry] = []
     for _ in range(_ATTEMPTS):
         entries = sorted(_entries(live, scandir), key=lambda e: (e.name.age, e.name.name))
-        if previous is not None and _same(entries, previous):
+        if previous is not None and same_files(entries, previous):
             break
         previous = entries
     return entries
@@ -108,7 +108,8 @@ def is_calm(live: Path, now_ns: int) -> bool:
     return not 0 <= now_ns - live.parent.stat().st_mtime_ns < _CALM_NS
 
 
-def _same(one: list[Entry], other: list[Entry]) -> bool:
+def same_files(one: list[Entry], other: list[Entry]) -> bool:
+    """Say whether two listings show the same files under the same names."""
     return [(e.name.name, e.inode) for e in one] == [(e.name.name, e.inode) for e in other]
 
 

@@ -66,13 +66,13 @@ class AuditLog:
         self._scanning = Lock()
         self._deleted = deleted or DeletedSegments(HoldLimits())
         self._known = KnownSegments(state, self.limits, clock_ns)
-        self._discovery = Discovery(self._known)
+        self._renames = Renames(self._known, listing)
+        self._discovery = Discovery(self._known, self._renames.is_outdated)
         self._told = self._known.manifest.next_seq  # who listens knows of the segments before
         self.troubles = Troubles(lambda message: events.trouble(self.key, message))
         self._listeners: list[Callable[[], None]] = []
         self._passed_over: set[str] = set()  # files that look like backups, and were told
         self._live = live_path(path)  # as of the last scan: a link may lead elsewhere later
-        self._renames = Renames(self._known, listing)
 
     def __repr__(self) -> str:
         return f"<AuditLog {self.key} {len(self.segments())} segments, live {self.live_size} B>"
@@ -189,15 +189,15 @@ class AuditLog:
 
         That is so when the live name leads elsewhere, or a segment without identity has grown.
         """
-        continuity, live = self._discovery.continuity, self._known.live()
+        unnamed, live = self._discovery.continuity.unnamed, self._known.live()
         least = live.least_size if live is not None else 0  # first: it may be read on meanwhile
         try:
             info = live_path(self.path).stat()
         except OSError:
-            return bool(continuity.unnamed) or live is not None
+            return bool(unnamed.open) or live is not None
         key = (info.st_dev, info.st_ino)
-        if key in continuity.unnamed:
-            return info.st_size != continuity.unnamed_size
+        if key in unnamed.open:
+            return info.st_size != unnamed.live_size
         if live is None or live.source is None or live.key != key or info.st_size < least:
             return True
         if info.st_size != live.disk_size and not self._unchanged(live):
@@ -273,7 +273,7 @@ class AuditLog:
             self._deleted.hand_over(self._known)
             for segment in self._known:
                 segment.release()
-            self._discovery.continuity.unnamed.clear()
+            self._discovery.continuity.unnamed.open.clear()
 
     def _bump(self) -> None:
         self.version += 1

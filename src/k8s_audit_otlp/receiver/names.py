@@ -124,6 +124,12 @@ def _time(text: str) -> str:
     return re.sub(r"\D", "", text)
 
 
+def is_lumberjacks(name: str) -> bool:
+    """Say whether a file is called as lumberjack calls a backup, which it has closed."""
+    found = parse(live_name(name), name)
+    return found is not None and found.rotated != ""
+
+
 def looks_like_backup(live: str, name: str) -> bool:
     """Say whether *name* seems to be a backup of the log, though not of a kind that is known."""
     path = PurePosixPath(live)

@@ -55,6 +55,11 @@ class Segment:
         return self.source is not None and self.source.unlinked
 
     @property
+    def appearance(self) -> object:
+        state, own = self.state, (self.seq, self.name, self.key, self.trouble, self.disk_size)
+        return (*own, state.size, state.complete, state.gone)
+
+    @property
     def least_size(self) -> int:
         """What its file has at least, unless it was cut: as it was looked at or, if plain, read."""
         plain = not self.state.truncated and not self.compressed

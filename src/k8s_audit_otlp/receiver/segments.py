@@ -176,6 +176,10 @@ class KnownSegments:
 
     # -- files ---------------------------------------------------------------------------------
 
+    def may_grow(self, segment: Segment) -> bool:
+        """Say whether the writer may have it open: nobody has written to the next file yet."""
+        return not segment.compressed and segment is self.predecessor()
+
     def hold(self, segment: Segment, source: Source, *, live: bool) -> None:
         """Read *segment* from *source* from now on, and the one before it in the same file."""
         with self.lock:
@@ -189,7 +193,8 @@ class KnownSegments:
                 return
             if segment.compressed and not known_end:
                 segment.state.complete = False
-            if not self.needed(segment) or self.open_count() > self.limits.max_open:
+            kept = self.needed(segment) or self.may_grow(segment)
+            if not kept or self.open_count() > self.limits.max_open:
                 segment.release()
 
     def close_if_rotated(self, segment: Segment) -> None:
@@ -236,9 +241,8 @@ class KnownSegments:
         By all its marks only the newest is known for long.
         """
         newest = list(self)[-_MARKED:]
-        last = self.predecessor()
         for segment in self:
-            if segment.live or self.needed(segment) or (segment is last and not segment.name):
+            if segment.live or self.needed(segment) or self.may_grow(segment):
                 continue
             with self.lock:
                 segment.release()
@@ -282,10 +286,7 @@ class KnownSegments:
 
     def appearance(self) -> list[object]:
         """Return what listeners are told of when it changes."""
-        return [
-            (s.seq, s.name, s.key, s.trouble, s.disk_size, to.size, to.complete, to.gone)
-            for s, to in ((s, s.state) for s in self)
-        ]
+        return [segment.appearance for segment in self]
 
     def forget_rewritten(self, unchanged: Callable[[Segment], bool]) -> None:
         """Let go of files that are not what they were: truncated or written anew in place."""

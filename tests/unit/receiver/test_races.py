@@ -99,7 +99,7 @@ def test_what_one_listing_does_not_show_is_looked_for_in_another(
 def test_what_two_listings_do_not_show_is_missing(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any]
 ) -> None:
-    """The doubt costs one more listing, not the notice."""
+    """The doubt costs one more listing, not the notice; a new live file costs another one."""
     append(live, event(0))
     listings = Listings()
     receiver = receive(listing=listings)
@@ -111,7 +111,7 @@ def test_what_two_listings_do_not_show_is_missing(
     second = receive(receiver, listing=listings)
     assert second.drain() == [event(2)]
     assert second.gaps == [UNSEEN]
-    assert listings.made == made + 2
+    assert listings.made == made + 3
 
 
 def test_the_last_known_file_may_come_behind_older_ones_that_are_new(
@@ -148,6 +148,7 @@ def test_a_new_file_that_is_deleted_beside_every_listing_is_told(
 
     listings.meanwhile = iter([delete] * 20)
     second = receive(receiver, listing=listings)
+    assert second.drain() == []  # the last known file may be being renamed
     got = second.drain()
     assert got == [event(n) for n in range(61 - len(got), 61)]
     assert UNSEEN in second.gaps

@@ -8,31 +8,18 @@ there is no proof, a gap takes the place of what may be missing.
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from k8s_audit_otlp.receiver.discovery.succession import Missing, Succession, missing_proof
+from k8s_audit_otlp.receiver.discovery.unnamed_files import Key, UnnamedFiles
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS, Entry, open_entry
-from k8s_audit_otlp.receiver.names import DATED, GZIP
+from k8s_audit_otlp.receiver.names import DATED, GZIP, is_lumberjacks
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import Source
-from k8s_audit_otlp.state.manifest import UnnamedFile
-
-Key = tuple[int, int]  # device and inode
-_KEPT = 8
-_BEGIN = 256  # bytes by which a file is known that has no whole line yet
-
-
-@dataclass(slots=True)
-class Unnamed:
-    """An open live file without a whole first line: it has no identity yet."""
-
-    source: Source
-    follows: bool  # what was known before it was still there when it was first seen
-    begin: bytes  # of its first line, as far as it was there then
 
 
 class Continuity:
@@ -41,15 +28,14 @@ class Continuity:
     def __init__(self, known: KnownSegments) -> None:
         self._known = known
         self.succession = Succession()
-        self.unnamed: dict[Key, Unnamed] = {}
-        self.unnamed_size = -1  # of the live one when it was looked at
+        self.unnamed = UnnamedFiles(known.manifest)
         self._cut: set[Key] = set()  # files that held another segment: they may be cut again
 
     def begin(self, entries: list[Entry], found: ScanResult) -> Segment | None:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
         self._cut = {s.key for s in self._known if s is before or s.state.truncated}
-        self.succession = Succession(entries, before, before.name if before else None)
+        self.succession = Succession(entries, before, before.name if before else None, before)
         if before is None:
             found.follows = self._nothing_before(entries)
         else:
@@ -74,10 +60,10 @@ class Continuity:
         if not entries or not self._known.manifest.started:
             return not empty
         for entry in entries:
-            if entry.key in self.unnamed:  # as it was judged when it was first seen
-                return self.unnamed[entry.key].follows
+            if entry.key in self.unnamed.open:  # as it was judged when it was first seen
+                return self.unnamed.open[entry.key].follows
             with suppress(OSError):
-                if entry.key in empty and self._is_remembered(open_entry(entry)):
+                if entry.key in empty and self.unnamed.is_remembered(open_entry(entry)):
                     return True
         oldest = entries[0]
         return oldest.name.live and (not empty or empty.get(oldest.key) == 0)
@@ -89,13 +75,27 @@ class Continuity:
         self.succession.seen_empty = False
         if self._unread_before(entry, identity):
             return False
-        unnamed, seen = self.unnamed.pop(entry.key, None), self._is_remembered(source)
+        unnamed, seen = self.unnamed.open.pop(entry.key, None), self.unnamed.is_remembered(source)
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
             found.follows, seen = found.follows and same, unnamed.follows and same
+        seen = seen and self._is_first_behind(entry, found)
         self.succession.seen_empty = seen
         listed = unnamed is None and self._was_listed_unread(entry, identity)
         return found.follows or seen or listed
+
+    def _is_first_behind(self, entry: Entry, found: ScanResult) -> bool:
+        """Say whether a file that was empty holds what comes right behind what was known.
+
+        The live one does not where a backup is new: that may be a copy of what was cut in it. And
+        whoever wrote to the file before may have gone on for a while, unless that is seen or it is
+        lumberjack, which closes it first.
+        """
+        known = {s.name for s in self._known if s.seq in found.bound}
+        if entry.name.live and any(e.name not in known for e in self.succession.entries[:-1]):
+            return False
+        before = self._known.predecessor()
+        return before is None or before.source is not None or is_lumberjacks(before.state.name)
 
     def _was_listed_unread(self, entry: Entry, identity: Identity) -> bool:
         """Say whether this very file was listed behind what it follows, and could not be read.
@@ -119,52 +119,18 @@ class Continuity:
         of = (f for f in unread if is_of(f, entry) and 0 < f.written_ns < identity.when_ns)
         return next((file.name for file in of), "")
 
-    def _is_remembered(self, source: Source) -> bool:
-        """Say whether an earlier process saw this very file without a line, and that it follows."""
-        generation = source.generation
-        return any(
-            (file.device, file.inode) == (source.device, source.inode) and file.follows
-            for file in self._known.manifest.unnamed
-            if file.generation and file.generation == generation
-        )
-
     def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
-        if entry.key not in self.unnamed:
-            follows = entry.key not in self._cut and (found.follows or self._is_remembered(source))
-            self.unnamed[entry.key] = Unnamed(source, follows, b"")
-            for key in list(self.unnamed)[:-_KEPT]:
-                del self.unnamed[key]
-        unnamed = self.unnamed[entry.key]
-        unnamed.begin = unnamed.begin or source.read_at(0, _BEGIN)
-        self.unnamed_size = source.stat().st_size
+        follows = found.follows or self.unnamed.is_remembered(source)
+        self.unnamed.keep(entry, source, follows=follows and entry.key not in self._cut)
 
     def note_rotated_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
         """Note that a file got a backup's name before it had a line: what comes next follows it."""
-        unnamed = self.unnamed.pop(entry.key, None)
-        manifest = self._known.manifest
-        found.follows |= unnamed.follows if unnamed is not None else self._is_remembered(source)
+        manifest, unnamed = self._known.manifest, self.unnamed.open.pop(entry.key, None)
+        found.follows |= unnamed.follows if unnamed else self.unnamed.is_remembered(source)
         if source.compressed and source.has_end and not manifest.segments:
             # Nobody wrote to it since the log was empty at the last look: it is that file.
             found.follows |= bool(manifest.unnamed) and entry.mtime_ns <= manifest.empty_ns
-
-    def remember_unnamed(self, unread: set[Key]) -> None:
-        """Put them into the manifest; those that cannot be read now stay there.
-
-        So do those of a log that never had a line: its file system may be away.
-        """
-        manifest = self._known.manifest
-        kept = [
-            file
-            for file in manifest.unnamed[-_KEPT:]
-            if (file.device, file.inode) in unread
-            or (not manifest.segments and (file.device, file.inode) not in self.unnamed)
-        ]
-        manifest.unnamed = kept + [
-            UnnamedFile(*key, file.source.generation, file.follows)
-            for key, file in self.unnamed.items()
-            if key not in unread
-        ]
 
     # -- a machine that came up again ----------------------------------------------------------
 

@@ -5,12 +5,13 @@ other by what it begins with; what it is to the segment that begins alike is a q
 Only one thread scans: files are read without the lock of the log, which guards fields alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.discovery.continuity import Continuity, Key, Unnamed
+from k8s_audit_otlp.receiver.discovery.continuity import Continuity
 from k8s_audit_otlp.receiver.discovery.same_segment import SegmentMatch, match, shared_place
+from k8s_audit_otlp.receiver.discovery.unnamed_files import Key
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, UnreadableFiles
 from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
@@ -28,8 +29,10 @@ _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a f
 class Discovery:
     """Finds or makes the segments of the files of one log."""
 
-    def __init__(self, known: KnownSegments) -> None:
+    def __init__(self, known: KnownSegments, is_outdated: Callable[[], bool]) -> None:
+        """*is_outdated*: the directory is not as the listing shows it any more."""
         self._known = known
+        self._is_outdated = is_outdated
         self._unread = UnreadableFiles(known)
         self.continuity = Continuity(known)  # with the live files without a whole line
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
@@ -46,7 +49,8 @@ class Discovery:
             return ScanResult(set(), outdated=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
-        found = ScanResult({segment.seq for segment in placed.values()}, calm=calm)
+        bound = {segment.seq for segment in placed.values()}
+        found = ScanResult(bound, final=final, calm=calm)
         before = self.continuity.begin(entries, found)
         new = [e for e in entries if e.name.name not in placed and e.stamp not in self._copies]
         if new and not self._any_follows(new, before, found) and not final:
@@ -54,7 +58,7 @@ class Discovery:
             return found
         if entries:
             self._assign_unlisted({e.key for e in entries}, found)
-        self._place_all(entries, placed, first_new, found, final=final)
+        self._place_all(entries, placed, first_new, found)
         self._known.note_newest(first_new, found.bound, empty=found.follows)
         found.outdated &= not final
         if found.outdated:
@@ -62,18 +66,12 @@ class Discovery:
         self._unread.review(entries, found)
         if entries:
             self.continuity.decide_doubts(found)
-            self.continuity.remember_unnamed(found.unread)
+            self.continuity.unnamed.remember(found.unread)
         self._opened.clear()
         return found
 
     def _place_all(
-        self,
-        entries: list[Entry],
-        placed: Mapping[str, Segment],
-        first_new: int,
-        found: ScanResult,
-        *,
-        final: bool,
+        self, entries: list[Entry], placed: Mapping[str, Segment], first_new: int, found: ScanResult
     ) -> None:
         before = self._known.predecessor()
         copies, self._copies = self._copies, {}
@@ -85,7 +83,7 @@ class Discovery:
                 if segment is not None:
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
-                if found.outdated and not final:
+                if found.outdated and not found.final:
                     self._copies.update(copies)
                     return
 
@@ -95,7 +93,8 @@ class Discovery:
         Where it was not, something was renamed since the listing, and another one is better. The
         newest are opened: those are packed, and so renamed, while this one is read.
         """
-        known = {s.key for s in self._known if s.source is not None} | set(self.continuity.unnamed)
+        known = {s.key for s in self._known if s.source is not None}
+        known |= set(self.continuity.unnamed.open)
         stamps = {s.stamp for s in self._known}
         new = [e for e in entries if e.key not in known and e.stamp not in stamps]
         self._opened = {}
@@ -137,7 +136,7 @@ class Discovery:
 
         Whoever has one open may write to it yet, and its file system may be away.
         """
-        unnamed: dict[Key, Unnamed] = self.continuity.unnamed
+        unnamed = self.continuity.unnamed.open
         longest = self._known.limits.max_line_bytes
         for key in [k for k in unnamed if k not in listed]:
             file = unnamed[key]
@@ -155,7 +154,8 @@ class Discovery:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
-            found.outdated, found.follows = True, False  # renamed or deleted since the listing
+            found.outdated = True  # renamed or deleted since the listing
+            found.follows = found.calm = False
             return None
         except OSError as error:
             segment = self._unread.wait_for(entry, explain(error), found)
@@ -164,19 +164,21 @@ class Discovery:
         return segment
 
     def _find(self, entry: Entry, found: ScanResult) -> Segment | None:
-        unnamed = self.continuity.unnamed.get(entry.key)
+        unnamed = self.continuity.unnamed.open.get(entry.key)
         source = unnamed.source if unnamed else self._opened.pop(entry.path, None)
         source = source or open_entry(entry)
+        longest = self._known.limits.max_line_bytes
         try:
-            identity = read_identity(
-                source,
-                finished=not entry.name.live,
-                max_line_bytes=self._known.limits.max_line_bytes,
-            )
+            identity = read_identity(source, finished=not entry.name.live, max_line_bytes=longest)
         except CorruptGzipError:
             return self._not_unpacked(entry, source, found)
         if identity is not None:
-            found.follows = self.continuity.follows(entry, source, identity, found)
+            outdated = entry.name.live and self._is_outdated()
+            if outdated and not found.final:  # what it held may be in a copy, and it was cut
+                raise FileNotFoundError(entry.path)
+            follows = self.continuity.follows(entry, source, identity, found)
+            found.follows = follows and not outdated
+            found.calm &= not outdated
             return self._assign(entry, source, identity, found)
         if entry.name.live:
             self.continuity.note_unnamed(entry, source, found)
@@ -247,6 +249,8 @@ class Discovery:
             when_ns = first_time_after(source, begin, before.state.last_ns)
             identity = replace(identity, when_ns=when_ns)
             after = 0 if before.source else after  # what is open has the rest of it
+        if entry is not None and not identity.is_in(source):
+            raise FileNotFoundError(entry.path)  # cut since, and so it seemed to be another one
         segment = self._new(entry, identity, found, begin=begin, after=after)
         return self.continuity.hold(segment, source, entry, identity)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.inotify import Change
-from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.listing import Entry, same_files
 from k8s_audit_otlp.receiver.names import GZIP, parse
 from k8s_audit_otlp.receiver.segments import KnownSegments
 
@@ -24,6 +24,7 @@ class Renames:
         self._first_new = 0
         self._fresh: set[str] = set()  # names of files that are in no listing yet
         self._missing = 0  # of these how many are gone
+        self._last: tuple[Path, str, list[Entry]] | None = None  # listing, of which log
 
     def begin(self) -> None:
         """Note when a scan begins, and which segments are known before it."""
@@ -37,12 +38,23 @@ class Renames:
         self._follow(self.changes(), live)
         for _ in range(_ATTEMPTS):
             entries = self._list(log)
-            meanwhile = self.changes()
-            self._follow(meanwhile, live)
-            if meanwhile == []:
+            self._last = log, live, entries
+            if not self._changed(live):
                 return entries
         self._fresh.clear()
         return entries
+
+    def is_outdated(self) -> bool:
+        """Say whether the directory has changed since the last listing."""
+        if self._last is None:
+            return False
+        log, live, entries = self._last
+        return self._changed(live) or not same_files(self._list(log), entries)
+
+    def _changed(self, live: str) -> bool:
+        changes = self.changes()
+        self._follow(changes, live)
+        return changes != []
 
     def _follow(self, changes: list[Change] | None, live: str) -> None:
         if changes is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import LogName
+from k8s_audit_otlp.receiver.names import DATED, NUMBERED, LogName
 from k8s_audit_otlp.receiver.segment import Segment
 
 _LATE_NS = 1_000_000_000  # an event is stamped before it is written
@@ -41,6 +41,7 @@ class Succession:
     entries: Sequence[Entry] = ()
     newest: Segment | None = None
     newest_name: LogName | None = None  # that it has in the listing
+    known: Segment | None = None  # the newest one before this listing
     seen_empty: bool = False  # the next new one was, right behind the one that it has to follow
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
@@ -58,7 +59,17 @@ class Succession:
         if any(before.age < name.age < after.age for name in names):
             return None
         by_time = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
-        return by_time or self.missing_number(before, after)
+        return by_time or self._missing_by_kind(before, after) or self.missing_number(before, after)
+
+    def _missing_by_kind(self, before: LogName, after: LogName) -> Missing | None:
+        """Return that two ways to name backups are in use: each deletes the oldest of its own.
+
+        Where their files lie among the others of this listing nobody can say.
+        """
+        if self.known is None or {before.age[0], after.age[0]} != {DATED, NUMBERED}:
+            return None
+        why = f"some backups have dates and some numbers, as {before.name} and {after.name}"
+        return Missing(f"{why}: more may have come and gone", self.known.state.since_ns)
 
     def missing_number(self, before: LogName | None, after: LogName | None) -> Missing | None:
         """Return that a number is missing between two names, as one is while others are renamed."""

@@ -23,6 +23,7 @@ class ScanResult:
 
     bound: set[int]
     follows: bool = True  # nothing that is gone lies between what was known and what comes next
+    final: bool = True  # there will be no other listing
     calm: bool = True  # nobody renames files just now: what a listing does not show is not there
     outdated: bool = False  # another listing is better: a file was gone from where this one says
     troubles: dict[str, str] = field(default_factory=dict)  # by file name

@@ -27,7 +27,7 @@ class Directory:
         self.live, self.clock = live, clock
         self.known = KnownSegments(None, LogLimits(torn_s=60), lambda: int(clock.now * 1e9))
         self.known.register(Ledger())
-        self.discovery = Discovery(self.known)
+        self.discovery = Discovery(self.known, lambda: False)
 
     def write(self, name: str, *lines: bytes) -> Path:
         path = self.live.with_name(name)
@@ -56,7 +56,7 @@ def directory(log_dir: Path, clock: ManualClock) -> Iterator[Directory]:
     yield made
     for segment in made.known:
         segment.release()
-    made.discovery.continuity.unnamed.clear()
+    made.discovery.continuity.unnamed.open.clear()
 
 
 def test_files_of_one_listing_are_numbered_in_the_order_of_their_names(
@@ -145,11 +145,11 @@ def test_a_live_file_is_a_segment_with_its_first_whole_line(
     whole = event(1)
     directory.write("audit.log", whole[:20])
     assert directory.look().bound == set()
-    assert set(directory.discovery.continuity.unnamed) == {_stamp(directory.live)[:2]}
-    assert directory.discovery.continuity.unnamed_size == 20
+    assert set(directory.discovery.continuity.unnamed.open) == {_stamp(directory.live)[:2]}
+    assert directory.discovery.continuity.unnamed.live_size == 20
     directory.write("audit.log", whole[20:])
     assert directory.look().bound == {1}
-    assert directory.discovery.continuity.unnamed == {}
+    assert directory.discovery.continuity.unnamed.open == {}
 
 
 def test_what_was_empty_at_the_last_look_and_is_deleted_now_is_taken_up(
