@@ -170,7 +170,7 @@ class AuditLog:
         """
         with self._known.lock:
             closed = segment.source is None and not segment.state.gone
-            if closed or (segment.live and self._known.last() is not segment):
+            if closed or (segment.live and next(reversed(self._known), None) is not segment):
                 self.version += 1
 
     def finished(self) -> list[SegmentState]:

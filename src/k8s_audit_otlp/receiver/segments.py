@@ -65,9 +65,6 @@ class KnownSegments:
     def __reversed__(self) -> Iterator[Segment]:
         return reversed(list(self))
 
-    def last(self) -> Segment | None:
-        return next(reversed(self), None)
-
     def live(self) -> Segment | None:
         return next((s for s in reversed(self) if s.live), None)
 
