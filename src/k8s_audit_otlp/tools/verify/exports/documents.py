@@ -6,12 +6,17 @@ such documents, and records that are written over several lines, one after anoth
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from k8s_audit_otlp.tools.verify.exports.otlp_json import read_source
+
 _ANY: Final = "*"  # an element of an array
+_REQUEST: Final = "resourceLogs"  # of OTLP, which has no other member
+_SOURCE: Final = (_REQUEST, _ANY)  # the records of one resource
 _RECORDS: Final = frozenset({
     (_ANY,),  # a plain array
     ("data", "result", _ANY, "values", _ANY),  # Loki: [time, line, metadata]
@@ -31,7 +36,7 @@ _RECORDS: Final = frozenset({
     ("hits", _ANY),  # OpenObserve
     ("results", _ANY),  # Splunk
     ("content", _ANY, "series", _ANY, "values", _ANY),  # DataKit
-    ("resourceLogs", _ANY, "scopeLogs", _ANY, "logRecords", _ANY),  # OTLP
+    _SOURCE,
 })  # fmt: skip
 # An array on the way to records is enough to know an answer by, as it may hold none.
 _ARRAYS: Final = frozenset(
@@ -40,7 +45,7 @@ _ARRAYS: Final = frozenset(
     for at, part in enumerate(path)
     if part == _ANY and (at > 1 or at == len(path) - 1)
 )
-_LABELS: Final = frozenset({("data", "result", _ANY, "stream"), ("resourceLogs", _ANY, "resource")})
+_LABELS: Final = frozenset({("data", "result", _ANY, "stream")})
 _COLUMNS: Final = frozenset({
     ("columns",), ("meta",), ("schema",),
     ("tables", _ANY, "columns"), ("content", _ANY, "series", _ANY, "columns"),
@@ -55,25 +60,26 @@ _read = msgspec.json.Decoder().decode
 
 
 class FoundRecord(NamedTuple):
-    """One record as it stands in the document, with what the document says around it."""
+    """One record, or a Source of OTLP's, with what the document says around it."""
 
     value: Any
-    labels: Any = None  # of its stream or resource
+    labels: Any = None  # of its stream
     columns: tuple[str, ...] = ()  # the names of its cells
 
 
 def is_document(head: bytes) -> bool:
     """Say whether the first bytes of an export are those of one document that holds records."""
     walker = _Walker()
-    for _ in walker.take(head):
-        pass
+    with suppress(msgspec.DecodeError):  # which is said where it is read
+        for _ in walker.take(head):
+            pass
     return walker.holds_records
 
 
 def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRecord]:
     """Yield every record of the documents in *chunks*; *whole*: each of them is one.
 
-    Raise msgspec.DecodeError where a document is damaged or breaks off.
+    Raise msgspec.DecodeError where a document is damaged, breaks off, or is no OTLP any more.
     """
     walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
     labels: Any = None
@@ -81,19 +87,20 @@ def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRe
     of_answers: bool | None = None  # is an array one of answers, as `jq -s` makes it?
     for chunk in chain(chunks, (b" " * _COLON_WITHIN,)):
         for path, raw in walker.take(chunk):
-            value = _read(raw)
+            value: Any = read_source(raw) if path == _SOURCE else _read(raw)
             if path in _LABELS:
                 labels = value
             elif path in _COLUMNS:
                 columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
-            elif path != (_ANY,):
+            elif path not in {(), (_ANY,)}:
                 yield FoundRecord(_single(value), labels, columns)
             else:
                 if of_answers is None:
                     of_answers = raw[:1] == b"{" and is_document(raw[:_HEAD])
-                yield from records([raw]) if of_answers else [FoundRecord(value)]
-    if walker.is_open:
-        raise msgspec.DecodeError("the document breaks off")
+                is_answer = of_answers or (isinstance(value, dict) and _REQUEST in value)
+                yield from records([raw]) if is_answer else [FoundRecord(_single(value))]
+    if walker.is_open or walker.passed_over:
+        raise msgspec.DecodeError("a document breaks off, or one among others holds no records")
 
 
 def _single(hit: Any) -> Any:
@@ -109,13 +116,14 @@ class _Walker:
     """Follows the brackets of a document, and cuts out the values whose paths are known."""
 
     def __init__(self, wanted: frozenset[tuple[str, ...]] = _RECORDS) -> None:
-        self.holds_records = False
+        self.holds_records = self.passed_over = False  # a document; a document without records
         self._captured = wanted | _LABELS | _COLUMNS
         self._rest = b""
         self._looked = 0  # how far the tokens of the rest are known
         self._path: list[str] = []
         self._arrays: list[bool] = []  # of the open containers: is it an array?
         self._key = ""
+        self._first, self._held = "", False  # key of this document; does it hold records?
         self._start = self._depth = -1  # of the value that is being cut out
 
     @property
@@ -153,6 +161,10 @@ class _Walker:
     def _string(self, text: bytes, *, is_key: bool) -> Iterator[tuple[tuple[str, ...], bytes]]:
         if is_key and self._start < 0:
             self._key = text[1:-1].decode("utf-8", "replace")
+            if not self._path:
+                self._first = self._first or self._key
+                if self._key != self._first and _REQUEST in {self._key, self._first}:
+                    raise msgspec.DecodeError("a request has no other member")
         elif self._start < 0 and self._arrays and self._arrays[-1]:
             path = (*self._path, _ANY)
             if path in _RECORDS:
@@ -166,7 +178,7 @@ class _Walker:
             if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
             elif is_array and path in _ARRAYS:
-                self.holds_records = True
+                self.holds_records = self._held = True
         self._arrays.append(is_array)
 
     def _close(self, data: bytes, end: int) -> Iterator[tuple[tuple[str, ...], bytes]]:
@@ -175,6 +187,10 @@ class _Walker:
         self._arrays.pop()
         if self._start >= 0 and self._depth == len(self._arrays):
             start, self._start = self._start, -1
+            self._held |= not self._arrays  # it is a record itself
             yield tuple(self._path), data[start:end]
         if self._arrays:
             self._path.pop()
+        else:
+            self.passed_over |= not self._held
+            self._first, self._held = "", False

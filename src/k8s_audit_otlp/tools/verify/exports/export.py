@@ -23,7 +23,7 @@ from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.otlp.export_response import safe_text
 from k8s_audit_otlp.receiver.inflate import DamagedError
 from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
-from k8s_audit_otlp.tools.verify.exports.otlp_json import items_of_request
+from k8s_audit_otlp.tools.verify.exports.otlp_json import Source, items_of_request, items_of_source
 from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
     flat,
@@ -59,7 +59,6 @@ _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 # Elasticsearch, Loki, DataKit: where an answer that holds no record says why
 _ERRORS = ("error.reason", "error", "message")
 _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or zstd"
-
 _GIVE = "give the records as JSON lines, CSV or a list of uids"
 
 _read_row = msgspec.json.Decoder(list[Any]).decode
@@ -167,6 +166,8 @@ class Export:
                 found += 1
                 if isinstance(value, str):
                     yield ExportRecord(value)
+                elif isinstance(value, Source):
+                    yield from items_of_source(value, self._field)
                 elif isinstance(value, list) and columns:
                     if len(value) != len(columns):
                         raise UnreadableExportError(f"{self.name}: {_BY_COLUMN}")
@@ -195,9 +196,9 @@ class Export:
             yield chunk
 
     def _objects(self, line: bytes) -> Iterable[ExportRecord]:
-        if b'"resourceLogs"' in line[:64]:
+        if b'"resourceLogs"' in line[:64] or "resourceLogs" in (record := _read_object(line)):
             return items_of_request(line, self._field)
-        return [item_of_fields(flat(_read_object(line)), self._field)]
+        return [item_of_fields(flat(record), self._field)]
 
     def _each(
         self, lines: Iterable[bytes], read: Callable[[bytes], Iterable[ExportRecord]]

@@ -26,7 +26,7 @@ _BODIES = ("body", "body.text", "msg", "message", "line", "")
 _BODY_ENDS = (".body", ".body.text", ".message")
 # What a record of an audit event has, under whatever uid; none of the agent's own has any of it.
 _AUDIT_IDS = ("k8s.audit.id", "auditID")
-_EVENT_IN_BODY = re.compile(r'\{.{0,400}?"apiVersion":\s?"audit\.k8s\.io/', re.DOTALL)
+_EVENT = re.compile(r'\{.{0,400}?"apiVersion":\s?"audit\.k8s\.io/', re.DOTALL)
 _SOURCE = ("service.instance.id", "host.name", "k8s.node.name")
 
 
@@ -167,14 +167,22 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
     uid = str(field_of(known, field) or "")
     if read_uid(uid) is not None:
         return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
-    return ExportRecord(uid, read_receipt(known), known)
+    return ExportRecord(uid, read_receipt(known), {**known, **lists})
 
 
 def is_event(known: Mapping[str, Any]) -> bool:
-    """Say whether a record is one of an audit event, by its name, an audit id or its body."""
+    """Say whether a record is one of an audit event: by its name, an audit id or any text in it."""
     if text_of(known, "event.name") == EVENT_NAME or any(text_of(known, n) for n in _AUDIT_IDS):
         return True
-    return _EVENT_IN_BODY.match(body_of(known) or "") is not None
+    return any(map(_EVENT.match, _texts(known.values())))
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _texts(value)
+        elif isinstance(value, str | bytes):
+            yield value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
 def body_of(known: Mapping[str, Any]) -> str | None:
