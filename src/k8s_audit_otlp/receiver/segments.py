@@ -81,10 +81,9 @@ class KnownSegments:
         """
         if empty and not self.manifest.segments:
             self.manifest.empty_ns = self.scan_ns or self.clock_ns()
-        found = [s for s in self if s.seq >= first_new and not s.state.lost]
-        live = next((s for s in reversed(self) if s.live and s.seq in bound), None)
-        newest = live or (found[-1] if found else None)
-        if newest is not None:
+        live = (s for s in reversed(self) if s.live and s.seq in bound)
+        new = (s for s in reversed(self) if s.seq >= first_new and not s.state.lost)
+        if newest := next(chain(live, new), None):
             self.manifest.newest = newest.seq
 
     def register(self, ledger: Ledger) -> None:
