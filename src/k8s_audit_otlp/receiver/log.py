@@ -252,7 +252,7 @@ class AuditLog:
         """Find the segment of every file, of those of the directory after the *linked* ones.
 
         A listing is no snapshot: it is made anew until each new file is where it says, and what is
-        missing is missing once a second one does not show it either.
+        missing is missing once a second one does not show it either. At a first look nothing is.
         """
         doubted = False
         for left in reversed(range(_ATTEMPTS)):
@@ -261,7 +261,7 @@ class AuditLog:
             found = self._bind(without_packed_twins(entries), final=doubted or not left)
             if not found.outdated:
                 break
-            doubted = not found.follows
+            doubted = self._known.manifest.started and not found.follows
         return entries, found
 
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:

@@ -128,6 +128,24 @@ def test_the_last_known_file_may_come_behind_older_ones_that_are_new(
     assert second.gaps == []
 
 
+def test_a_log_that_is_cut_beside_the_first_look_at_it_is_no_gap(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Listed before it is copied, cut once its first line was read: such a look shows nothing."""
+    append(live, event(0))
+    copy = live.with_name("audit.log.1")
+
+    def cut() -> None:
+        copy.write_bytes(live.read_bytes())
+        os.truncate(live, 0)
+
+    listings = Listings()
+    listings.meanwhile = iter([copy.touch, lambda: None, lambda: None, cut])
+    receiver = receive(listing=listings)
+    assert receiver.drain() + receiver.drain() == [event(0)]
+    assert receiver.gaps == []
+
+
 @pytest.mark.parametrize("kept", [1, 2])
 def test_a_new_file_that_is_deleted_beside_every_listing_is_told(
     receive: Callable[..., Any], live: Path, event: Callable[..., Any], kept: int
