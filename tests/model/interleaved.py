@@ -60,6 +60,7 @@ class Run:
         self.writer = StepwiseLog(path, self._dice, scheme, kept)
         self._busy = self._dice.choice((0.01, 0.03, 0.1))  # how likely a step is at each call
         self._left = _STEPS
+        self.stood_still = False  # a rotation, for longer than one is waited for
         self.first = 0  # lines that were there before anybody had stored anything
 
     def run(self) -> None:
@@ -101,7 +102,9 @@ class Run:
                 self._write(self._dice.choice((0, 5, 60)))
                 raise Killed
             case "wait":
-                self.writer.wait(self._dice.choice((0.5, 3, 7, 70)))
+                seconds = self._dice.choice((0.5, 3, 7, 70))
+                self.stood_still |= self.writer.rotating and seconds > 1
+                self.writer.wait(seconds)
             case commit:
                 process.commit(durable=commit == "store")
 

@@ -29,6 +29,7 @@ class StepwiseLog:
     def __init__(self, path: Path, dice: random.Random, scheme: str, kept: int) -> None:
         self.path = path
         self.written: dict[int, int] = {}
+        self.rotating = False
         self._dice, self._scheme, self._kept = dice, scheme, kept
         self._now_ns = START_NS
         self._times: set[int] = set()  # that files have by this clock
@@ -42,7 +43,7 @@ class StepwiseLog:
         self._now_ns += round(seconds * 1e9)
 
     def step(self) -> None:
-        next(self._steps)
+        self.rotating = next(self._steps) != "idle"
         self.wait(self._dice.choice((0.0001, 0.001, 0.02)))
         self._times.add(self._now_ns)
         changed: list[Path | int] = [*self.path.parent.iterdir(), self.path.parent]

@@ -8,6 +8,7 @@ from tests.model.interleaved import Run
 from tests.model.planted_logs import AssumingLog
 
 _SCHEMES = ["numbered", "copytruncate", "lumberjack"]
+_HOLE = "a file with a number between"  # in the midst of renaming
 
 
 # With each of these something was once lost in silence, or said to be missing where nothing was.
@@ -54,4 +55,5 @@ def _judge(seed: int, directory: Path, scheme: str, kept: int) -> None:
     run.run()
     assert run.silent() == [], f"seed {seed}"
     if not kept:
-        assert (run.missing(), run.gaps) == ([], []), f"seed {seed}"
+        gaps = [why for _, why in run.gaps if not (run.stood_still and _HOLE in why)]
+        assert (run.missing(), gaps) == ([], []), f"seed {seed}"
