@@ -12,6 +12,7 @@ no other exporter is touched.
 import contextlib
 import queue
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -68,6 +69,7 @@ class Consumer:
         self._settlements = 0
         self._queue: queue.SimpleQueue[InFlight | None] = queue.SimpleQueue()
         self._lock = Lock()
+        self._turns = deque(self.readers)
         self._sending = 0  # requests dispatched and not given back by their thread
         self._dispatched = 0
         self._answers_soon = False
@@ -111,29 +113,30 @@ class Consumer:
     # -- the reading thread --------------------------------------------------------------------
 
     def _read(self) -> None:
-        turn = 0
         while not self._stopping:
             try:
                 if self._failed:
                     self._recover()
                 else:
-                    self._round(turn)
+                    self._round()
             except Exception as error:  # noqa: BLE001 - what nobody foresaw must not end the trail
                 self._note_failure(error)
-            turn += 1
 
     @property
     def _stopping(self) -> bool:
         return self.stop.is_set() or self._draining.is_set()
 
-    def _round(self, turn: int) -> None:
-        """Send from every log in turn, starting with the next one each time."""
+    def _round(self) -> None:
+        """Let each log in turn send one request, as long as one may be sent."""
         self.wake.clear()
-        dispatched = False
-        for i in range(len(self.readers)):
-            reader = self.readers[(turn + i) % len(self.readers)]
-            dispatched |= self._send_from(reader)
-        if not dispatched and not self._failed:
+        more = False
+        for _ in self.readers:
+            if not self._can_dispatch or self._stopping:
+                break
+            reader = self._turns[0]
+            self._turns.rotate(-1)
+            more |= self._send_from(reader)
+        if not more and not self._failed:
             self.wake.wait(self._idle_wait_s())
 
     # -- after an unexpected error -------------------------------------------------------------
@@ -184,20 +187,15 @@ class Consumer:
         return self.sending < self.senders and self.gate.open
 
     def _send_from(self, reader: SubscriptionReader) -> bool:
-        """Let one log send what it has; say whether something was dispatched."""
-        dispatched = False
-        if self._can_dispatch and (notices := reader.notices()) is not None:
+        """Let one log send a request; say whether it may have more."""
+        if (notices := reader.notices()) is not None:
             self._put(notices)
-            dispatched = True
-        while self._can_dispatch and not self._stopping:
-            reader.read_ahead()
-            batch = reader.take(flush_now=self.sending == 0)
-            if batch is not None:
-                self._dispatch(reader.ledger, batch)
-                dispatched = True
-            if reader.at_end:
-                break
-        return dispatched
+            return True
+        reader.read_ahead()
+        batch = reader.take(flush_now=self.sending == 0)
+        if batch is not None:
+            self._dispatch(reader.ledger, batch)
+        return batch is not None or not reader.at_end
 
     def _dispatch(self, ledger: Ledger, batch: Batch) -> None:
         size = sum(map(len, batch.records))

@@ -101,6 +101,24 @@ class IdleWaits(Event):
         return super().wait(timeout)
 
 
+def _log(path: Path) -> AuditLog:
+    key: Any = LogKey("k8s_audit", str(path))
+    log = AuditLog(key, path, NobodyListens())
+    log.scan()
+    return log
+
+
+def _reader(subscription: Subscription) -> SubscriptionReader:
+    return SubscriptionReader(
+        subscription,
+        BlockReader(subscription.log),
+        EncodedBlocks(encode, sharers=1),
+        Batcher("k8s_audit", BatchLimits(max_records=4)),
+        on_gap=lambda *_: None,
+        encode_notice=lambda notice: notice.uid.encode(),
+    )
+
+
 class Running:
     """One consumer on a real log."""
 
@@ -113,31 +131,26 @@ class Running:
         *,
         answer_s: float = 0.0,
         alone: bool = True,
+        other: Path | None = None,
     ) -> None:
+        """*other*: another log of the same exporter."""
         self.outbox = Outbox(notices)
         self.path = folder / "audit.log"
         self.lines = [b'{"auditID":"%d"}\n' % n for n in range(40)]
         self.path.write_bytes(b"".join(self.lines))
-        key: Any = LogKey("k8s_audit", str(self.path))
-        self.log = log = AuditLog(key, self.path, NobodyListens())
-        log.scan()
+        self.log = _log(self.path)
         self.delivery, self.stop = delivery, Event()
         self.budget = Budget(1 << 20)
         self.said: list[str] = []
         self.waits: list[float] = []
         self.gate = Gate(lambda: None)
         self.ledger = Ledger()
-        reader = SubscriptionReader(
-            Subscription(log, "siem", self.ledger, self.outbox),
-            BlockReader(log),
-            EncodedBlocks(encode, sharers=1),
-            Batcher("k8s_audit", BatchLimits(max_records=4)),
-            on_gap=lambda *_: None,
-            encode_notice=lambda notice: notice.uid.encode(),
-        )
+        subscriptions = [Subscription(self.log, "siem", self.ledger, self.outbox)]
+        if other is not None:
+            subscriptions.append(Subscription(_log(other), "siem", Ledger()))
         self.consumer = Consumer(
             "siem",
-            [reader],
+            [_reader(subscription) for subscription in subscriptions],
             delivery,
             self.gate,
             self.budget,

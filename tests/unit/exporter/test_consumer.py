@@ -134,8 +134,24 @@ IN_A_BODY = (
 WHOLLY = b'{"auditID":"poison"}\n'
 
 
+@pytest.mark.parametrize("consumers", [1, 3])
+def test_a_log_with_much_to_send_lets_another_have_its_turn(
+    tmp_path: Path, wait_for: Callable[..., None], consumers: int
+) -> None:
+    """However few requests may be under way."""
+    quiet = tmp_path / "quiet.log"
+    quiet.write_bytes(b"quiet\n" * 4)
+    running = Running(tmp_path, FailingDelivery(0), consumers=consumers, alone=False, other=quiet)
+    try:
+        wait_for(lambda: running.done and running.delivery.taken[b"quiet\n"])
+        assert list(running.delivery.taken).index(b"quiet\n") <= 8  # after two requests
+    finally:
+        running.close()
+
+
 @pytest.mark.parametrize(
-    ("answer_s", "alone", "by_reader"), [(0.001, True, 9), (0.1, True, 1), (0.001, False, 0)]
+    ("answer_s", "alone", "by_reader"),
+    [(0.001, True, 9), (0.1, True, 1), (0.001, False, 0)],
 )
 def test_the_thread_that_reads_sends_to_a_back_end_that_answers_at_once(
     tmp_path: Path, wait_for: Callable[..., None], answer_s: float, alone: bool, by_reader: int
