@@ -31,7 +31,8 @@ _FAILURE = "failure"  # who stalls the gate
 _RESTART = Backoff(1.0, 60.0, 2.0, 0.0)
 _IDLE_S = 1.0  # the longest wait without a look; wake-ups come earlier
 _SOON_S = 0.005  # about the time that it takes to make a request
-_MEASURED = 100  # one request in so many tells whether the back end answers soon
+_WAITING = 0.01  # of its time the reading thread waits at most for answers that come later
+_BY_SENDERS_S = 600.0  # then it tries again, however late an answer was
 
 
 @dataclass(eq=False, repr=False)
@@ -71,8 +72,8 @@ class Consumer:
         self._lock = Lock()
         self._turns = deque(self.readers)
         self._sending = 0  # requests dispatched and not given back by their thread
-        self._dispatched = 0
-        self._answers_soon = False
+        self._connected = False
+        self._by_senders_until = 0.0
         self._threads = [
             Thread(target=self._read, name=f"read {self.name}", daemon=True),
             *(
@@ -217,14 +218,15 @@ class Consumer:
     def _put(self, in_flight: InFlight) -> None:
         with self._lock:
             self._sending += 1
-        self._dispatched += 1
-        measured = self._dispatched % _MEASURED == 2  # the first one connects
-        if not self.alone or not (self._answers_soon or measured):
+        begin = self.monotonic()
+        if not self.alone or not self._connected or begin < self._by_senders_until:
+            self._connected = True  # by the first one, whose time says nothing
             self._queue.put(in_flight)
             return
-        begin = self.monotonic()
         self._deliver(in_flight)
-        self._answers_soon = self.monotonic() - begin < _SOON_S
+        took = self.monotonic() - begin
+        if took >= _SOON_S:
+            self._by_senders_until = begin + min(took / _WAITING, _BY_SENDERS_S)
 
     # -- the sending threads -------------------------------------------------------------------
 

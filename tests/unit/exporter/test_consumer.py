@@ -151,7 +151,7 @@ def test_a_log_with_much_to_send_lets_another_have_its_turn(
 
 @pytest.mark.parametrize(
     ("answer_s", "alone", "by_reader"),
-    [(0.001, True, 9), (0.1, True, 1), (0.001, False, 0)],
+    [(0.001, True, 9), (0.04, True, 1), (0.006, True, 1), (0.001, False, 0)],
 )
 def test_the_thread_that_reads_sends_to_a_back_end_that_answers_at_once(
     tmp_path: Path, wait_for: Callable[..., None], answer_s: float, alone: bool, by_reader: int
