@@ -11,7 +11,7 @@ from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
-from k8s_audit_otlp.event.decode import REFUSED, decode, leave_out_wide_code, read_line
+from k8s_audit_otlp.event.decode import REFUSED, UNREAD, decode, leave_out_wide_code, read_line
 from k8s_audit_otlp.event.memory_bounds import check_utf8
 from k8s_audit_otlp.event.stages import (
     Clean,
@@ -121,8 +121,7 @@ class Encoder:
         data, start = block.data, block.span.start
         size = block.span.end - start
         if 0 < len(data) < size:  # a line that was too long: its bodies are gone already
-            said = marks_of_shrinking(self.options.prefix, _BODIES, size)
-            self._general(data.partition(b"\n")[0], start, block.span.end, place, out, said)
+            self._general(data.partition(b"\n")[0], start, block.span.end, place, out, size)
             return out.encoded(block, 1)
         run = self._begin_run(self._fast, block, out) if self._fast else None
         at = lines = 0
@@ -199,17 +198,22 @@ class Encoder:
         end: int,
         place: RecordPlace,
         out: _Output,
-        said: Mapping[str, wire.Value] = {},
+        size: int = 0,
     ) -> None:
+        """Encode what is in a line, of *size* where it was longer: its bodies are gone."""
+        said = marks_of_shrinking(self.options.prefix, _BODIES, size) if size else {}
         for read in read_line(line):
+            body, unread = read.body, UNREAD.fullmatch(read.body) if size else None
+            if unread and read.at + int(unread[1]) >= len(line):  # it goes on
+                body = body.replace(unread[1], b"%d" % (size - read.at))
             times = self._records.general_times(read.event)
             offset = start + read.at
             around = place.item(offset, read.item)
             around += self._records.parts["fault"](read.fault)
             faulty = bool(read.fault)
-            marked = _Marked(read.event, read.body, offset, read.item, times, around, said, faulty)
+            marked = _Marked(read.event, body, offset, read.item, times, around, said, faulty)
             transform = None if read.is_unread else self._transform
-            self._put(marked, transform and transform(read.event, read.body), end, out)
+            self._put(marked, transform and transform(read.event, body), end, out)
 
     def _put(
         self, marked: _Marked, change: Transformed | Dropped | None, end: int, out: _Output

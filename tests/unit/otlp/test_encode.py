@@ -68,6 +68,18 @@ def test_an_event_whose_bodies_were_not_read_says_so(block: Callable[..., Any]) 
     assert "requestObject" in record["attributes"]["k8s.audit.truncation.removed"]
 
 
+def test_a_long_line_that_cannot_be_read_says_how_long_it_was(block: Callable[..., Any]) -> None:
+    """Not how much of it was kept."""
+    line = line_of()
+    for seen, at in ((b'{"kind":"Ev', 0), (line + b'{"kind":"Ev', len(line))):
+        whole = block(seen + b"\n")
+        start = whole.span.start
+        encoded = Encoder().encode_block(
+            replace(whole, span=whole.span._replace(end=start + 9_000_000))
+        )
+        assert read(encoded)[-1]["body"] == f"[unparsable, {9_000_000 - at} bytes removed]"
+
+
 def test_the_first_and_the_last_time_of_a_block_are_told() -> None:
     """They come from the first and the last event that has a time."""
     late = line_of(stageTimestamp="2026-01-02T04:00:00.000000Z")
