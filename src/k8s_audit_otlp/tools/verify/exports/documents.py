@@ -6,7 +6,6 @@ such documents, and records that are written over several lines, one after anoth
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from typing import Any, Final, NamedTuple
 
@@ -59,6 +58,10 @@ _COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
 _read = msgspec.json.Decoder().decode
 
 
+class _NoRequestError(msgspec.DecodeError):
+    """An object has `resourceLogs` and something else."""
+
+
 class FoundRecord(NamedTuple):
     """One record, or a Source of OTLP's, with what the document says around it."""
 
@@ -70,9 +73,13 @@ class FoundRecord(NamedTuple):
 def is_document(head: bytes) -> bool:
     """Say whether the first bytes of an export are those of one document that holds records."""
     walker = _Walker()
-    with suppress(msgspec.DecodeError):  # which is said where it is read
+    try:
         for _ in walker.take(head):
             pass
+    except _NoRequestError:  # one line of many, which must not make a document of all
+        return False
+    except msgspec.DecodeError:  # which is said where it is read
+        pass
     return walker.holds_records
 
 
@@ -164,7 +171,7 @@ class _Walker:
             if not self._path:
                 self._first = self._first or self._key
                 if self._key != self._first and _REQUEST in {self._key, self._first}:
-                    raise msgspec.DecodeError("a request has no other member")
+                    raise _NoRequestError("a request has no other member")
         elif self._start < 0 and self._arrays and self._arrays[-1]:
             path = (*self._path, _ANY)
             if path in _RECORDS:
