@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 
-from k8s_audit_otlp.agent.commit_loop import Act, CommitLoop
+from k8s_audit_otlp.agent.commit_loop import Act, CommitLoop, Wake
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.pipeline import Pipeline
 from k8s_audit_otlp.agent.replay import is_replay
@@ -78,7 +78,7 @@ class Agent:
         self._sealing = Sealing(self._evidence, config.service.evidence, monotonic=monotonic)
         self._failures = Failures(self._evidence, monotonic=monotonic)
         self._tap = Tap(self._file.directory)
-        self._stop, self._wake = Event(), Event()
+        self._stop, self._wake = Event(), Wake()
         self.shutdown = Shutdown(
             self._new_drain_target,
             write_receipts=self._evidence.write_receipts,

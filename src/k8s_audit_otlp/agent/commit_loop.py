@@ -4,9 +4,10 @@ A part that fails in a way that nobody foresaw is told of, and stops no other pa
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from threading import Event
+from queue import Empty, SimpleQueue
 
 from k8s_audit_otlp.agent.committer import Committer
 from k8s_audit_otlp.agent.shutdown import Shutdown
@@ -19,6 +20,27 @@ COMMIT_SHARE = 20  # writing may take one part in so many of the time, up to SYN
 Act = Callable[[], object]
 
 
+class Wake:
+    """Wakes the thread that waits; its own signal handlers may set it, too.
+
+    They may not set an Event: who waits holds its lock for moments, and a handler that comes then
+    waits for that lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+
+    def set(self) -> None:
+        self._asked.put(None)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return once it was set, or after so long; it is not set then any more."""
+        with suppress(Empty):
+            self._asked.get(timeout=timeout_s)
+            for _ in range(self._asked.qsize()):
+                self._asked.get_nowait()
+
+
 @dataclass(eq=False, repr=False)
 class CommitLoop:
     """Comes round until *shutdown* says that it is over; set *wake* for it to come round at once.
@@ -29,7 +51,7 @@ class CommitLoop:
     committer: Committer
     sources: Sources
     shutdown: Shutdown
-    wake: Event
+    wake: Wake
     guard: Callable[[str, Act], bool]
     monotonic: Callable[[], float]
 
@@ -38,7 +60,6 @@ class CommitLoop:
         next_sync, pause = self.monotonic(), COMMIT_S
         while not (self.shutdown.at_once or self.shutdown.reached):
             self.wake.wait(pause)
-            self.wake.clear()
             now = self.monotonic()
             is_due = now >= next_sync
             self._commit(durable=is_due or self.shutdown.has_target)

@@ -1,12 +1,14 @@
 """The loop of a running agent goes on where one of its parts fails, and ends all the same."""
 
+import sys
+import time
 from pathlib import Path
-from threading import Event
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.agent.commit_loop import CommitLoop
+from k8s_audit_otlp.agent.commit_loop import CommitLoop, Wake
 from k8s_audit_otlp.agent.shutdown import DrainTarget, Shutdown
 from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -57,7 +59,7 @@ class Parts:
 
 
 def run(parts: Any, told: Any) -> None:
-    wake = Event()
+    wake = Wake()
     wake.set()
     guard = Failures(told, monotonic=lambda: 0.0).guard
     loop = CommitLoop(parts, parts, parts, wake, guard, lambda: 7.0)
@@ -117,3 +119,25 @@ def test_an_agent_that_gets_nowhere_ends_where_no_receipt_can_be_written(tmp_pat
             shutdown.look(now_s)
         assert shutdown.reached == reached
     log.close()
+
+
+def test_a_signal_handler_may_wake_the_thread_at_any_moment_of_its_wait() -> None:
+    """A handler runs between two steps of the thread that it interrupts, as a profiler does."""
+    wake, steps = Wake(), []
+
+    def handle(_frame: FrameType, event: str, _arg: object) -> None:
+        sys.setprofile(None)
+        steps.append(event)
+        wake.set()
+        sys.setprofile(handle)
+
+    sys.setprofile(handle)
+    try:
+        wake.wait(0.01)
+    finally:
+        sys.setprofile(None)
+    assert len(steps) > 4
+    wake.wait(0.0)
+    begin = time.monotonic()
+    wake.wait(0.05)
+    assert time.monotonic() - begin >= 0.05  # it is not set any more
