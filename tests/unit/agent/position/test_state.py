@@ -103,13 +103,14 @@ def test_a_state_directory_that_is_deleted_is_made_again(
     assert fixture.backend.received.duplicates == 0
 
 
-def fill(path: Path) -> None:
-    """Write to *path* until the disk is full."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT)
+def fill(path: Path) -> bool:
+    """Write to *path* until the disk is full; once more what a file in the making has freed."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with contextlib.suppress(OSError):
         while os.write(fd, b"x" * 1024):
             pass
     os.close(fd)
+    return True
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ def test_a_full_state_disk_stops_no_delivery_and_is_said(
         fill(full_disk)
         fixture.write(20)
         fixture.backend.wait_for(40)
-        wait_for(lambda: agent.commit_error)
+        wait_for(lambda: fill(full_disk) and agent.commit_error)
         full_disk.unlink()
         fixture.write(1)
         wait_for(lambda: not agent.commit_error)
@@ -160,7 +161,8 @@ def test_a_full_state_disk_is_what_status_page_and_metrics_tell(
         wait_for(lambda: "agent " in (told := told_by_status(fixture)) and "backlog  0 B" in told)
         fill(full_disk)
         fixture.write(20)
-        wait_for(lambda: "not ready: positions cannot be written" in told_by_status(fixture))
+        refused = "not ready: positions cannot be written"
+        wait_for(lambda: fill(full_disk) and refused in told_by_status(fixture))
         told = told_by_status(fixture)
         assert f"agent {os.getpid()} is running" in told
         assert "No space left" in told
