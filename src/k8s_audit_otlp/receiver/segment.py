@@ -97,8 +97,9 @@ class Segment:
         """Say whether *source* begins as this segment does, or goes on so behind a hole."""
         state = self.state
         head = source.read_at(state.head_start, state.head_length)
-        if fingerprint(head) == state.head or b"\0" not in head:
-            return fingerprint(head) == state.head
+        is_same = fingerprint(head) == state.head
+        if is_same or b"\0" not in head:
+            return is_same
         farthest, intact = verified(source, state.marks)
         return intact and farthest > 0
 
