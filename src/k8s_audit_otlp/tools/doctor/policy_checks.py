@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from k8s_audit_otlp.apiserver.profiles import mistakes
+from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.reading.policy_file import parse_policy
 from k8s_audit_otlp.event.policy import Policy
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, UserInfo
@@ -80,10 +81,12 @@ def loads(facts: ApiserverFacts) -> CheckResult:
 
 
 def _policy(facts: ApiserverFacts) -> Policy | None:
-    path = facts.apiserver.policy_path
-    if facts.policy is None or mistakes(facts.policy, path):
+    if facts.policy is None:
         return None
-    return parse_policy(facts.policy, path)
+    try:
+        return parse_policy(facts.policy, facts.apiserver.policy_path)
+    except ConfigError:  # which the check of the policy itself says
+        return None
 
 
 def tokens(facts: ApiserverFacts) -> CheckResult:
