@@ -3,7 +3,7 @@
 A stage takes the event and its JSON and gives None (as it was), a changed event, or its removal.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
@@ -29,8 +29,8 @@ class Bodies(NamedTuple):
 class Clean(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
-    def expect_paths(self, paths: Iterable[bytes]) -> None:
-        """Judge the paths of the next lines together."""
+    def expect_paths(self, paths: bytes) -> bool:
+        """Judge the paths of the next lines together, a line each; True where all may leave."""
 
     @property
     def paths(self) -> Mapping[bytes, bool]: ...

@@ -143,12 +143,11 @@ class Encoder:
         return out.encoded(block, lines)
 
     def _begin_run(self, fast: FastEncoder, block: Block, out: _Output) -> Run:
-        fast.expect(block.data)
         return Run(
             block.data,
             block.span.start,
             block.data.isascii(),
-            fast.tables,
+            fast.expect(block.data),
             self._max_bytes,
             self._records.most_beside,
             REFUSED,

@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.interned import Interned
+from k8s_audit_otlp.otlp.interned import Interned, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
 from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines, PlainLine, Tables
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
@@ -77,8 +77,8 @@ class FastEncoder:
         self.tables = Tables(
             Interned(_second, weigh=lambda _k, _v: 150),
             Interned(self._caller, weigh=lambda k, v: len(k) + len(v[0]) + 250),
-            Interned(self._object, weigh=lambda k, v: sum(map(len, (*k[:3], *v[0]))) + 500),
-            Interned(self._request, weigh=lambda k, v: len(k[3]) + len(v[0]) + 400),
+            Interned(self._object, weigh=lambda k, v: len(k) + sum(map(len, v[0])) + 450),
+            Interned(self._request, weigh=lambda k, v: len(k) + len(v[0]) + 300),
             Interned(self._note),
             records.names,
             records.object_uids,
@@ -91,6 +91,7 @@ class FastEncoder:
             None if clean is None else clean.references,
             records.duration_head,
         )
+        self._of_clean_paths = self.tables._replace(clean_paths=None)
         self._templates = Templates(records.longest)
         self._shapes = Interned(self._template, weigh=lambda k, v: len(k) + _weight_of(v))
         self._decode_caller = msgspec.json.Decoder(FastCaller).decode
@@ -100,10 +101,11 @@ class FastEncoder:
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
         self._references = Verdicts(_reference, most=2048, longest=256, size=_bytes_of)
 
-    def expect(self, data: bytes) -> None:
-        """Get ready for the lines of a block."""
-        if self._clean is not None:
-            self._clean.expect_paths(self._lines.paths(data))
+    def expect(self, data: bytes) -> Tables:
+        """Get ready for the lines of a block, and return what is known of their parts."""
+        if self._clean is not None and self._clean.expect_paths(self._lines.paths(data)):
+            return self._of_clean_paths
+        return self.tables
 
     def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
         """Judge a line with bodies, by its parts."""
@@ -166,8 +168,8 @@ class FastEncoder:
             return None  # a name was there twice
         return self._templates.of(self._records.caller(caller))
 
-    def _request(self, key: tuple[bytes, bytes, bytes, bytes, int, int]) -> Found:
-        level, stage, verb, member, target, alarm = key
+    def _request(self, key: bytes) -> Found:
+        (level, stage, verb, member), (target, alarm) = of_key(key)
         name, status_json = member[: len(_STATUS)], member[len(_STATUS) :]
         if level not in _LEVELS or stage not in _STAGES or name not in (_STATUS, b""):
             raise NotPlainError
@@ -180,9 +182,10 @@ class FastEncoder:
         verb_json = verb and b'"%b"' % verb
         return request, self._are_clean((b"responseStatus", status_json), (b"verb", verb_json))
 
-    def _object(self, key: tuple[bytes, bytes, bytes, int]) -> tuple[tuple[bytes, ...], bool, int]:
-        *members, size = key
-        ref = self._references[tuple(members)]
+    def _object(self, key: bytes) -> tuple[tuple[bytes, ...], bool, int]:
+        members, (size, _) = of_key(key)
+        front, back, subresource = members
+        ref = self._references[front, back, subresource]
         texts = ref.resource, ref.subresource, ref.api_group, ref.api_version
         encoded, target = self._records.object((*texts, mark(0)))  # for the namespace
         check = self._clean

@@ -8,6 +8,7 @@ else: the bytes held stay bounded, what is in use stays, and other caches do not
 
 import sys
 from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Any, Generic, TypeVar
 
 from k8s_audit_otlp.otlp import wire
@@ -17,6 +18,7 @@ MAX_BYTES = 2 << 20  # per generation; an encoder has ten caches of two
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 
+_numbers = Struct("<II")
 V = TypeVar("V")
 
 
@@ -64,6 +66,17 @@ class Interned(dict[Any, V], Generic[V]):
             self.held_bytes += weight
             self[key] = value
         return value
+
+
+def key_of(one: int, other: int, *parts: bytes) -> bytes:
+    """Make a key of two numbers below 2**32 and of parts, in which no JSON has a NUL."""
+    return _numbers.pack(one, other) + b"\0".join(parts)
+
+
+def of_key(key: bytes) -> tuple[list[bytes], tuple[int, int]]:
+    """Return the parts of a key and its numbers; a part with a NUL makes more of them."""
+    one, other = _numbers.unpack_from(key)
+    return key[_numbers.size :].split(b"\0"), (one, other)
 
 
 class TooLongError(ValueError):

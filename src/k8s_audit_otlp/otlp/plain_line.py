@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.caller_shape import caller
+from k8s_audit_otlp.otlp.interned import key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.record_place import PlaceFrame
 from k8s_audit_otlp.otlp.templates import Template
 
 __all__ = ["all_begin_so", "caller", "paths", "read", "run"]  # those of `Lines`
 
-VERSION = 6  # of what the functions take and give; the compiled ones must have the same
+VERSION = 7  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -85,9 +86,9 @@ class Tables(NamedTuple):
 
     seconds: Mapping[bytes, int]  # microseconds since the epoch
     callers: Mapping[bytes, Found]
-    # What is around a namespace of a length, with the target.
-    objects: Mapping[tuple[bytes, bytes, bytes, int], tuple[tuple[bytes, ...], bool, int]]
-    requests: Mapping[tuple[bytes, bytes, bytes, bytes, int, int], Found]
+    # What is around a namespace of a length, with the target. By keys of several parts: `key_of`.
+    objects: Mapping[bytes, tuple[tuple[bytes, ...], bool, int]]
+    requests: Mapping[bytes, Found]
     notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
     # The bytes around a value, by its length.
     names: Mapping[int, tuple[bytes, ...]]
@@ -96,7 +97,7 @@ class Tables(NamedTuple):
     audit_ids: Mapping[int, tuple[bytes, ...]]
     paths: Mapping[int, tuple[bytes, ...]]
     queries: Mapping[int, tuple[bytes, ...]]
-    # Whether a text leaves as it is; None where nothing is redacted.
+    # Whether a text leaves as it is; None where nothing is redacted, or all paths are known to.
     clean_paths: Mapping[bytes, bool] | None
     clean_queries: Mapping[bytes, bool] | None
     clean_references: Mapping[bytes, bool] | None
@@ -128,7 +129,7 @@ class Lines(Protocol):
     def read(self, line: bytes, /) -> tuple[bytes, ...] | None: ...
     def caller(self, key: bytes, templates: Mapping[bytes, Template | None], /) -> bytes | None: ...
     def run(self, run: Run, at: int, place: PlaceFrame, /) -> int: ...
-    def paths(self, data: bytes, /) -> set[bytes]: ...
+    def paths(self, data: bytes, /) -> bytes: ...
     def all_begin_so(self, data: bytes, /) -> bool: ...
 
 
@@ -225,10 +226,10 @@ def _record(parts: tuple[bytes, ...], body: bytes, around: bytes, tables: Tables
     thing, is_clean_thing, target = b"", True, NO_TARGET
     if front:
         size = len(namespace)
-        frame, is_clean_thing, target = tables.objects[front, back, subresource, size]
+        frame, is_clean_thing, target = tables.objects[key_of(size, 0, front, back, subresource)]
         thing = namespace.join(frame)
     notes, are_clean, alarm = tables.notes[annotations]
-    ended, is_clean_end = tables.requests[level, stage, verb, status, target, alarm]
+    ended, is_clean_end = tables.requests[key_of(target, alarm, level, stage, verb, status)]
     if not (is_clean and is_clean_thing and are_clean and is_clean_end):
         return None
     if not _may_leave(tables, path, query, (namespace, name), audit_id, (uid, version)):
@@ -255,9 +256,9 @@ def _record(parts: tuple[bytes, ...], body: bytes, around: bytes, tables: Tables
     return wire.record_head(len(record)) + record
 
 
-def paths(data: bytes) -> set[bytes]:
-    """Return the paths of the lines that are plain so far."""
-    return {head[4] for head in map(_HEAD, data.split(b"\n")) if head}
+def paths(data: bytes) -> bytes:
+    """Return the paths of the lines that are plain so far, a line each."""
+    return b"".join([head[4] + b"\n" for head in map(_HEAD, data.split(b"\n")) if head])
 
 
 def all_begin_so(data: bytes) -> bool:
@@ -288,9 +289,10 @@ def _may_leave(
     """Judge what clients write freely, an auditID too. Most names are a step of the path."""
     paths, queries = tables.clean_paths, tables.clean_queries
     references = tables.clean_references
-    if paths is None or queries is None or references is None:
+    if queries is None or references is None:
         return True
-    if audit_id.strip(_OF_UIDS) or not paths[path] or (query and not queries[query]):
+    is_odd_path = paths is not None and not paths[path]
+    if audit_id.strip(_OF_UIDS) or is_odd_path or (query and not queries[query]):
         return False
     steps = path + b"/"
     if any(name and b"/%b/" % name not in steps and not references[name] for name in names):

@@ -12,7 +12,7 @@ from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.event_record import NotPlainError
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.plain_line import Judged, Lines
+from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines
 from k8s_audit_otlp.state.content_hash import digest_of
 from tests.kit import strategies
 from tests.unit.otlp.test_plain_line import (
@@ -98,6 +98,16 @@ def test_a_run_stops_before_any_other_line(pair: tuple[Encoder, Encoder], line: 
         assert (run.at, len(run.records)) == (len(LINE) + 1, 1)
 
 
+@pytest.mark.parametrize("member", [b'"responseStatus":{', b'"objectRef":{', b'"verb":"'])
+def test_a_nul_makes_no_other_key(pair: tuple[Encoder, Encoder], member: bytes) -> None:
+    """It stands between the parts of a key."""
+    odd = LINE.replace(member, member + b"\0")
+    assert odd != LINE
+    for encoder in pair:
+        run = ran(encoder, LINE + b"\n" + odd + b"\n" + LINE, 1 << 20)
+        assert (run.at, len(run.records)) == (len(LINE) + 1, 1)
+
+
 def test_a_run_stops_where_an_offset_grows_by_a_digit(pair: tuple[Encoder, Encoder]) -> None:
     start = 0x1000 - len(LINE)
     for encoder in pair:
@@ -107,8 +117,8 @@ def test_a_run_stops_where_an_offset_grows_by_a_digit(pair: tuple[Encoder, Encod
 def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) -> None:
     """A fault of ours must be seen, not taken for a line of another form."""
 
-    class Broken(dict[bytes, int]):
-        def __missing__(self, key: bytes) -> int:
+    class Broken(dict[bytes, Found]):
+        def __missing__(self, key: bytes) -> Found:
             raise ZeroDivisionError
 
     def broken(_line: bytes, _parts: tuple[bytes, ...]) -> Judged:
@@ -118,7 +128,7 @@ def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) ->
         encoder = encoder_of(lines, MappingOptions(), redact=False)
         fast = encoder._fast
         assert fast
-        tables = fast.tables._replace(seconds=Broken())
+        tables = fast.tables._replace(callers=Broken())
         with pytest.raises(ZeroDivisionError):
             run_over(encoder, LINE, tables=tables)
         with pytest.raises(ZeroDivisionError):

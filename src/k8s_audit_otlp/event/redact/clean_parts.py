@@ -5,7 +5,7 @@ judged once. Together they must never be more lenient than `OutsideBodies`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
@@ -69,9 +69,15 @@ class CleanParts:
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
 
-    def expect_paths(self, paths: Iterable[bytes]) -> None:
-        """Judge paths together that will be asked for: one look at many costs little more."""
-        self._judge_together([path for path in paths if path not in self.paths])
+    def expect_paths(self, paths: bytes) -> bool:
+        """Judge paths, a line each, that will be asked for: one look at many costs little more.
+
+        Returns True where all of them leave as they are and none need be asked for.
+        """
+        if _is_plain_path(paths):
+            return True
+        self._judge_together([path for path in set(paths.split(b"\n")) if path not in self.paths])
+        return False
 
     def _judge_together(self, paths: list[bytes]) -> None:
         if _is_plain_path(b"\n".join(paths)):

@@ -5,7 +5,7 @@
  * read(line) -> the parts of plain_line.PlainLine, or None
  * caller(key, templates) -> the attributes of who asked, or None
  * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
- * paths(data) -> the paths of the lines, as a set
+ * paths(data) -> the paths of the lines, a line each
  * all_begin_so(data) -> whether each line of a block begins as an event does
  * use_sha256(begin, update, end): hash by these functions of libcrypto, given by their addresses
  */
@@ -30,7 +30,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 6) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 7) < 0)
         Py_CLEAR(made);
     return made;
 }

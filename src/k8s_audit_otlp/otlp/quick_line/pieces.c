@@ -2,6 +2,8 @@
 
 #include "quick.h"
 
+enum { OF_NUMBER = 4 };
+
 int
 add(Pieces *out, const char *start, size_t size)
 {
@@ -57,19 +59,35 @@ look_up(Pieces *out, PyObject *table, PyObject *key)
     return value;
 }
 
-PyObject *
-look_up_many(Pieces *out, PyObject *table, int count, PyObject **items)
+char *
+little_endian(char *out, uint64_t number, int bytes)
 {
-    PyObject *key = PyTuple_New(count);
+    for (int i = 0; i < bytes; i++)
+        *out++ = (char)(number >> (8 * i));
+    return out;
+}
+
+/* Make a key as interned.key_of does. */
+PyObject *
+key_of(long one, long other, const Part *parts, int count)
+{
+    size_t size = 2 * OF_NUMBER + count - 1;
+    for (int i = 0; i < count; i++)
+        size += parts[i].end - parts[i].start;
+    PyObject *key = PyBytes_FromStringAndSize(NULL, size);
+    if (!key)
+        return NULL;
+    char *to = little_endian(PyBytes_AsString(key), (uint64_t)one, OF_NUMBER);
+    to = little_endian(to, (uint64_t)other, OF_NUMBER);
     for (int i = 0; i < count; i++) {
-        if (!items[i])
-            Py_CLEAR(key);
-        if (key)
-            PyTuple_SetItem(key, i, items[i]);
-        else
-            Py_XDECREF(items[i]);
+        size_t each = parts[i].end - parts[i].start;
+        if (i)
+            *to++ = '\0';
+        if (each)
+            memcpy(to, parts[i].start, each);
+        to += each;
     }
-    return look_up(out, table, key);
+    return key;
 }
 
 int

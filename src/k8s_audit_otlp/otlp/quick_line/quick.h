@@ -25,6 +25,7 @@ enum {
     QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, TABLES
 };
 
+enum { OF_SECOND = 19 }; /* the length of a time without its fraction */
 enum { MOST_PIECES = 64, MOST_HELD = 24 };
 
 /* What a record is put together from, and the objects that hold it. */
@@ -76,13 +77,14 @@ int add_parts(Pieces *out, const Part *parts, int count);
 int part_of(PyObject *bytes, Part *part);
 int add_bytes(Pieces *out, PyObject *bytes);
 PyObject *look_up(Pieces *out, PyObject *table, PyObject *key);
-PyObject *look_up_many(Pieces *out, PyObject *table, int count, PyObject **items);
+PyObject *key_of(long one, long other, const Part *parts, int count);
 int is_clean(Pieces *out, PyObject *verdicts, Part part);
 int add_in_frame(Pieces *out, PyObject *frame, Part value);
 int add_framed(Pieces *out, PyObject *frames, Part value);
 int fill(Pieces *out, PyObject *template, const Part *values, long count);
 int is_of_uids(Part part);
 size_t varint(char *out, uint64_t number);
+char *little_endian(char *out, uint64_t number, int bytes);
 char *put(const Pieces *pieces, char *to);
 PyObject *end_of(Pieces *pieces, PyObject *made);
 

@@ -34,22 +34,27 @@ unescape(Pieces *out, Part *plain)
     return 1;
 }
 
+/* The second that was looked up last, which most lines after it are of. */
+static struct {
+    char text[OF_SECOND];
+    int64_t micros;
+} latest;
+
 /* Read a time as microseconds since the epoch; -1 where it is none. */
 static int64_t
 micros(Pieces *out, PyObject *seconds, Part second, Part micros)
 {
-    PyObject *base = look_up(out, seconds, bytes_of(second));
     int64_t number = 0;
     for (const char *at = micros.start; at < micros.end; at++)
         number = number * 10 + (*at - '0');
-    return base ? PyLong_AsLongLong(base) + number : -1;
-}
-
-static void
-little_endian(char *out, uint64_t number)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (char)(number >> (8 * i));
+    if (memcmp(latest.text, second.start, OF_SECOND)) {
+        PyObject *base = look_up(out, seconds, bytes_of(second));
+        if (!base)
+            return -1;
+        latest.micros = PyLong_AsLongLong(base);
+        memcpy(latest.text, second.start, OF_SECOND);
+    }
+    return latest.micros + number;
 }
 
 #define TABLE(name) PyTuple_GetItem(tables, name)
@@ -65,7 +70,7 @@ add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
     if (time < start || time - start >= DAY || PyErr_Occurred())
         return 0;
     space[0] = 0x09;
-    little_endian(space + 1, (uint64_t)time * NS_OF_US);
+    little_endian(space + 1, (uint64_t)time * NS_OF_US, sizeof(uint64_t));
     if (!add(out, space, 9))
         return 0;
     PyObject *head = TABLE(DURATION_HEAD);
@@ -74,7 +79,7 @@ add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
     double took = (double)(time - start) / 1000;
     uint64_t bits;
     memcpy(&bits, &took, sizeof bits);
-    little_endian(space + 9, bits);
+    little_endian(space + 9, bits, sizeof bits);
     return add_bytes(out, head) && add(out, space + 9, sizeof bits);
 }
 
@@ -103,7 +108,8 @@ may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
     PyObject *references = TABLE(CLEAN_REFERENCES);
     if (references == Py_None)
         return 1;
-    if (!is_of_uids(parts[AUDIT_ID]) || !is_clean(out, TABLE(CLEAN_PATHS), path)
+    if (!is_of_uids(parts[AUDIT_ID])
+        || (TABLE(CLEAN_PATHS) != Py_None && !is_clean(out, TABLE(CLEAN_PATHS), path))
         || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
         return 0;
     for (int i = 0; i < 2; i++) {
@@ -123,6 +129,13 @@ clean_part(PyObject *found)
     return found && PyTuple_GetItem(found, 1) == Py_True ? PyTuple_GetItem(found, 0) : NULL;
 }
 
+/* Return the number that was found beside the bytes. */
+static long
+number_in(PyObject *found)
+{
+    return PyLong_AsLong(PyTuple_GetItem(found, 2));
+}
+
 /* Gather the pieces of a record in their order, up to its body. */
 static int
 gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *given, char *space)
@@ -131,20 +144,18 @@ gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *give
     if (!clean_part(caller))
         return 0;
     if (parts[FRONT].start) {
-        object = look_up_many(out, TABLE(OBJECTS), 4, (PyObject *[]){
-            bytes_of(parts[FRONT]), bytes_of(parts[BACK]), bytes_of(parts[SUBRESOURCE]),
-            PyLong_FromSsize_t(parts[NAMESPACE].end - parts[NAMESPACE].start)});
+        const Part of_object[] = {parts[FRONT], parts[BACK], parts[SUBRESOURCE]};
+        object = look_up(out, TABLE(OBJECTS), key_of(
+            parts[NAMESPACE].end - parts[NAMESPACE].start, 0, of_object, 3));
         if (!clean_part(object))
             return 0;
     }
     PyObject *notes = look_up(out, TABLE(NOTES_OF), bytes_of(parts[NOTES]));
     if (!clean_part(notes))
         return 0;
-    PyObject *request = look_up_many(out, TABLE(REQUESTS), 6, (PyObject *[]){
-        bytes_of(parts[LEVEL]), bytes_of(parts[STAGE]), bytes_of(parts[VERB]),
-        bytes_of(parts[STATUS]),
-        object ? Py_NewRef(PyTuple_GetItem(object, 2)) : PyLong_FromLong(0),
-        Py_NewRef(PyTuple_GetItem(notes, 2))});
+    const Part of_request[] = {parts[LEVEL], parts[STAGE], parts[VERB], parts[STATUS]};
+    PyObject *request = look_up(out, TABLE(REQUESTS), key_of(
+        object ? number_in(object) : 0, number_in(notes), of_request, 4));
     return clean_part(request) && may_leave(out, tables, parts, query)
            && add_times(out, tables, parts, space) && add_parts(out, given->around, given->count)
            && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
