@@ -44,7 +44,7 @@ typedef struct {
 } Given;
 
 #define AFTER(at, end, text) after(at, end, text, sizeof(text) - 1)
-#define FIND(at, end, text) find(at, end, text, sizeof(text) - 1)
+#define FIND(at, end, text, rare) find(at, end, text, sizeof(text) - 1, rare)
 
 static inline const char *
 after(const char *at, const char *end, const char *text, size_t size)
@@ -52,10 +52,15 @@ after(const char *at, const char *end, const char *text, size_t size)
     return at && (size_t)(end - at) >= size && !memcmp(at, text, size) ? at + size : NULL;
 }
 
+/* Find a text by a byte of it that is rare elsewhere: memmem takes three times as long. */
 static inline const char *
-find(const char *at, const char *end, const char *text, size_t size)
+find(const char *at, const char *end, const char *text, size_t size, char rare)
 {
-    return memmem(at, end - at, text, size);
+    size_t before = (const char *)memchr(text, rare, size) - text;
+    for (at += before; at < end && (at = memchr(at, rare, end - at)); at++)
+        if (after(at - before, end, text, size))
+            return at - before;
+    return NULL;
 }
 
 /* read.c */

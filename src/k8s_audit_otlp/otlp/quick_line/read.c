@@ -4,20 +4,32 @@
 
 #define OF_TIME 27
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+#define ZEROES(word) (((word) - EACH(1)) & ~(word)) /* the high bit of each zero byte, and others */
+
+/* Return the first quote, backslash or control character, or the end; eight bytes at a time. */
+static const char *
+special(const char *at, const char *end)
+{
+    for (uint64_t word; end - at >= 8; at += 8) {
+        memcpy(&word, at, sizeof word);
+        uint64_t quotes = ZEROES(word ^ EACH('"')), escapes = ZEROES(word ^ EACH('\\'));
+        if ((quotes | escapes | ((word - EACH(0x20)) & ~word)) & EACH(0x80))
+            break;
+    }
+    while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
+        at++;
+    return at;
+}
+
 /* Take in text up to the quote that ends it; NULL where it needs an escape or has no end. */
 const char *
 text(const char *at, const char *end, Part *part)
 {
     part->start = at;
-    for (; at && at < end; at++) {
-        if (*at == '"') {
-            part->end = at;
-            return at;
-        }
-        if (*at == '\\' || (unsigned char)*at < 0x20)
-            return NULL;
-    }
-    return NULL;
+    at = at ? special(at, end) : end;
+    part->end = at;
+    return at < end && *at == '"' ? at : NULL;
 }
 
 /* Take in `"name":"text"` where it is there; NULL where it is and cannot be read. */
@@ -39,17 +51,16 @@ head(const char *at, const char *end, Part *parts)
     at = text(at, end, &parts[LEVEL]);
     at = text(AFTER(at, end, "\",\"auditID\":\""), end, &parts[AUDIT_ID]);
     at = text(AFTER(at, end, "\",\"stage\":\""), end, &parts[STAGE]);
-    at = AFTER(at, end, "\",\"requestURI\":\"");
-    parts[PATH].start = at;
-    for (; at && *at != '"'; at++) {
-        if (at == end || (unsigned char)*at < 0x20 || (*at == '\\' && !parts[QUERY].start))
-            return NULL;
-        if (*at == '?' && !parts[QUERY].start) {
-            parts[PATH].end = at;
-            parts[QUERY].start = at + 1;
-        }
-    }
-    *(parts[QUERY].start ? &parts[QUERY].end : &parts[PATH].end) = at;
+    const char *uri = AFTER(at, end, "\",\"requestURI\":\"");
+    at = uri ? special(uri, end) : end;
+    const char *query = uri ? memchr(uri, '?', at - uri) : NULL;
+    while (query && at < end && *at == '\\')
+        at = special(at + 1, end);
+    if (at == end || *at != '"')
+        return NULL;
+    parts[PATH] = (Part){uri, query ? query : at};
+    if (query)
+        parts[QUERY] = (Part){query + 1, at};
     at = text(AFTER(at, end, "\",\"verb\":\""), end, &parts[VERB]);
     return AFTER(at, end, "\",");
 }
@@ -112,16 +123,16 @@ static void
 bodies(Part *parts)
 {
     Part *status = &parts[STATUS], *request = &parts[REQUEST], *response = &parts[RESPONSE];
-    const char *at = FIND(status->start, status->end, ",\"requestObject\":");
+    const char *at = FIND(status->start, status->end, ",\"requestObject\":", 'q');
     if (at) {
         *request = (Part){at + sizeof(",\"requestObject\":") - 1, status->end};
         status->end = at;
-        at = FIND(request->start, request->end, ",\"responseObject\":");
+        at = FIND(request->start, request->end, ",\"responseObject\":", 'O');
         if (at) {
             *response = (Part){at + sizeof(",\"responseObject\":") - 1, request->end};
             request->end = at;
         }
-    } else if ((at = FIND(status->start, status->end, ",\"responseObject\":"))) {
+    } else if ((at = FIND(status->start, status->end, ",\"responseObject\":", 'O'))) {
         *response = (Part){at + sizeof(",\"responseObject\":") - 1, status->end};
         status->end = at;
     }
@@ -144,19 +155,19 @@ read_parts(const char *line, Py_ssize_t size, Part *parts)
     if (!at)
         return 0;
     parts[CALLER].start = at;
-    const char *object = FIND(at, end, ",\"objectRef\":{");
+    const char *object = FIND(at, end, ",\"objectRef\":{", 'R');
     if (object) {
         parts[CALLER].end = object;
         at = reference(object + sizeof(",\"objectRef\":{") - 1, end, parts);
         if (!at)
             return 0;
     }
-    for (const char *next = at; (next = FIND(next, end, received)); next += sizeof received - 1)
+    for (const char *next = at; (next = FIND(next, end, received, 'q')); next += sizeof received - 1)
         times = next; /* the last: a body may hold such a member */
     if (!times || !tail(times + sizeof received - 1, end, parts))
         return 0;
     if (!object) {
-        const char *status = FIND(at, times, ",\"responseStatus\":");
+        const char *status = FIND(at, times, ",\"responseStatus\":", 'S');
         at = parts[CALLER].end = status ? status : times;
     }
     parts[STATUS] = (Part){at, times};

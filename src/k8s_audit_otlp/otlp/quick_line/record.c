@@ -93,7 +93,7 @@ static int
 is_step(Part path, Part name)
 {
     size_t size = name.end - name.start;
-    for (const char *at = path.start; (at = find(at, path.end, name.start, size)); at++)
+    for (const char *at = path.start; (at = memmem(at, path.end - at, name.start, size)); at++)
         if (at > path.start && at[-1] == '/' && (at + size == path.end || at[size] == '/'))
             return 1;
     return 0;

@@ -2,8 +2,6 @@
 
 #include "quick.h"
 
-#include <stdio.h>
-
 /* Places of plain_line.Run. */
 enum {
     DATA, START, IS_ASCII, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, JUDGE, UID_HEAD, HASH, RECORDS,
@@ -138,14 +136,25 @@ append_line(PyObject *run, PyObject *record, Part line, Py_ssize_t offset, Part 
     return !fired || !PyTuple_Size(fired) || !PyList_Append(RUN(FIRED), fired);
 }
 
+/* Write a number as hex, up to *end*. */
+static Part
+in_hex(uint64_t number, char *end)
+{
+    char *start = end;
+    do
+        *--start = "0123456789abcdef"[number & 15];
+    while (number >>= 4);
+    return (Part){start, end};
+}
+
 /* Encode a line by its parts; 1 where it was, 0 where the run stops before it, or with an error. */
 static int
 run_parts(PyObject *run, PyObject *place, Part line, Py_ssize_t offset, Part *parts,
           PyObject *judged)
 {
     Part around[OF_PLACE + 1] = {{NULL, NULL}}, body = line;
-    char hex[20], groups[12];
-    around[1] = (Part){hex, hex + snprintf(hex, sizeof hex, "%zx", (size_t)offset)};
+    char hex[16], groups[12];
+    around[1] = in_hex((uint64_t)offset, hex + sizeof hex);
     around[3] = (Part){groups, groups + varint(groups, (uint64_t)offset)};
     if (!part_of(PyTuple_GetItem(place, BEFORE), &around[0])
         || !part_of(PyTuple_GetItem(place, BETWEEN), &around[2])
