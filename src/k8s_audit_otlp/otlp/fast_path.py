@@ -16,9 +16,9 @@ from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
-from k8s_audit_otlp.otlp.interned import Interned, of_key
+from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
-from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines, PlainLine, Tables
+from k8s_audit_otlp.otlp.plain_line import Judged, Lines, PlainLine
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
@@ -90,6 +90,7 @@ class FastEncoder:
             None if clean is None else clean.queries,
             None if clean is None else clean.references,
             records.duration_head,
+            lines.recent(),
         )
         self._of_clean_paths = self.tables._replace(clean_paths=None)
         self._templates = Templates(records.longest)

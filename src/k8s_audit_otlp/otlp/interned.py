@@ -7,9 +7,9 @@ else: the bytes held stay bounded, what is in use stays, and other caches do not
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from struct import Struct
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from k8s_audit_otlp.otlp import wire
 
@@ -20,6 +20,7 @@ MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 
 _numbers = Struct("<II")
 V = TypeVar("V")
+Found: TypeAlias = tuple[bytes, bool]  # wire bytes, and whether what they say may leave
 
 
 def weigh(value: Any) -> int:
@@ -77,6 +78,30 @@ def of_key(key: bytes) -> tuple[list[bytes], tuple[int, int]]:
     """Return the parts of a key and its numbers; a part with a NUL makes more of them."""
     one, other = _numbers.unpack_from(key)
     return key[_numbers.size :].split(b"\0"), (one, other)
+
+
+class Tables(NamedTuple):
+    """What is known of parts that repeat, by their bytes; each builds what it does not know."""
+
+    seconds: Mapping[bytes, int]  # microseconds since the epoch
+    callers: Mapping[bytes, Found]
+    # What is around a namespace of a length, with the target. By keys of several parts: `key_of`.
+    objects: Mapping[bytes, tuple[tuple[bytes, ...], bool, int]]
+    requests: Mapping[bytes, Found]
+    notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
+    # The bytes around a value, by its length.
+    names: Mapping[int, tuple[bytes, ...]]
+    object_uids: Mapping[int, tuple[bytes, ...]]
+    versions: Mapping[int, tuple[bytes, ...]]
+    audit_ids: Mapping[int, tuple[bytes, ...]]
+    paths: Mapping[int, tuple[bytes, ...]]
+    queries: Mapping[int, tuple[bytes, ...]]
+    # Whether a text leaves as it is; None where nothing is redacted, or all paths are known to.
+    clean_paths: Mapping[bytes, bool] | None
+    clean_queries: Mapping[bytes, bool] | None
+    clean_references: Mapping[bytes, bool] | None
+    duration_head: bytes  # empty where the duration is not sent
+    recent: object  # the compiled part's, of these tables alone
 
 
 class TooLongError(ValueError):

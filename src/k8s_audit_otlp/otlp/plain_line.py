@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.caller_shape import caller
-from k8s_audit_otlp.otlp.interned import key_of
+from k8s_audit_otlp.otlp.interned import Tables, key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.record_place import PlaceFrame
 from k8s_audit_otlp.otlp.templates import Template
 
-__all__ = ["all_begin_so", "caller", "paths", "read", "run"]  # those of `Lines`
+__all__ = ["all_begin_so", "caller", "paths", "read", "recent", "run"]  # those of `Lines`
 
 VERSION = 7  # of what the functions take and give; the compiled ones must have the same
 
@@ -46,7 +46,6 @@ _OF_UIDS = b"0123456789abcdef-"
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
 
-Found: TypeAlias = tuple[bytes, bool]  # wire bytes, and whether what they say may leave
 # A line as it leaves, what is encoded beside it of how it was changed, the rules that fired.
 Judged: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
 
@@ -81,29 +80,6 @@ class PlainLine(NamedTuple):
 _BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
 
 
-class Tables(NamedTuple):
-    """What is known of parts that repeat, by their bytes; each builds what it does not know."""
-
-    seconds: Mapping[bytes, int]  # microseconds since the epoch
-    callers: Mapping[bytes, Found]
-    # What is around a namespace of a length, with the target. By keys of several parts: `key_of`.
-    objects: Mapping[bytes, tuple[tuple[bytes, ...], bool, int]]
-    requests: Mapping[bytes, Found]
-    notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
-    # The bytes around a value, by its length.
-    names: Mapping[int, tuple[bytes, ...]]
-    object_uids: Mapping[int, tuple[bytes, ...]]
-    versions: Mapping[int, tuple[bytes, ...]]
-    audit_ids: Mapping[int, tuple[bytes, ...]]
-    paths: Mapping[int, tuple[bytes, ...]]
-    queries: Mapping[int, tuple[bytes, ...]]
-    # Whether a text leaves as it is; None where nothing is redacted, or all paths are known to.
-    clean_paths: Mapping[bytes, bool] | None
-    clean_queries: Mapping[bytes, bool] | None
-    clean_references: Mapping[bytes, bool] | None
-    duration_head: bytes  # empty where the duration is not sent
-
-
 class Run(NamedTuple):
     """What a run over the lines of a block works on, and the columns that it adds to."""
 
@@ -130,6 +106,7 @@ class Lines(Protocol):
     def caller(self, key: bytes, templates: Mapping[bytes, Template | None], /) -> bytes | None: ...
     def run(self, run: Run, at: int, place: PlaceFrame, /) -> int: ...
     def paths(self, data: bytes, /) -> bytes: ...
+    def recent(self) -> object: ...
     def all_begin_so(self, data: bytes, /) -> bool: ...
 
 
@@ -259,6 +236,10 @@ def _record(parts: tuple[bytes, ...], body: bytes, around: bytes, tables: Tables
 def paths(data: bytes) -> bytes:
     """Return the paths of the lines that are plain so far, a line each."""
     return b"".join([head[4] + b"\n" for head in map(_HEAD, data.split(b"\n")) if head])
+
+
+def recent() -> None:
+    """Make no room for what was looked up of late: a dictionary does it here."""
 
 
 def all_begin_so(data: bytes) -> bool:

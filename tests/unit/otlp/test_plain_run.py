@@ -11,8 +11,9 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.event_record import NotPlainError
+from k8s_audit_otlp.otlp.interned import Found
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.plain_line import Found, Judged, Lines
+from k8s_audit_otlp.otlp.plain_line import Judged, Lines
 from k8s_audit_otlp.state.content_hash import digest_of
 from tests.kit import strategies
 from tests.unit.otlp.test_plain_line import (
@@ -106,6 +107,22 @@ def test_a_nul_makes_no_other_key(pair: tuple[Encoder, Encoder], member: bytes) 
     for encoder in pair:
         run = ran(encoder, LINE + b"\n" + odd + b"\n" + LINE, 1 << 20)
         assert (run.at, len(run.records)) == (len(LINE) + 1, 1)
+
+
+def test_what_is_found_of_late_is_that_of_its_own_tables(compiled_lines: Lines) -> None:
+    """Two encoders by turns, each line looked up three times and so found without its table."""
+    encoders = [
+        encoder_of(lines, MappingOptions(prefix=prefix), redact=True)
+        for lines in (plain_line, compiled_lines)
+        for prefix in ("k8s.audit.", "audit.")
+    ]
+    rows = [LINE.replace(b"pods", b"pods%d" % n) for n in range(3)]
+    assert len(set(rows)) == len(rows)
+    for _ in range(3):
+        for row in rows:
+            of_python, other, compiled, its_other = (ran(e, row, 0).records for e in encoders)
+            assert of_python == compiled != other == its_other
+            assert compiled
 
 
 def test_a_run_stops_where_an_offset_grows_by_a_digit(pair: tuple[Encoder, Encoder]) -> None:

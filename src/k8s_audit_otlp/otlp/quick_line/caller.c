@@ -115,6 +115,7 @@ quick_caller(PyObject *Py_UNUSED(module), PyObject *args)
     if (!shape_of(&shape, key, key + size))
         Py_RETURN_NONE;
     Pieces pieces;
+    pieces.recent = NULL;
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
     PyObject *template = look_up(

@@ -6,6 +6,7 @@
  * caller(key, templates) -> the attributes of who asked, or None
  * run(run, at, place) -> where it stopped; `run` is plain_line.Run, `place` a PlaceFrame
  * paths(data) -> the paths of the lines, a line each
+ * recent() -> room for what was looked up of late, for Tables
  * all_begin_so(data) -> whether each line of a block begins as an event does
  * use_sha256(begin, update, end): hash by these functions of libcrypto, given by their addresses
  */
@@ -17,6 +18,7 @@ static PyMethodDef methods[] = {
     {"caller", quick_caller, METH_VARARGS, "Return the attributes of who asked, or None."},
     {"run", quick_run, METH_VARARGS, "Encode lines as long as they are plain."},
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
+    {"recent", quick_recent, METH_NOARGS, "Make room for what was looked up of late."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
     {"use_sha256", quick_use_sha256, METH_VARARGS, "Hash by functions at these addresses."},
     {NULL, NULL, 0, NULL},

@@ -49,8 +49,12 @@ look_up(Pieces *out, PyObject *table, PyObject *key)
 {
     PyObject *value = NULL;
     if (key && out->holds < MOST_HELD) {
-        value = Py_XNewRef(PyDict_GetItemWithError(table, key));
-        if (!value && !PyErr_Occurred())
+        Known *known = place_of(out->recent, key);
+        if (known && is_known(known, table, key))
+            value = Py_NewRef(known->value);
+        else if ((value = Py_XNewRef(PyDict_GetItemWithError(table, key))))
+            keep(known, table, key, value);
+        else if (!PyErr_Occurred())
             value = PyObject_GetItem(table, key);
     }
     Py_XDECREF(key);

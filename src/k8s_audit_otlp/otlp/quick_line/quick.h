@@ -22,14 +22,21 @@ enum {
 /* Places of plain_line.Tables. */
 enum {
     SECONDS, CALLERS, OBJECTS, REQUESTS, NOTES_OF, NAMES, OBJECT_UIDS, VERSIONS, AUDIT_IDS, PATHS,
-    QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, TABLES
+    QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, RECENT,
+    TABLES
 };
 
 enum { OF_SECOND = 19 }; /* the length of a time without its fraction */
 enum { MOST_PIECES = 64, MOST_HELD = 24 };
 
+/* What a table has for a key. The table lives as long as what holds this. */
+typedef struct {
+    PyObject *table, *key, *value;
+} Known;
+
 /* What a record is put together from, and the objects that hold it. */
 typedef struct {
+    Known *recent; /* what was looked up of late, or NULL */
     Part pieces[MOST_PIECES];
     PyObject *held[MOST_HELD];
     int count, holds;
@@ -92,6 +99,14 @@ size_t varint(char *out, uint64_t number);
 char *little_endian(char *out, uint64_t number, int bytes);
 char *put(const Pieces *pieces, char *to);
 PyObject *end_of(Pieces *pieces, PyObject *made);
+
+/* recent.c */
+
+PyObject *quick_recent(PyObject *module, PyObject *ignored);
+Known *recent_in(PyObject *capsule);
+Known *place_of(Known *recent, PyObject *key);
+int is_known(const Known *known, PyObject *table, PyObject *key);
+void keep(Known *known, PyObject *table, PyObject *key, PyObject *value);
 
 /* record.c */
 

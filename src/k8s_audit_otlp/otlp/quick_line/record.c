@@ -199,6 +199,9 @@ record_of(Part *parts, const Given *given, PyObject *tables)
     char space[17];
     Part query = parts[QUERY];
     PyObject *record = NULL;
+    pieces.recent = recent_in(PyTuple_GetItem(tables, RECENT));
+    if (!pieces.recent)
+        return NULL;
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
     if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
