@@ -26,11 +26,17 @@ from tests.kit.log.events import EventSource
 __all__ = ["store"]
 pytestmark = pytest.mark.timeout(400, func_only=True)
 CLUSTER = 'prod "1"'
-DAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"  # of all tests, also past midnight
 
 
-def yesterday(hour: int) -> datetime:
-    return datetime.fromisoformat(f"{DAY}T{hour:02}:00:00+00:00")
+def yesterday() -> str:
+    return f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+
+
+DAY = yesterday()  # of all tests that name the day they ask for, also past midnight
+
+
+def hour_of(day: str, hour: int) -> datetime:
+    return datetime.fromisoformat(f"{day}T{hour:02}:00:00+00:00")
 
 
 def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
@@ -38,11 +44,11 @@ def lines_at(count: int, when: datetime, seed: int) -> list[bytes]:
     return [at(source.line(), when + timedelta(milliseconds=n)) for n in range(count)]
 
 
-def deliver(agent: Agent, store: Store, endpoint: str) -> list[bytes]:
-    """Send two segments of yesterday and a live file, sealed; return the lines of the first."""
-    first = lines_at(2500, yesterday(3), 1)
+def deliver(agent: Agent, store: Store, endpoint: str, day: str = DAY) -> list[bytes]:
+    """Send two segments of *day* and a live file, sealed; return the lines of the first."""
+    first = lines_at(2500, hour_of(day, 3), 1)
     agent.log.with_name("audit-2026-01-02T00-00-00.000.log").write_bytes(b"".join(first))
-    second = lines_at(200, yesterday(4), 2)
+    second = lines_at(200, hour_of(day, 4), 2)
     agent.log.with_name("audit-2026-01-02T01-00-00.000.log").write_bytes(b"".join(second))
     agent.write(lines_ago(20, timedelta(minutes=1), 3))
     agent.configure("otlp_http", {"endpoint": endpoint, "audit": {"vendor": store.vendor}})
@@ -94,7 +100,7 @@ def test_a_day_that_nobody_touched_is_complete_and_told(
     assert done.returncode == 0, done.stderr
     assert "k8s_audit_otlp_evidence_complete{" in metrics.read_text()
     assert alarmed(tmp_path, metrics) == set()
-    empty = report(store, "--day", f"{yesterday(3) - timedelta(days=1):%Y-%m-%d}")
+    empty = report(store, "--day", f"{hour_of(DAY, 3) - timedelta(days=1):%Y-%m-%d}")
     assert empty.returncode == NOTHING
     assert "no segment of the log ended" in empty.stderr
     end = time.monotonic() + 180
@@ -124,7 +130,7 @@ def alarmed(folder: Path, metrics: Path) -> set[str]:
 
 
 def test_a_lost_event_is_named(agent: Agent, store: Store, tmp_path: Path) -> None:
-    first = lines_at(2500, yesterday(3), 1)
+    first = lines_at(2500, hour_of(DAY, 3), 1)
     found = identify(first[0], finished=True)
     assert found is not None
     relay = Relay(store)
@@ -154,21 +160,23 @@ def test_an_event_that_the_store_deleted_itself_is_named(agent: Agent, store: St
 
 
 def test_the_cronjob_of_the_chart_answers_as_it_is_rendered(agent: Agent, tmp_path: Path) -> None:
-    """Its very words, with its files in a folder of ours."""
+    """Its very words, with its files in a folder of ours; they ask for the day before the run."""
     helm, binary = binary_of("helm"), binary_of(BINARIES[VictoriaLogs])
     if not (helm.exists() and binary.exists()):
         pytest.skip(f"{helm} or {binary} is not there: tests/interop/build.sh builds them")
     (tmp_path / "store").mkdir()
-    store = VictoriaLogs(binary, tmp_path / "store")
+    store, day = VictoriaLogs(binary, tmp_path / "store"), yesterday()
     try:
-        deliver(agent, store, store.endpoint)
-        settled(store, 0, 2700)
+        deliver(agent, store, store.endpoint, day)
+        settled(store, 0, 2700, "--day", day)
         command, env = rendered_cronjob(helm, store, tmp_path)
         done = subprocess.run(
             command, env=env, capture_output=True, text=True, check=False, timeout=120
         )
     finally:
         store.stop()
+    if day != yesterday():
+        pytest.skip("midnight came between: it asked for the next day")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "complete: 2,700 records under receipts" in done.stdout
 
