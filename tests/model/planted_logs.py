@@ -9,9 +9,9 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.marks import Marks
+from k8s_audit_otlp.receiver.marks import Farthest
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import open_source
+from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket
 
 
@@ -83,8 +83,8 @@ class AssumingLog(AuditLog):
 class NumberedLog(AuditLog):
     """Keeps positions as numbers, without a mark of the bytes before them."""
 
-    def read_up_to(self, segment: Segment, marks: Marks, lines: bytes, last_ns: int) -> None:  # noqa: ARG002 - left out is the fault
-        super().read_up_to(segment, [], b"", last_ns)
+    def was_read(self, segment: Segment, source: Source, farthest: Farthest | None) -> None:
+        super().was_read(segment, source, farthest and farthest._replace(marks=[], lines=b""))
 
 
 class DeafLog(AuditLog):

@@ -29,6 +29,8 @@ PURE: tuple[str, ...] = (
     "model.py",
     "event/",
     "otlp/",
+    "receiver/gaps.py",
+    "receiver/long_lines.py",
     "state/content_hash.py",
     "state/ledger.py",
     "state/manifest.py",

@@ -44,7 +44,8 @@ from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.record import uid_of
 from k8s_audit_otlp.otlp.resource import MAPPING
 from k8s_audit_otlp.otlp.split_record import RecordSplitter
-from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BLOCKS_KEPT, BlockReader
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.checkpoint import Checkpoint

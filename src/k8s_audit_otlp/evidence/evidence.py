@@ -17,7 +17,7 @@ from k8s_audit_otlp.evidence.seal import SealKey
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.limits import Limits
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.outbox import Chain, Notice, Value

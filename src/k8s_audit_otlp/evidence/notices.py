@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from k8s_audit_otlp.event.formats import left_out
 from k8s_audit_otlp.otlp.record import encode_record
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.state.content_hash import VERSION as CONTENT_VERSION
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState

@@ -12,7 +12,8 @@ from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Batch, Block, Span
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.marks import MARK_BYTES, mark_of
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Tally

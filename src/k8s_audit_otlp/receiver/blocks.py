@@ -8,38 +8,18 @@ share it.
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from threading import Lock
 
-from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.receiver.gaps import Gap, Losses
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import Stretch, find_block
+from k8s_audit_otlp.receiver.lines import Lines, Stretch
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.marks import extended, last_lines
+from k8s_audit_otlp.receiver.marks import read_on
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, Source
-from k8s_audit_otlp.state.manifest import SegmentState
+from k8s_audit_otlp.receiver.source import Source
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
-_STAGE_TIME = b'"stageTimestamp":"'
-_UNVERIFIED = "lacks its checksum or length; all its lines are read, and nothing verifies them"
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """Bytes of a segment that nobody can have any more. `reason` is one of a closed set.
-
-    deleted, let_go, truncated, zeroed, corrupt_gzip: the bytes are lost. unseen: something may be
-    missing between two segments; nobody knows how much, and one byte stands for it.
-    """
-
-    span: Span
-    reason: str
-    why: str = ""
-    open_end: bool = False  # how much followed nobody has seen: the span is the least of it
-    since_ns: int = 0  # time of an event that is not behind its start, 0 where none is known
-    until_ns: int = 0  # and of the first one after it
 
 
 class BlockReader:
@@ -109,7 +89,7 @@ class BlockReader:
     def _read(self, segment: Segment, offset: int) -> Block | Gap | None:
         source, state = segment.source, segment.state
         if 0 < state.cut <= offset or (source is None and state.gone):
-            return self._missing(segment, offset)
+            return Losses(state, self._log.states()).missing(offset)
         if source is None:
             return None
         try:
@@ -117,139 +97,56 @@ class BlockReader:
         except OSError as error:
             self._log.failed(segment, error)
             return None
-        except CorruptGzipError as damage:
-            return self._torn(source, segment, offset, damage.offset, str(damage))
 
     def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
-        found = self._find(source, segment, offset)
+        lines, state = self._lines(source, segment), segment.state
+        found = lines.block_at(offset)
         if not segment.is_still_in(source):
             return None  # cut and written anew: these may be bytes of another segment
-        if source.end and not segment.state.complete:  # a compressed one, read so far now
-            self._log.ended(segment, source.end)
+        if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
+            found = found._replace(data=b"", end=offset + found.data.find(b"\n") + 1)
+        self._log.was_read(segment, source, read_on(state, offset, found.data, found.end))
         if found.end == offset:
-            return self._nothing(source, segment, found)
-        state = segment.state
+            return self._nothing(lines, segment, found)
         span = Span(segment.seq, offset, found.end)
         if found.hole:
-            never = self._never_was(segment, offset)
-            if never <= offset:
-                return self._zeroed(segment, span, found.after_ns)
-            span = Span(segment.seq, offset, min(never, found.end))
-        self._note(segment, span, found.data)
+            losses = Losses(state, self._log.states())
+            never_was = losses.never_was(offset)
+            if never_was <= offset:
+                return losses.zeroed(span, found.after_ns)
+            span = Span(segment.seq, offset, min(never_was, found.end))
         path = str(segment.path or "") if self._with_path else ""
         return Block(span, state.identity, state.name, found.data, self._log.clock_ns(), path)
 
-    def _never_was(self, segment: Segment, offset: int) -> int:
-        """Return up to where NULs at *offset* are no loss: where what was copied and cut ended.
+    def _lines(self, source: Source, segment: Segment) -> Lines:
+        """Return the lines of a segment; a last one without its newline is one in what is final."""
+        limits, upto = self._log.limits, segment.state.cut or sys.maxsize
+        final = source.has_end
+        if not source.compressed:
+            closed = segment.state.complete and not segment.live
+            final = closed and self._log.unchanged_for(segment, limits.settle_s)
+        return Lines(source, limits.max_line_bytes, final, upto, limits.useful_line_bytes)
 
-        A writer that keeps its offset leaves them in front of its next line, as many at least. All
-        others were lines that a power cut took; before the first file of all, nobody knows.
-        """
-        state = segment.state
-        if not segment.begins_at(offset):
-            return 0
-        if (before := self._before(segment)) is None:
-            return sys.maxsize
-        size = before.likely_size
-        return 0 if state.head_start < size and not state.begin else size
-
-    def _before(self, segment: Segment) -> SegmentState | None:
-        before = [s.state for s in self._log.segments() if s.seq < segment.seq and not s.state.lost]
-        return before[-1] if before else None
-
-    def _find(self, source: Source, segment: Segment, offset: int) -> Stretch:
-        state, limits = segment.state, self._log.limits
-        last = self._last_counts(source, segment)
-        found = find_block(
-            source,
-            offset,
-            longest=limits.max_line_bytes,
-            last=last,
-            upto=state.cut or None,
-            useful=limits.useful_line_bytes,
-        )
-        if 0 < offset == state.torn:  # told as lost: the rest of that line is no line
-            return found._replace(data=b"", end=offset + found.data.find(b"\n") + 1)
-        return found
-
-    def _last_counts(self, source: Source, segment: Segment) -> bool:
-        """Say whether a last line without its newline is one: nothing will be added to it."""
-        if source.compressed:
-            return source.has_end
-        closed = segment.state.complete and not segment.live
-        return closed and self._log.unchanged_for(segment, self._log.limits.settle_s)
-
-    def _note(self, segment: Segment, span: Span, data: bytes) -> None:
-        """Remember what was read farthest, so that the file is known by it."""
-        state = segment.state
-        whole = len(data) == span.end - span.start  # not of a line that was shortened
-        if data and whole and span.end > state.farthest:
-            at = data.rfind(_STAGE_TIME) + len(_STAGE_TIME)
-            last = data[at : at + 40].partition(b'"')[0] if at >= len(_STAGE_TIME) else b""
-            last_ns = unix_ns(last.decode("utf-8", "replace")) or 0
-            lines = last_lines(state.lines if state.farthest == span.start else b"", data)
-            marks = extended(state.marks, span.start, data)
-            self._log.read_up_to(segment, marks, lines, last_ns)
-
-    # -- what is not there ---------------------------------------------------------------------
-
-    def _nothing(self, source: Source, segment: Segment, found: Stretch) -> Gap | None:
+    def _nothing(self, lines: Lines, segment: Segment, found: Stretch) -> Block | Gap | None:
         """Say whether what should follow is lost: the file ends for good before the segment."""
-        state, offset = segment.state, found.end
+        source, state, offset = lines.source, segment.state, found.end
         if not source.has_end:
-            seen = offset + found.unfinished
-            return self._torn(source, segment, offset, seen, "the file has no end")
+            return self._torn(source, segment, found)
         if segment.live or not state.complete or offset >= state.size:
             return None
-        if not source.compressed:  # the rest of a copy may be under way
-            limits = self._log.limits
-            if source.stat().st_size > offset or not self._log.unchanged_for(
-                segment, limits.settle_s
-            ):
-                return None
-        return self._gap(segment, offset, "truncated")
+        if not source.compressed and (not lines.last or source.stat().st_size > offset):
+            return None  # the rest of a copy may be under way
+        return Losses(state, self._log.states()).from_here(offset, "truncated")
 
-    def _missing(self, segment: Segment, offset: int) -> Gap | None:
-        state = segment.state
-        cut = "truncated" if state.truncated or state.cut else "deleted"
-        reason = state.lost or ("let_go" if state.let_go else cut)
-        return self._gap(segment, offset, reason) if state.size > offset else None
-
-    def _zeroed(self, segment: Segment, span: Span, after_ns: int) -> Gap:
-        """Tell of NULs that stand where lines were, before an event of *after_ns*, 0 for none."""
-        until_ns = after_ns or self._first_after(segment)
-        since_ns = segment.state.first_ns
-        if segment.begins_at(span.start) or 0 < until_ns <= since_ns:  # none of it before
-            before = self._before(segment)
-            since_ns = before.since_ns if before else 0
-        since_ns = 0 if since_ns > until_ns > 0 else since_ns  # it was found behind newer ones
-        return Gap(span, "zeroed", "", since_ns=since_ns, until_ns=until_ns)
-
-    def _gap(self, segment: Segment, offset: int, reason: str) -> Gap:
-        """Tell that everything from *offset* on is lost, as far as it is known and beyond."""
-        state = segment.state
-        span = Span(segment.seq, offset, state.size)
-        until_ns = state.last_ns if state.lost else self._first_after(segment)
-        open_end = state.open_end or bool(state.lost)
-        return Gap(span, reason, state.detail, open_end, state.first_ns, until_ns)
-
-    def _first_after(self, segment: Segment) -> int:
-        """Return the time of the first event of what follows, 0 where none is known."""
-        later = (s.state for s in self._log.segments() if s.seq > segment.seq and not s.state.lost)
-        first_ns = next((state.first_ns for state in later), 0)
-        return first_ns if first_ns >= segment.state.first_ns else 0
-
-    def _torn(
-        self, source: Source, segment: Segment, offset: int, end: int, why: str
-    ) -> Gap | None:
+    def _torn(self, source: Source, segment: Segment, found: Stretch) -> Block | Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._log.unchanged_for(segment, self._log.limits.torn_s):
             return None
-        if isinstance(source, GzipSource) and source.ends_without_trailer():
-            self._log.ended(segment, source.end or 0, _UNVERIFIED)
-            return None
-        self._log.torn(segment, max(end, offset + 1))
-        return replace(self._gap(segment, offset, "corrupt_gzip"), why=why)
+        if source.ends_without_trailer():
+            return self._read_from(source, segment, found.end)
+        self._log.torn(segment, found.end + max(found.unfinished, 1))
+        why = found.damage or "the file has no end"
+        return Losses(segment.state, self._log.states()).from_here(found.end, "corrupt_gzip", why)
 
 
 def _tail(segment: Segment, end: int, size: int) -> bytes:

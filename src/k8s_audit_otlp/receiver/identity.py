@@ -80,7 +80,7 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
     start, known = _first_byte(source), False
     read = source.read_at(start, _FIRST_READ)
     if len(read) == _FIRST_READ and b"\n" not in read:
-        length, ended = length_of_line(source, start, len(read), most=max_line_bytes)
+        length, ended = length_of_line(source.read_at, start, len(read), most=max_line_bytes)
         known = ended or length > max_line_bytes  # nobody waits for the end of that
         if length <= max_line_bytes and (ended or finished):
             read = source.read_at(start, length)

@@ -26,10 +26,11 @@ from k8s_audit_otlp.receiver.listing import (
     unknown_backups,
     without_packed_twins,
 )
-from k8s_audit_otlp.receiver.marks import Marks
+from k8s_audit_otlp.receiver.marks import Farthest
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.troubles import WAITING, LogEvents, Troubles, explain
+from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.troubles import UNVERIFIED, WAITING, LogEvents, Troubles, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
@@ -110,6 +111,9 @@ class AuditLog:
         with self._known.lock:
             return list(self._known)
 
+    def states(self) -> list[SegmentState]:
+        return [segment.state for segment in self.segments()]
+
     def state(self) -> Manifest:
         """Return the manifest as it is to be stored."""
         with self._known.lock:
@@ -120,33 +124,31 @@ class AuditLog:
         """Bytes of the live file at the last look, 0 while there is none."""
         return live.state.size if (live := self._known.live()) else 0
 
-    def ended(self, segment: Segment, size: int, remark: str = "") -> None:
-        """Note that the segment ends at *size* at least and does not go on; say *remark* once."""
-        if remark:
-            self.troubles.once(f"{segment.path or segment.state.name}: {remark}")
-        with self._known.lock:
-            segment.state.size, segment.state.complete = max(size, segment.state.size), True
-        self._bump()
-
     def torn(self, segment: Segment, end: int) -> None:
         """Note that a compressed file breaks off at *end*; more may have been written."""
         with self._known.lock:
             state = segment.state
             state.open_end |= not state.complete
             state.torn = end if end >= state.size else 0
-        self.ended(segment, end)
+        self._ended(segment, end)
 
     def unchanged_for(self, segment: Segment, seconds: float) -> bool:
         """Look at the file; say whether it has not changed for so long."""
         with self._known.lock:
             return segment.unchanged_for(seconds, self.clock_ns())
 
-    def read_up_to(self, segment: Segment, marks: Marks, lines: bytes, last_ns: int) -> None:
-        """Note by their bytes the places up to which a segment was read, past the last look too."""
+    def was_read(self, segment: Segment, source: Source, farthest: Farthest | None) -> None:
+        """Note up to where a segment was read, past the last look too, and where its file ends."""
         with self._known.lock:
-            segment.state.marks, segment.state.lines = list(marks), lines
-            segment.state.size = max(segment.state.size, segment.state.farthest)
-            segment.state.last_ns = last_ns or segment.state.last_ns
+            state = segment.state
+            if farthest is not None:
+                state.marks, state.lines = farthest.marks, farthest.lines
+                state.size = max(state.size, state.farthest)
+                state.last_ns = farthest.last_ns or state.last_ns
+        if not source.verified:
+            self.troubles.once(f"{segment.path or segment.state.name}: {UNVERIFIED}")
+        if source.end and not state.complete:  # a compressed one, read so far now
+            self._ended(segment, source.end)
 
     def failed(self, segment: Segment, error: OSError) -> None:
         """Note that a file that is open cannot be read: it is tried again after the next scan."""
@@ -274,6 +276,12 @@ class AuditLog:
             for segment in self._known:
                 segment.release()
             self._discovery.continuity.unnamed.open.clear()
+
+    def _ended(self, segment: Segment, size: int) -> None:
+        """Note that the segment ends at *size* at least and does not go on."""
+        with self._known.lock:
+            segment.state.size, segment.state.complete = max(size, segment.state.size), True
+        self._bump()
 
     def _bump(self) -> None:
         self.version += 1

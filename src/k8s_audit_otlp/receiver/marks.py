@@ -8,15 +8,19 @@ ones ever farther apart; of the last lines each one is known.
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from struct import Struct
+from typing import NamedTuple
 
 from isal.isal_zlib import crc32
 
+from k8s_audit_otlp.event.times import unix_ns
+from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 Marks = Sequence[tuple[int, str]]  # (offset, mark of the bytes before it), the farthest first
 
+_STAGE_TIME = b'"stageTimestamp":"'
 _UNIT = 4 * 1024  # bytes between the two farthest marks
 _LINES = 64  # of which each is known: more than a power cut takes of most logs
 _LINE = Struct("<II")  # its length and its checksum
@@ -33,6 +37,28 @@ def mark_of(before: bytes) -> str:
 def mark_length(mark: str) -> int:
     """Return how many bytes before its place a mark names."""
     return int(mark.partition("-")[0] or 0)
+
+
+class Farthest(NamedTuple):
+    """What is known of the bytes before the place up to which a segment was read farthest."""
+
+    marks: list[tuple[int, str]]
+    lines: bytes
+    last_ns: int  # time of the last event, 0 where it tells none
+
+
+def read_on(state: SegmentState, start: int, data: bytes, end: int) -> Farthest | None:
+    """Return what is known of a segment now that *data* of it was read; None if no more is.
+
+    A hole and a line that was shortened stand for other bytes than they have.
+    """
+    if not data or len(data) != end - start or end <= state.farthest:
+        return None
+    at = data.rfind(_STAGE_TIME) + len(_STAGE_TIME)
+    last = data[at : at + 40].partition(b'"')[0] if at >= len(_STAGE_TIME) else b""
+    lines = last_lines(state.lines if state.farthest == start else b"", data)
+    last_ns = unix_ns(last.decode("utf-8", "replace")) or 0
+    return Farthest(extended(state.marks, start, data), lines, last_ns)
 
 
 def extended(marks: Marks, start: int, data: bytes) -> list[tuple[int, str]]:
@@ -94,6 +120,26 @@ def verified(source: Source, marks: Marks) -> tuple[int, bool]:
         elif len(found) == length and b"\0" not in found:
             return farthest, False  # what is behind it may be as it was: it is not read from there
     return farthest, True
+
+
+def begins(source: Source, state: SegmentState) -> bool:
+    """Say whether *source* begins as a segment does, or goes on so behind a hole."""
+    head = _read(source, state.head_start, state.head_length)
+    is_same = fingerprint(head) == state.head
+    if is_same or b"\0" not in head:
+        return is_same
+    farthest, intact = verified(source, state.marks)
+    return intact and farthest > 0
+
+
+def holds(source: Source, state: SegmentState) -> bool:
+    """Say whether *source* begins as a segment does and has what was read of it.
+
+    A file that was written anew or cut and written on does not. Of a packed one as long as the
+    segment the beginning is enough: not all of it is unpacked.
+    """
+    alike = isinstance(source, GzipSource) and source.promises(state.size)
+    return begins(source, state) and (alike or verified(source, state.marks[:1])[1])
 
 
 def _read(source: Source, offset: int, length: int) -> bytes:

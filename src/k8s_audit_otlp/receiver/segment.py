@@ -4,10 +4,9 @@ import errno
 from dataclasses import dataclass
 from pathlib import Path
 
-from k8s_audit_otlp.receiver.identity import fingerprint
-from k8s_audit_otlp.receiver.inflate import MAGIC, CorruptGzipError
+from k8s_audit_otlp.receiver.inflate import MAGIC
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.marks import verified
+from k8s_audit_otlp.receiver.marks import begins, holds, verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
 from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.troubles import explain
@@ -65,19 +64,6 @@ class Segment:
         plain = not self.state.truncated and not self.compressed
         return max(self.disk_size, self.state.farthest if plain else 0)
 
-    def begins_at(self, offset: int) -> bool:
-        """Say whether nothing of the segment stands before *offset*, not a line."""
-        return offset <= max(self.state.begin, self.state.head_start)
-
-    def is_in(self, source: Source) -> bool:
-        """Say whether *source* begins as this segment does and holds what was read of it.
-
-        A file that was written anew or cut and written on does not. Of a packed one as long as the
-        segment the beginning is enough: not all of it is unpacked.
-        """
-        alike = isinstance(source, GzipSource) and source.promises(self.state.size)
-        return self.begins_in(source) and (alike or verified(source, self.state.marks[:1])[1])
-
     def is_still_in(self, source: Source) -> bool:
         """Say whether *source*, which holds it, was neither cut nor written anew since.
 
@@ -90,18 +76,8 @@ class Segment:
         if source.stat().st_size < least:
             return False
         if not source.compressed:
-            return self.is_in(source) if self.live else self.begins_in(source)
+            return holds(source, self.state) if self.live else begins(source, self.state)
         return source.raw(0, len(MAGIC)) == MAGIC
-
-    def begins_in(self, source: Source) -> bool:
-        """Say whether *source* begins as this segment does, or goes on so behind a hole."""
-        state = self.state
-        head = source.read_at(state.head_start, state.head_length)
-        is_same = fingerprint(head) == state.head
-        if is_same or b"\0" not in head:
-            return is_same
-        farthest, intact = verified(source, state.marks)
-        return intact and farthest > 0
 
     def is_listed_as(self, entry: Entry) -> bool:
         """Say whether a listed file is this one: by its date, or as nobody wrote to it since.
@@ -140,7 +116,7 @@ class Segment:
         size = info.st_size
         if size == self.disk_size:
             return False
-        if not self.compressed and not self.is_in(self.source):
+        if not self.compressed and not holds(self.source, self.state):
             return False  # cut and written anew: the size is another segment's
         first = self.disk_size < 0  # what was packed long ago is not waited for once more
         self.changed_ns = min(now_ns, info.st_mtime_ns) if first and self.compressed else now_ns
@@ -208,9 +184,6 @@ def reopened(segment: Segment) -> Source | None:
             source = open_source(path, compressed=path.suffix == GZIP)
         except FileNotFoundError:
             continue
-        try:
-            if segment.is_in(source):
-                return source
-        except CorruptGzipError:
-            return source  # whoever reads it tells what is missing
+        if holds(source, segment.state) or not source.readable:
+            return source  # who reads what is damaged tells what is missing
     return None

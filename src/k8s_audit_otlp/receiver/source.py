@@ -30,6 +30,7 @@ class Source:
 
     compressed = False
     end: int | None = None  # where a compressed file ends, once it was read so far
+    verified = True  # unless it ends without what verifies it
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -81,6 +82,10 @@ class Source:
         """Where it ends is known."""
         return not self.compressed or self.end is not None
 
+    def ends_without_trailer(self) -> bool:
+        """Say whether the data is whole and only what verifies it is missing; that is an end."""
+        return False
+
     @property
     def readable(self) -> bool:
         """At least its first byte can be had."""
@@ -116,6 +121,7 @@ class GzipSource(Source):
             data = stream.take(offset, length)
             if len(data) < length:
                 if stream.damage and not data:
+                    self.end = None  # where it ended before, more was added
                     raise CorruptGzipError(stream.end, stream.damage)
                 if stream.complete and not stream.damage:
                     self.end = stream.end
@@ -135,12 +141,12 @@ class GzipSource(Source):
         return self.end
 
     def ends_without_trailer(self) -> bool:
-        """Say whether the data is whole and only what verifies it is missing; that is an end."""
         with self._lock:
             stream = max(self._streams, key=lambda s: s.end, default=None)
-            if stream is not None and not stream.damage and stream.lacks_only_its_trailer():
-                self.end = stream.end
-        return self.has_end
+            if stream is None or stream.damage or not stream.lacks_only_its_trailer():
+                return False
+            self.end, self.verified = stream.end, False
+        return True
 
     @property
     def readable(self) -> bool:

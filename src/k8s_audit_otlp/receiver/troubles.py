@@ -9,6 +9,7 @@ from typing import Protocol
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.state.manifest import SegmentState
 
+UNVERIFIED = "lacks its checksum or length; all its lines are read, and nothing verifies them"
 WAITING = "; waiting for it"  # what ends the trouble of a log that is not there
 UNPACKED = "cannot be unpacked (yet); waiting for it"
 

@@ -70,6 +70,10 @@ class SegmentState(msgspec.Struct, omit_defaults=True):
         """Time of an event that lies before whatever follows the segment, 0 where none is known."""
         return self.last_ns or self.first_ns
 
+    def begins_at(self, offset: int) -> bool:
+        """Say whether nothing of it stands before *offset*, not a line."""
+        return offset <= max(self.begin, self.head_start)
+
     def read(self, place: Place) -> None:
         """Note that it was read up to *place* at least, whether or not it still holds that."""
         own = [(place.offset, place.mark)] if place.mark else []

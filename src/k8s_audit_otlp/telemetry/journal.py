@@ -13,7 +13,7 @@ from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.reasons import describe, reason_of
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Delivered, LogKey, Outcome
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.manifest import SegmentState
 from k8s_audit_otlp.telemetry.logs import logger

@@ -12,7 +12,7 @@ from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.discovery.same_segment import same_content
 from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import Stretch, find_block
+from k8s_audit_otlp.receiver.lines import Lines, Stretch
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
@@ -58,17 +58,17 @@ class OfflineSegment:
             while (found := self._next(with_rest=with_rest)) is not None:
                 span, self.size = Span(self.number, self.size, found.end), found.end
                 yield Block(span, self.identity, self.entry.name.name, found.data, now_ns)
-        except CorruptGzipError as error:
-            self.damage = f"damaged from byte {error.offset} on: {error}"
         except OSError as error:
             self.damage = error.strerror or str(error)
         if not self.source.has_end:
             self.damage = self.damage or f"breaks off at byte {self.size}"
 
     def _next(self, *, with_rest: bool) -> Stretch | None:
-        found = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=False)
+        found = Lines(self.source, MAX_LINE_BYTES, last=False).block_at(self.size)
         if found.end == self.size and self._written_out(with_rest=with_rest):
-            found = find_block(self.source, self.size, longest=MAX_LINE_BYTES, last=True)
+            found = Lines(self.source, MAX_LINE_BYTES, last=True).block_at(self.size)
+        if found.damage:
+            self.damage = f"damaged from byte {found.end + found.unfinished} on: {found.damage}"
         return found if found.end > self.size else None
 
     def _written_out(self, *, with_rest: bool) -> bool:

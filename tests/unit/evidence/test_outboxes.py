@@ -8,7 +8,7 @@ from k8s_audit_otlp.evidence.evidence import Evidence
 from k8s_audit_otlp.evidence.seal import SealKey, make_key
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.state.ledger import Ledger

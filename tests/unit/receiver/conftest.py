@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import LogKey
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.marks import mark_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
 from k8s_audit_otlp.state.ledger import Ledger, Tally

@@ -144,7 +144,7 @@ class Continuity:
         if not begin:
             return segment
         segment.state.size = max(known, begin)
-        name, when_ns = segment.state.name, first_time_after(source, begin, 0)
+        name, when_ns = segment.state.name, first_time_after(source.read_at, begin, 0)
         again = "the machine came up again and nobody had stopped the agent before"
         why = f"{again}: the end of {name} that had not reached the disk may be gone"
         self._add_gap(name, segment, identity.name, when_ns, Missing(why))
@@ -163,7 +163,7 @@ class Continuity:
         grown = live or source.stat().st_mtime_ns >= since_ns
         if not since_ns or state.complete or not grown:
             return 0
-        first_ns = state.first_ns or first_time_after(source, state.begin, 0)
+        first_ns = state.first_ns or first_time_after(source.read_at, state.begin, 0)
         if not 0 < first_ns < since_ns:
             return 0
         read = max((at for at, _ in self._known.marks_of(segment)), default=0)

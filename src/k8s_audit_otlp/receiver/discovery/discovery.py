@@ -17,7 +17,7 @@ from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
-from k8s_audit_otlp.receiver.marks import Marks
+from k8s_audit_otlp.receiver.marks import Marks, begins
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 from k8s_audit_otlp.receiver.source import GzipSource, Source
@@ -200,7 +200,7 @@ class Discovery:
     def _is_file_of(self, entry: Entry, segment: Segment, found: ScanResult) -> bool:
         try:
             source = self._opened.get(entry.path) or open_entry(entry)
-            if not segment.begins_in(source):
+            if not begins(source, segment.state):
                 return False
             marks = self._known.marks_of(segment)
             fit = self._compare(segment, source, marks, found, live=entry.name.live)
@@ -246,7 +246,7 @@ class Discovery:
                         begin, after = farthest, segment.seq
         if begin:  # what was not known begins with the first event that is newer
             before = self._known[after]
-            when_ns = first_time_after(source, begin, before.state.last_ns)
+            when_ns = first_time_after(source.read_at, begin, before.state.last_ns)
             identity = replace(identity, when_ns=when_ns)
             after = 0 if before.source else after  # what is open has the rest of it
         if entry is not None and not identity.is_in(source):
@@ -262,7 +262,7 @@ class Discovery:
         found = [self._known[s.seq] for s in alike if (s.head, s.head_start) == head]
         if entry is not None and identity.head_start and not found:  # behind a hole
             own = (s for s in self._known if s.key == entry.key or s.is_listed_as(entry))
-            found = [s for s in own if s.begins_in(source)]
+            found = [s for s in own if begins(source, s.state)]
         # its own first: a younger one may be read only behind its end
         return sorted(found, key=lambda segment: entry is None or not segment.is_listed_as(entry))
 

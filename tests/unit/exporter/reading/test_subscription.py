@@ -11,7 +11,7 @@ import pytest
 from k8s_audit_otlp.exporter.subscription import Subscription, forget_finished
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.log import AuditLog
-from k8s_audit_otlp.receiver.marks import mark_of
+from k8s_audit_otlp.receiver.marks import Farthest, mark_of
 from k8s_audit_otlp.receiver.start_at import EVERYTHING
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -145,8 +145,9 @@ def test_what_goes_out_while_a_checkpoint_is_written_is_known_after_a_kill(tmp_p
     ticket = subscription.ledger.open(Span(first.seq, 0, 4), mark_of(b"one\n"))
     subscription.ledger.settle(ticket, Tally(read=1, delivered=1))
     subscription.position()
+    assert first.source is not None
     near = [(8, mark_of(b"one\ntwo\n"))]
-    subscription.log.read_up_to(first, near, b"", 0)
+    subscription.log.was_read(first, first.source, Farthest(near, b"", 0))
     subscription.write_place(first.seq)
     subscription.stored()
     for other in others:

@@ -9,7 +9,8 @@ from k8s_audit_otlp.exporter.shared import EncodedBlocks
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
 from k8s_audit_otlp.model import Batch
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.segment import Segment

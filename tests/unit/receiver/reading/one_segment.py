@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from k8s_audit_otlp.receiver.blocks import BlockReader, Gap
+from k8s_audit_otlp.receiver.blocks import BlockReader
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
 from k8s_audit_otlp.state.ledger import Ledger

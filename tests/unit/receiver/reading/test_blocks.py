@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.receiver.blocks import Gap
+from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
 from tests.conftest import ManualClock
 from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.identity import read_identity
-from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, find_block, last_line_end
+from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Lines, last_line_end
 from k8s_audit_otlp.receiver.source import Source, open_source
 
 MIB = 1024 * 1024
@@ -31,7 +31,7 @@ def source_of(tmp_path: Path) -> Open:
 
 def found_at(source: Source, offset: int, **limits: Any) -> tuple[bytes, int]:
     """Return the lines at a place, and where they end."""
-    found = find_block(source, offset, **limits)
+    found = Lines(source, **limits).block_at(offset)
     return found.data, found.end
 
 
@@ -52,11 +52,11 @@ def test_a_block_ends_behind_the_line_that_reaches_its_bound(source_of: Open) ->
 def test_nuls_end_where_the_next_segment_of_the_file_begins(source_of: Open) -> None:
     """What follows there is of another one: nothing comes any more that would take their place."""
     source = source_of(_line(10) + bytes(500) + _line(10))
-    found = find_block(source, 10, longest=MIB, last=False, upto=510)
+    found = Lines(source, longest=MIB, last=False, upto=510).block_at(10)
     assert (found.data, found.end, found.hole) == (b"", 510, True)
     source = source_of(_line(10) + bytes(500))
-    assert find_block(source, 10, longest=MIB, last=False).end == 10  # it may still come
-    assert find_block(source, 10, longest=MIB, last=True).end == 510
+    assert Lines(source, longest=MIB, last=False).block_at(10).end == 10  # it may still come
+    assert Lines(source, longest=MIB, last=True).block_at(10).end == 510
 
 
 def test_the_last_whole_line_is_found_however_far_back_it_ends(source_of: Open) -> None:

@@ -196,3 +196,17 @@ def test_what_is_written_while_its_end_is_looked_for_is_no_hole(tmp_path: Path) 
             return super().stat()
 
     assert Growing(os.open(path, os.O_RDONLY)).next_data(0) == 0
+
+
+def test_a_packed_file_that_goes_on_damaged_has_no_end_any_more(tmp_path: Path) -> None:
+    """What was its end is none: something was added that nobody can read."""
+    path = tmp_path / "audit.log.gz"
+    path.write_bytes(gzip.compress(b"one\n"))
+    source = open_source(path, compressed=True)
+    assert (source.read_at(0, 10), source.end) == (b"one\n", 4)
+    with path.open("ab") as file:
+        file.write(b"\x1f\x8b\x08\x00" + b"\xff" * 100)
+    with pytest.raises(CorruptGzipError):
+        source.read_at(4, 10)
+    assert not source.has_end
+    assert not source.ends_without_trailer()

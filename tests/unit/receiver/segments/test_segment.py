@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.identity import fingerprint
-from k8s_audit_otlp.receiver.marks import extended
+from k8s_audit_otlp.receiver.marks import extended, holds
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -67,11 +67,11 @@ def test_a_file_is_known_by_its_head_and_by_what_was_read_farthest(
     """The same beginning with another end is another file."""
     segment.state.marks = extended([], 0, LINES)
     assert segment.source is not None
-    assert segment.is_in(segment.source)
+    assert holds(segment.source, segment.state)
     path.write_bytes(LINES[:16] + b'{"auditID":"X"}\n')
-    assert not segment.is_in(open_source(path, compressed=False))
+    assert not holds(open_source(path, compressed=False), segment.state)
     path.write_bytes(b'{"auditID":"Y"}\n' + LINES[16:])
-    assert not segment.is_in(open_source(path, compressed=False))
+    assert not holds(open_source(path, compressed=False), segment.state)
 
 
 def test_a_shorter_file_is_a_truncated_one(segment: Segment, path: Path) -> None:
