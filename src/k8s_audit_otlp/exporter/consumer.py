@@ -168,7 +168,6 @@ class Consumer:
             self._abandon(in_flight)
         for reader in self.readers:
             reader.ledger.rewind()
-            reader.rewind()
             reader.subscription.outbox.resend_all()
         self._failed = False
         self.gate.stall(_FAILURE, "")

@@ -70,22 +70,47 @@ class FailingDelivery:
 class SettingAside(FailingDelivery):
     """Sets the first record aside, and then fails once."""
 
-    def __init__(self) -> None:
-        super().__init__(1)
+    def __init__(self, fails_with: int) -> None:
+        """*fails_with*: which request, the first is the one that holds the record."""
+        super().__init__(0)
+        self._fails_with = fails_with
+        self._delivered = count(1)
 
     def deliver(self, in_flight: InFlight) -> None:
-        with self._lock:
-            first = self.failures == 1
-            self.failures -= first
-        if not first:
-            self.taken.update(in_flight.batch.records)
-            in_flight.decided(delivered=len(in_flight.batch.records))
-            return
-        record = in_flight.batch.records[0]
-        in_flight.set_aside(record)
-        in_flight.decided(delivered=len(in_flight.batch.records) - 1)
-        self.quarantine.add(Quarantined(in_flight, record, record, "no", True, 0.0, 0.0))
-        raise UnforeseenError(SECRET)
+        number = next(self._delivered)
+        if number == 1:
+            record, *others = in_flight.batch.records
+            in_flight.set_aside(record)
+            in_flight.decided(delivered=len(others))
+            self.quarantine.add(Quarantined(in_flight, record, record, "no", True, 0.0, 0.0))
+        if number == self._fails_with:
+            raise UnforeseenError(SECRET)
+        if number > 1:
+            super().deliver(in_flight)
+
+
+class QueuedBehind(FailingDelivery):
+    """Fails with the second request while a third is queued: both senders wait for `go_on`."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.go_on = Event()
+        self._third_comes = Event()
+        self._prepared = count(1)
+        self._delivered = count(1)
+
+    def prepare(self, _flight: InFlight) -> None:
+        if next(self._prepared) == 3:
+            self._third_comes.set()
+
+    def deliver(self, in_flight: InFlight) -> None:
+        if next(self._delivered) == 2:
+            assert self._third_comes.wait(30)
+            raise UnforeseenError(SECRET)
+        super().deliver(in_flight)
+
+    def retry_quarantined(self) -> None:
+        self.go_on.wait(30)
 
 
 class IdleWaits(Event):
@@ -175,3 +200,11 @@ class Running:
     def close(self) -> None:
         self.stop.set()
         self.consumer.close()
+
+
+class StoppedInBackOff(Running):
+    """Is told to stop while it waits to begin again."""
+
+    def _wait(self, seconds: float) -> bool:
+        self.stop.set()
+        return super()._wait(seconds)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 
 import pytest
 
@@ -14,8 +15,10 @@ from k8s_audit_otlp.state.outbox import Notice
 from tests.unit.exporter.running_consumer import (
     SECRET,
     FailingDelivery,
+    QueuedBehind,
     Running,
     SettingAside,
+    StoppedInBackOff,
     UnforeseenError,
     encode,
 )
@@ -74,11 +77,12 @@ def test_what_could_not_be_made_a_request_is_read_again_and_its_memory_given_bac
         running.close()
 
 
+@pytest.mark.parametrize("fails_with", [1, 2], ids=["its own request", "a later one"])
 def test_what_was_set_aside_is_not_asked_about_twice_after_a_failure(
-    tmp_path: Path, wait_for: Callable[..., None]
+    tmp_path: Path, wait_for: Callable[..., None], fails_with: int
 ) -> None:
     """It is read and sent again with the rest; what it held of the memory is given back."""
-    delivery = SettingAside()
+    delivery = SettingAside(fails_with)
     running = Running(tmp_path, delivery)
     try:
         wait_for(lambda: running.done)
@@ -115,6 +119,42 @@ def test_the_wait_before_it_begins_again_starts_anew_once_something_was_settled(
         assert running.waits == [1.0, 1.0]
     finally:
         running.close()
+
+
+def test_who_is_stopped_while_it_waits_does_not_begin_again(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    """What was under way is the next start's; that it failed stays said until the end."""
+    running = StoppedInBackOff(tmp_path, FailingDelivery(9))
+    try:
+        wait_for(lambda: running.stop.is_set() and not reads())
+        assert "begins again where it was" in running.gate.stalled
+        assert running.ledger.rewinds == 0
+        assert len(running.waits) == 1
+    finally:
+        running.close()
+
+
+def test_what_no_sender_had_taken_yet_is_made_again_and_its_memory_given_back(
+    tmp_path: Path, wait_for: Callable[..., None]
+) -> None:
+    """It waited in the queue when another request failed, and is counted no longer."""
+    delivery = QueuedBehind()
+    running = Running(tmp_path, delivery, consumers=2, alone=False)
+    try:
+        wait_for(lambda: running.waits and running.gate.open)
+        delivery.go_on.set()
+        wait_for(lambda: running.done)
+        assert delivery.taken == Counter(running.lines)
+        wait_for(lambda: repr(running.budget) == f"<Budget 0/{1 << 20}>")
+        wait_for(lambda: running.consumer.sending == 0)
+    finally:
+        delivery.go_on.set()
+        running.close()
+
+
+def reads() -> bool:
+    return "read siem" in {thread.name for thread in enumerate_threads()}
 
 
 def of_line(running: Running) -> str:
