@@ -1,9 +1,9 @@
 """Says once what shows at the start: a log is none, or is read twice; an exporter is through."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from k8s_audit_otlp.agent.build import resources_of
-from k8s_audit_otlp.config.config import Config
+from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import Kind, Remark
 from k8s_audit_otlp.event.foreign import framed, seems
 from k8s_audit_otlp.exporter.subscription import Subscription
@@ -36,12 +36,14 @@ def startup_messages(
     return [*warnings, CaughtUpMessage(subscriptions)]
 
 
-def placeless(config: Config, env: Mapping[str, str]) -> Iterator[Remark]:
-    """Remark upon receivers of which nothing says from which cluster or node their logs are."""
+def remarks_on(loaded: Loaded, env: Mapping[str, str]) -> list[Remark]:
+    """Return what of a configuration is not as it seems, and which receivers nothing places."""
     why = f"neither {CLUSTER} nor {NODE} is set; the logs of several nodes will look like one"
-    for name, resource in resources_of(config, env).items():
-        if not {CLUSTER, NODE} & {*resource.attributes}:
-            yield Remark(f"receivers::{name}::resource", Kind.LOOK, why)
+    return [*loaded.remarks] + [
+        Remark(f"receivers::{name}::resource", Kind.LOOK, why)
+        for name, resource in resources_of(loaded.config, env).items()
+        if not {CLUSTER, NODE} & {*resource.attributes}
+    ]
 
 
 class SharedFileWarning:

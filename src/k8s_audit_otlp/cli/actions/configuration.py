@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.agent.startup_messages import placeless
+from k8s_audit_otlp.agent.startup_messages import remarks_on
 from k8s_audit_otlp.cli import USAGE
 from k8s_audit_otlp.cli.options import NO_DEFAULT, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
@@ -29,7 +29,7 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
             raise
         echo_json(_refused(error))
         sys.exit(USAGE)
-    loaded = replace(loaded, remarks=(*loaded.remarks, *placeless(loaded.config, os.environ)))
+    loaded = replace(loaded, remarks=tuple(remarks_on(loaded, os.environ)))
     if as_json:
         echo_json(_accepted(path, loaded))
     elif not quiet:

@@ -21,7 +21,7 @@ from k8s_audit_otlp.agent.process import (
 )
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
-from k8s_audit_otlp.agent.startup_messages import placeless
+from k8s_audit_otlp.agent.startup_messages import remarks_on
 from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
@@ -125,7 +125,7 @@ def _say_remarks(loaded: Loaded) -> None:
     if level is None and (named := unknown_level(os.environ)):
         why = "is no level, info counts; write debug, info, warn or error"
         logger.warning("note", f"OTEL_LOG_LEVEL: {named!r} {why}")
-    for remark in (*loaded.remarks, *placeless(loaded.config, os.environ)):
+    for remark in remarks_on(loaded, os.environ):
         logger.warning("note", str(remark))
 
 
