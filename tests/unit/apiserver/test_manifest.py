@@ -133,7 +133,7 @@ def test_a_flag_in_command_and_in_args_ends_up_once() -> None:
         ),
     ],
 )
-def test_what_is_no_apiserver_manifest_is_refused_with_a_way_out(text: str, hint: str) -> None:
+def test_what_is_no_apiserver_manifest_is_refused_with_a_hint(text: str, hint: str) -> None:
     """And named by its path."""
     with pytest.raises(RefusalError, match=hint) as refusal:
         patch(text, {}, "/m/x.yaml")

@@ -150,7 +150,7 @@ def test_purge_can_be_told_which_and_not_to_ask(run: Callable[..., Any], state: 
         ),
     ],
 )
-def test_a_mistake_is_said_with_the_way_out(
+def test_a_mistake_is_said_with_a_hint(
     run: Callable[..., Any],
     state: Any,
     config: str,

@@ -63,7 +63,7 @@ def test_nothing_that_fails_exits_0(config: Callable[..., Any]) -> None:
     assert "0 fail" in done.output
 
 
-def test_something_that_fails_exits_1_with_its_way_out(config: Callable[..., Any]) -> None:
+def test_something_that_fails_exits_1_with_its_hint(config: Callable[..., Any]) -> None:
     """A back end that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

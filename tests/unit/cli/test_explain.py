@@ -57,7 +57,7 @@ def config(audit_log: Path, tmp_path: Path) -> Path:
     return file
 
 
-def test_a_log_that_may_not_be_read_is_told_with_the_way_out(
+def test_a_log_that_may_not_be_read_is_told_with_a_hint(
     audit_log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing was counted, and nothing says so; JSON is JSON all the same."""
@@ -191,7 +191,7 @@ def test_the_page_is_not_written_through_a_link(audit_log: Path, tmp_path: Path)
         (("--path", "LOG", "--html", "nowhere/page.html"), "nowhere/page.html: No such file"),
     ],
 )
-def test_a_mistake_is_exit_code_2_and_says_the_way_out(
+def test_a_mistake_is_exit_code_2_and_says_the_hint(
     audit_log: Path, config: Path, arguments: tuple[str, ...], says: str
 ) -> None:
     """Without a traceback."""

@@ -66,7 +66,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("exporter", "what", "hint"), MISTAKES)
-def test_a_mistake_in_the_configuration_says_where_what_and_the_way_out(
+def test_a_mistake_in_the_configuration_says_where_what_and_the_hint(
     log: Path, tmp_path: Path, exporter: str, what: str, hint: str
 ) -> None:
     """Exit code 2, before anything is read or sent; a secret is not repeated."""
@@ -125,7 +125,7 @@ def test_a_state_directory_that_cannot_be_made_is_said(log: Path) -> None:
     assert "--state-dir" in done.stderr
 
 
-def test_an_address_that_is_taken_is_said_with_a_way_out(log: Path, tmp_path: Path) -> None:
+def test_an_address_that_is_taken_is_said_with_a_hint(log: Path, tmp_path: Path) -> None:
     """It has nothing to do with the state directory."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"

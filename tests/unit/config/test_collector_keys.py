@@ -43,7 +43,7 @@ def test_a_rule_for_every_value_is_about_a_key_that_is_none_here(kind: str) -> N
             assert not has_key(_model(kind), rule.path), rule.key
 
 
-def test_every_rule_says_why_and_a_refusal_the_way_out() -> None:
+def test_every_rule_says_why_and_a_refusal_what_helps() -> None:
     """Nobody is told a fate without its reason."""
     for rules in KEYS.values():
         for rule in rules:

@@ -81,7 +81,7 @@ def test_dollars_doubled_are_the_text_itself(text: str) -> None:
     assert parse_template(text.replace("$", "$$"), {}).resolve() == text
 
 
-def _understood_or_way_out(text: str) -> object:
+def _understood_or_hint(text: str) -> object:
     try:
         return parse_template(text, ENV)
     except UnresolvedError as error:
@@ -91,7 +91,7 @@ def _understood_or_way_out(text: str) -> object:
 @given(st.text(alphabet="${}:-envfileAB /x"))
 def test_any_text_is_a_template_or_unresolved(text: str) -> None:
     """Nothing else ever comes out of parsing."""
-    assert _understood_or_way_out(text)
+    assert _understood_or_hint(text)
 
 
 @pytest.mark.parametrize("text", ["Bearer $API_KEY", "Bearer $(API_KEY)", "%API_KEY%"])

@@ -167,7 +167,7 @@ def test_the_report_on_evidence_asks_for_every_cluster(render: Any, tmp_path: Pa
         ("mode=cloudwatch,source.receiver.log_group=/a,source.replicas=2", "leave it at 1"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_with_the_way_out(
+def test_a_value_that_cannot_work_is_refused_with_a_hint(
     render: Any, setting: Any, hint: Any
 ) -> None:
     """By the schema, or by the chart in its own words."""

@@ -154,7 +154,7 @@ def test_a_save_after_a_fall_back_does_not_give_the_good_one_for_the_bad_one(
     "content",
     [b"", b"{", b"[1, 2]", b"{}", b'{"version":"1"}', b'{"version":1,"positions":3}', b"\xff\0"],
 )
-def test_a_foreign_or_damaged_state_is_refused_with_a_way_out(
+def test_a_foreign_or_damaged_state_is_refused_with_a_hint(
     file: CheckpointFile, content: bytes
 ) -> None:
     """Starting over would send everything again or skip it: a person decides."""

@@ -159,7 +159,7 @@ def test_a_test_record_that_is_accepted_is_ok(asked: Callable[..., Any], backend
         (PartialSuccess(1), State.FAIL, "refused", "vendors"),
     ],
 )
-def test_the_answer_is_shown_with_the_way_out(
+def test_the_answer_is_shown_with_a_hint(
     asked: Callable[..., Any],
     backend: Backend,
     step: PartialSuccess | Throttle | Refuse,

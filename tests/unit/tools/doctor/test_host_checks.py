@@ -119,7 +119,7 @@ def test_a_state_directory_of_another_user_fails(
         assert look("state.directory", state_dir / "new").state is State.FAIL
 
 
-def test_a_damaged_checkpoint_fails_with_its_way_out(state_dir: Path) -> None:
+def test_a_damaged_checkpoint_fails_with_its_hint(state_dir: Path) -> None:
     """The same words as the agent's own."""
     (state_dir / "checkpoint.json").write_text("{")
     verdict = look("state.directory", state_dir)

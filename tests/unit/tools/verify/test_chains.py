@@ -259,7 +259,7 @@ def test_a_new_key_is_vouched_for_by_the_old_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "rubbish"])
-def test_what_is_no_key_is_said_with_the_way_out(tmp_path: Path, content: str | None) -> None:
+def test_what_is_no_key_is_said_with_a_hint(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "key").write_text(content)
     with pytest.raises(KeyFileError, match="evidence keygen"):

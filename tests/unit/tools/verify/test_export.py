@@ -173,7 +173,7 @@ def test_another_field_can_be_named() -> None:
         (f"| {FIELD} |\n|:-|\n| 00112233445566aa-0 |\n".encode(), "give the records as JSON lines"),
     ],
 )
-def test_an_export_without_uids_is_refused_with_a_way_out(data: bytes, hint: str) -> None:
+def test_an_export_without_uids_is_refused_with_a_hint(data: bytes, hint: str) -> None:
     """Nothing found must not look like everything missing."""
     with pytest.raises(UnreadableExportError, match="x:") as caught:
         read(data)

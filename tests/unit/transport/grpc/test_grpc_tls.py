@@ -75,7 +75,7 @@ def test_certificates_are_loaded_anew_when_they_change(
 
 
 @pytest.mark.parametrize("tls", [{"insecure_skip_verify": True}, {"min_version": "1.3"}])
-def test_what_grpc_cannot_do_is_said_with_a_way_out(
+def test_what_grpc_cannot_do_is_said_with_a_hint(
     sender: Callable[..., Any], record: Callable[..., Any], tls: dict[str, Any]
 ) -> None:
     """Rather than done halfway."""
