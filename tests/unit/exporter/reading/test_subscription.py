@@ -158,6 +158,26 @@ def test_what_goes_out_while_a_checkpoint_is_written_is_known_after_a_kill(tmp_p
     assert found[first.state.identity].near == near
 
 
+def test_a_place_is_the_end_only_where_nothing_was_written_that_nobody_saw(tmp_path: Path) -> None:
+    """What comes next follows an end, after a kill too; a file that was torn had another one."""
+    file = PositionFile(tmp_path)
+    file.begin()
+    for n in range(2):
+        (tmp_path / f"audit-2026-01-02T03-04-0{n}.000.log").write_bytes(b"line %d\n" % n)
+    (tmp_path / "audit.log").write_bytes(b"line 2\n")
+    subscription = subscription_to(tmp_path / "audit.log")
+    subscription.log.register(subscription.ledger)
+    subscription.log.scan()
+    subscription.write_to(file)
+    whole, torn, live = subscription.log.segments()
+    torn.state.open_end = True
+    for segment in (whole, torn, live):
+        subscription.ledger.settle(subscription.ledger.open(Span(segment.seq, 0, 7)), Tally())
+    file.close()
+    ended = {r.identity: r.ended for r in read_positions(tmp_path)}
+    assert [ended[s.state.identity] for s in (whole, torn, live)] == [True, False, False]
+
+
 def test_it_says_how_it_is(tmp_path: Path) -> None:
     subscription = subscription_to(tmp_path / "audit.log")
     lose(subscription, 100)
