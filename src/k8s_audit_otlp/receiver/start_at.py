@@ -1,6 +1,6 @@
 """Where an exporter without a position begins."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from k8s_audit_otlp.model import Block
@@ -11,6 +11,7 @@ from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 
 EVERYTHING = 1 << 62  # an offset after any segment
+_NEAR_END = 1024 * 1024  # bytes that hold the last event of a segment, as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,23 @@ def _first_line_since(segment: Segment, since_ns: int) -> int:
     except (OSError, CorruptGzipError):
         return state.begin  # nothing of it is skipped
     return min(offset, state.cut or offset)
+
+
+def times_on_disk(logs: Iterable[AuditLog]) -> list[int]:
+    """Return the times of the first and the last event of each segment, where they can be read."""
+    every = [(segment, BlockReader(log)) for log in logs for segment in log.segments()]
+    return [*filter(None, [time for one in every for time in (time_at(*one), _last_time(one[0]))])]
+
+
+def _last_time(segment: Segment) -> int:
+    source, state = segment.file(), segment.state
+    if source is None:
+        return 0
+    try:
+        data = source.read_at(max(state.begin, state.likely_size - _NEAR_END), _NEAR_END)
+    except (OSError, CorruptGzipError):
+        return 0
+    return max(map(line_time_ns, data.splitlines()), default=0)
 
 
 def time_at(segment: Segment, reader: BlockReader, offset: int = 0) -> int:

@@ -76,14 +76,24 @@ def test_everything_on_disk_goes_out_with_the_same_uids(fixture: Fixture) -> Non
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["real", "dry"])
 def test_nothing_to_send_is_no_success(fixture: Fixture, dry: list[str]) -> None:
-    """Whether everything is older than --from, or as new as --to; a dry run says it as well."""
+    """Whether everything is older than --from, or as new as --to; a dry run says it as well.
+
+    And which times there are: whoever asks for the last hour learns that the log ended before.
+    """
     fixture.write(10)
+    fixture.rotate("audit-2026-01-02T03-04-05.000.log")
+    fixture.write(5)
+    files = sorted(fixture.log.parent.iterdir(), reverse=True)
+    whole = b"".join(file.read_bytes() for file in files)
+    times = sorted(re.findall(rb'"stageTimestamp":"([^"]+)"', whole))
+    there = f"what is there is of {times[0].decode()} to {times[-1].decode()}"
     with Backend() as new:
         file = configured(fixture, new.url)
         none = ended(replaying(file, "--from", "2998-01-01", "--to", LAST, *dry), 2)
-        assert "nothing of what is on disk is to be sent: none is so new" in none
+        assert f"nothing of what is on disk is to be sent: none is so new; {there}" in none
         early = ended(replaying(file, "--from", FIRST, "--to", "2021-01-01", *dry), 2)
-        assert "10 records after --to" in early
+        assert "15 records after --to" in early
+        assert there in early
         assert not new.received.uids
 
 

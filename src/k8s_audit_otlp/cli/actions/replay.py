@@ -7,6 +7,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.replay import CountingSender, ReplayPart, replay_config, state_of
@@ -16,11 +17,19 @@ from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.service import EvidenceBlock, MetricsBlock
+from k8s_audit_otlp.receiver.start_at import times_on_disk
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.tools.text import counted, rfc3339, size
 
 _BLOCK_RECORDS = 400  # about as many come at once: a slow replay waits so long between them
+
+
+class _Ended(NamedTuple):
+    tally: Tally
+    is_through: bool
+    left_out: list[str]
+    there: list[int]  # times of events on disk, the first and the last among them
 
 
 def command(  # noqa: PLR0913 - one for each thing that can be asked
@@ -51,11 +60,11 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if dry_run:
         counting = CountingSender()
         options = replace(options, senders={exporter: counting})
-        tally, through, left_out = _count(config, exporter, since_ns, options)
+        tally, through, left_out, there = _count(config, exporter, since_ns, options)
         what, more = "would be sent again", f", {size(counting.bytes)} before compression"
     else:
         chosen = replay_config(config, exporter, since_ns, state)
-        tally, through, left_out = _run(chosen, options)
+        tally, through, left_out, there = _run(chosen, options)
     dropped, kept = sum(tally.dropped.values()), tally.dead_lettered or tally.refused
     if through and not kept and not left_out and not dry_run:
         shutil.rmtree(state)
@@ -63,7 +72,7 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     if through and not kept and not tally.delivered:
         if left_out:
             die("nothing that could be read is to be sent, and something is left out")
-        why = others if dropped else "none is so new"
+        why = (others if dropped else "none is so new") + _range_of(there)
         die(f"nothing of what is on disk is to be sent: {why}")
     echo(f"{counted(tally.delivered, 'record')} {what}; {others}{more}")
     if not through:
@@ -75,9 +84,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
         die("that is not all: something is left out", UNDELIVERED)
 
 
-def _count(
-    config: Config, exporter: str, since_ns: int, options: AgentOptions
-) -> tuple[Tally, bool, list[str]]:
+def _range_of(times: list[int]) -> str:
+    if not times:
+        return ""
+    return f"; what is there is of {rfc3339(min(times), 6)} to {rfc3339(max(times), 6)}"
+
+
+def _count(config: Config, exporter: str, since_ns: int, options: AgentOptions) -> _Ended:
     """Run the replay in a state directory of its own, with a sender that sends nothing."""
     state = config.service.state_dir  # a container may have no other place to write to
     place = state if os.access(state, os.W_OK) else None
@@ -89,16 +102,14 @@ def _count(
         return _run(replace(chosen, service=service.model_copy(update=update)), options)
 
 
-def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]:
-    """Run an agent to its end, and say what it left, and why.
-
-    Return what became of the records, whether it is through, and what is left out.
-    """
+def _run(config: Config, options: AgentOptions) -> _Ended:
+    """Run an agent to its end, and say what it left, and why."""
     set_up_logs("error", config.service.telemetry.logs.encoding)
     agent = Agent(config, os.environ, options)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     agent.start()
+    there = times_on_disk(agent.logs)
     delivered = agent.run()
     tally = Tally()
     for subscription in agent.subscriptions():
@@ -114,4 +125,4 @@ def _run(config: Config, options: AgentOptions) -> tuple[Tally, bool, list[str]]
         left = size(sum(count for _, _, count in agent.shutdown.undelivered()))
         why = agent.exporters[0].gate.last_error or "no answer yet"
         echo(f"left: {left} of the log; {why}", err=True)
-    return tally, delivered, left_out
+    return _Ended(tally, delivered, left_out, there)
