@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
-from k8s_audit_otlp.tools.verify.exports.export import Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.documents import Documents, holds_records
+from k8s_audit_otlp.tools.verify.exports.export import Export
+from k8s_audit_otlp.tools.verify.exports.objects import UnreadableExportError
 
 UIDS = ["00112233445566aa-0", "00112233445566aa-1f4", "00112233445566aa.2-9.3"]
 FIELD = "log.record.uid"
@@ -263,7 +264,7 @@ def test_values_column_by_column_are_refused() -> None:
 
 def test_json_lines_are_no_document() -> None:
     """Nor are they when a record has a field that is called data."""
-    assert not is_document(b'{"data":{"a":1},"log.record.uid":"x"}\n{"hits":3}\n')
+    assert not holds_records(b'{"data":{"a":1},"log.record.uid":"x"}\n{"hits":3}\n')
 
 
 def test_what_breaks_off_is_counted() -> None:
@@ -296,4 +297,4 @@ def test_cuts_between_the_pieces_change_nothing(
         length = lengths[turn % len(lengths)]
         pieces.append(data[at : at + length])
         at, turn = at + length, turn + 1
-    assert [found.value for found in records(pieces)] == rows
+    assert [found.value for found in Documents(pieces)] == rows

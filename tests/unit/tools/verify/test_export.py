@@ -10,7 +10,8 @@ import orjson
 import pytest
 import zstandard
 
-from k8s_audit_otlp.tools.verify.exports.export import Export, UnreadableExportError
+from k8s_audit_otlp.tools.verify.exports.export import Export
+from k8s_audit_otlp.tools.verify.exports.objects import UnreadableExportError
 from k8s_audit_otlp.tools.verify.exports.record import Receipt
 from tests.kit.shipped import otlp_json, receipt_record
 

@@ -51,8 +51,15 @@ _COLUMNS: Final = frozenset({
 })  # fmt: skip
 _TOKEN: Final = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")(\s*:)?|[{}\[\]]|(")', re.DOTALL)
 
+# By these members an object may be a document.
+MEMBERS: Final = frozenset(path[0] for path in _RECORDS if path[0] not in {_ANY, _REQUEST})
+# Elasticsearch and ES|QL, where shards failed or the time was up
+_A_PART: Final = re.compile(
+    rb'"(timed_out|is_partial)"\s*:\s*true|"_shards"\s*:\s*\{[^{}]*"failed"\s*:\s*[1-9]'
+)
+_LONGEST_SIGN: Final = 512  # bytes of what _A_PART matches
+
 _MOST_BYTES: Final = 128 * 1024 * 1024  # of one record; a line of an audit log has half of it
-_HEAD: Final = 4096  # bytes in which a document within an array shows
 _COLON_WITHIN: Final = 16  # bytes between a key and its colon, at most
 
 _read = msgspec.json.Decoder().decode
@@ -63,14 +70,18 @@ class _NoRequestError(msgspec.DecodeError):
 
 
 class FoundRecord(NamedTuple):
-    """One record, or a Source of OTLP's, with what the document says around it."""
+    """One record, or a Source of OTLP's, with what the document says around it.
+
+    `whole`: the bytes of a value that stands by itself or in a plain array: a record or a document.
+    """
 
     value: Any
     labels: Any = None  # of its stream
     columns: tuple[str, ...] = ()  # the names of its cells
+    whole: bytes = b""
 
 
-def is_document(head: bytes) -> bool:
+def holds_records(head: bytes) -> bool:
     """Say whether the first bytes of an export are those of one document that holds records."""
     walker = _Walker()
     try:
@@ -83,34 +94,46 @@ def is_document(head: bytes) -> bool:
     return walker.holds_records
 
 
-def records(chunks: Iterable[bytes], *, whole: bool = False) -> Iterator[FoundRecord]:
-    """Yield every record of the documents in *chunks*; *whole*: each of them is one.
+class Documents:
+    """The records of the documents in *chunks*; *whole*: each of these is one value.
 
-    Raise msgspec.DecodeError where a document is damaged, breaks off, or is no OTLP any more.
+    `is_part`: the back end says, beside the records, that they are a part only.
     """
-    walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
-    labels: Any = None
-    columns: tuple[str, ...] = ()
-    of_answers: bool | None = None  # is an array one of answers, as `jq -s` makes it?
-    for chunk in chain(chunks, (b" " * _COLON_WITHIN,)):
-        for path, raw in walker.take(chunk):
-            value: Any = read_source(raw) if path == _SOURCE else _read(raw)
-            if path in _LABELS:
-                labels = value
-            elif path in _COLUMNS:
-                columns = tuple(str(c.get("name", "")) if isinstance(c, dict) else c for c in value)
-            elif path not in {(), (_ANY,)}:
-                yield FoundRecord(_single(value), labels, columns)
-            else:
-                if of_answers is None:
-                    of_answers = raw[:1] == b"{" and is_document(raw[:_HEAD])
-                is_answer = of_answers or (isinstance(value, dict) and _REQUEST in value)
-                yield from records([raw]) if is_answer else [FoundRecord(_single(value))]
-    if walker.is_open or walker.passed_over:
-        raise msgspec.DecodeError("a document breaks off, or one among others holds no records")
+
+    def __init__(self, chunks: Iterable[bytes], *, whole: bool = False) -> None:
+        self._chunks = chunks
+        self._walker = _Walker(_RECORDS | {()} if whole else _RECORDS)
+
+    @property
+    def is_part(self) -> bool:
+        return self._walker.is_part
+
+    def __iter__(self) -> Iterator[FoundRecord]:
+        """Yield every record.
+
+        Raise msgspec.DecodeError where a document is damaged, breaks off, or is no OTLP any more.
+        """
+        walker, labels = self._walker, None
+        columns: tuple[str, ...] = ()
+        for chunk in chain(self._chunks, (b" " * _COLON_WITHIN,)):
+            for path, raw in walker.take(chunk):
+                if path in {(), (_ANY,)} and raw[:1] == b"{":
+                    yield FoundRecord(None, whole=raw)
+                    continue
+                value: Any = read_source(raw) if path == _SOURCE else _read(raw)
+                if path in _LABELS:
+                    labels = value
+                elif path in _COLUMNS:
+                    columns = tuple(
+                        str(c.get("name", "")) if isinstance(c, dict) else c for c in value
+                    )
+                else:
+                    yield FoundRecord(single(value), labels, columns)
+        if walker.is_open or walker.passed_over:
+            raise msgspec.DecodeError("a document breaks off, or one among others has no records")
 
 
-def _single(hit: Any) -> Any:
+def single(hit: Any) -> Any:
     """Return a hit of Elasticsearch with its `fields` as they are: each stands in a list there."""
     fields = hit.get("fields") if isinstance(hit, dict) else None
     if not isinstance(fields, dict):
@@ -124,6 +147,8 @@ class _Walker:
 
     def __init__(self, wanted: frozenset[tuple[str, ...]] = _RECORDS) -> None:
         self.holds_records = self.passed_over = False  # a document; a document without records
+        self.is_part = False
+        self._said, self._told = b"", 0  # the last bytes beside records, and how far they go
         self._captured = wanted | _LABELS | _COLUMNS
         self._rest = b""
         self._looked = 0  # how far the tokens of the rest are known
@@ -150,17 +175,25 @@ class _Walker:
             if text is not None:
                 yield from self._string(text, is_key=colon is not None)
             elif token[0] in b"{[":
-                self._open(token.start(), is_array=token[0] == b"[")
+                self._open(data, token.start(), is_array=token[0] == b"[")
             else:
                 yield from self._close(data, token.end())
         self._keep(data, keep)
 
     def _keep(self, data: bytes, keep: int) -> None:
         begin = keep if self._start < 0 else self._start
-        self._rest, self._looked = data[begin:], keep - begin
+        if self._start < 0:
+            self._take_beside(data[self._told : keep])
+        self._rest, self._looked, self._told = data[begin:], keep - begin, 0
         if len(self._rest) > _MOST_BYTES:
             raise msgspec.DecodeError("a record is too large")
         self._start = min(0, self._start)
+
+    def _take_beside(self, data: bytes) -> None:
+        """Look at what is said beside records."""
+        said = self._said + data
+        self.is_part = self.is_part or _A_PART.search(said) is not None
+        self._said = said[-_LONGEST_SIGN:]
 
     def _place(self) -> str:
         return _ANY if self._arrays[-1] else self._key
@@ -177,13 +210,14 @@ class _Walker:
             if path in _RECORDS:
                 yield path, text
 
-    def _open(self, at: int, *, is_array: bool) -> None:
+    def _open(self, data: bytes, at: int, *, is_array: bool) -> None:
         if self._arrays:
             self._path.append(self._place() if self._start < 0 else "")
         if self._start < 0:  # within a record only brackets are counted, however deep
             path = tuple(self._path)
             if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
+                self._take_beside(data[self._told : at])
             elif is_array and path in _ARRAYS:
                 self.holds_records = self._held = True
         self._arrays.append(is_array)
@@ -194,6 +228,7 @@ class _Walker:
         self._arrays.pop()
         if self._start >= 0 and self._depth == len(self._arrays):
             start, self._start = self._start, -1
+            self._told = end
             self._held |= not self._arrays  # it is a record itself
             yield tuple(self._path), data[start:end]
         if self._arrays:

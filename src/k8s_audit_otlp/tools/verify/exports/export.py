@@ -10,7 +10,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, islice
 from typing import Any, BinaryIO
@@ -22,13 +22,16 @@ from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.evidence.chain import words
 from k8s_audit_otlp.otlp.export_response import safe_text
 from k8s_audit_otlp.receiver.inflate import DamagedError
-from k8s_audit_otlp.tools.verify.exports.documents import is_document, records
-from k8s_audit_otlp.tools.verify.exports.otlp_json import Source, items_of_request, items_of_source
+from k8s_audit_otlp.tools.verify.exports.documents import holds_records
+from k8s_audit_otlp.tools.verify.exports.objects import (
+    NO_NAMES,
+    ObjectReader,
+    UnreadableExportError,
+    read_object,
+)
 from k8s_audit_otlp.tools.verify.exports.record import (
     ExportRecord,
-    flat,
     is_event,
-    item_of_fields,
     item_of_row,
     unescaped,
 )
@@ -40,21 +43,14 @@ _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
+_LARGE = 16 * _HEAD  # or by so many, where its first object is larger
+_MOST_LINES = 16  # of the head, by most of which it is told whether they are objects
 
-# Loki by default and at most, Elasticsearch by default, its usual sizes and its most
-_MOST_AT_ONCE = frozenset((10, 100, 1000, 5000, 10_000))
-# Elasticsearch and ES|QL, where shards failed or the time was up
-_A_PART = re.compile(
-    rb'"(timed_out|is_partial)"\s*:\s*true|"_shards"\s*:\s*\{[^{}]*"failed"\s*:\s*[1-9]'
-)
-_LONGEST_SIGN = 512  # bytes of what _A_PART matches
 _JSON = re.compile(rb"\{|\[\s*(?:[\[{\"\]\d-]|null|true|false|\Z)")  # and no section of TOML
 _A_PAGE = "this is a web page or XML: a login page or a proxy may have answered for the back end"
 # In TSV: a cell in quotes, or JSON whose backslashes are not doubled
 _NOT_ESCAPED = re.compile(rb'(?:^|[\t\n])"|(?<!\\)(?:\\\\)*\\["/u]')
 _COLUMN = re.compile(r"[\w@][\w@./ -]{0,39}").fullmatch
-_NO_NAMES = "its columns have no names; ask ClickHouse for FORMAT JSONEachRow or CSVWithNames"
-_BY_COLUMN = "its values stand column by column; ask for them row by row"
 _BY_NUMBER = b'"row_1"'  # ClickHouse's JSONObjectEachRow
 # Elasticsearch, Loki, DataKit: where an answer that holds no record says why
 _ERRORS = ("error.reason", "error", "message")
@@ -62,26 +58,13 @@ _WHAT_IT_TAKES = "name what the back end gave out: JSON or CSV, plain, gzip or z
 _GIVE = "give the records as JSON lines, CSV or a list of uids"
 
 _read_row = msgspec.json.Decoder(list[Any]).decode
-_read_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 
-class UnreadableExportError(Exception):
-    """Nothing in it can be compared; the message says where, what and the hint."""
-
-
-class Export:
-    """One file or stream of an export.
-
-    `unread` counts lines that could not be understood. `doubt` says why there may be more where it
-    comes from, once it is read.
-    """
+class Export(ObjectReader):
+    """One file or stream of an export."""
 
     def __init__(self, name: str, stream: io.BufferedReader, field: str) -> None:
-        self.name = name
-        self.unread = 0
-        self.is_part = False  # the back end says so
-        self.doubt = ""
-        self._field = field
+        super().__init__(name, field)
         self._stream = stream
 
     def __iter__(self) -> Iterator[ExportRecord]:
@@ -97,8 +80,8 @@ class Export:
 
     def _records(self) -> Iterator[ExportRecord]:
         stream = unpacked(self._stream)
-        head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
-        start = head.lstrip()[:64]
+        head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        start = head[:64]
         if not start:
             return
         if not _is_text(head):
@@ -106,24 +89,19 @@ class Export:
         if start[:1] == b"<":
             raise UnreadableExportError(f"{self.name}: {_A_PAGE}; {_WHAT_IT_TAKES}")
         if start[:1] == b"{" and _BY_NUMBER in start:
-            raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
-        first = start.partition(b"\n")[0].strip()
-        as_lines = first[:1] == b"{" and b'"resourceLogs"' in first  # as the Collector writes them
-        holds = _JSON.match(start) and not as_lines and is_document(head)
-        if holds or first == b"{":
-            chunks = chain([head], iter(partial(stream.read, _BUFFER), b""))
-            items = self._document(chunks, whole=not holds)
-            if names := _names_of_rows(head):
-                if not all(isinstance(name, str) for name in names):
-                    raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
-                items = self._each(
-                    islice(self._lines(head, stream), 1, None),
-                    lambda line: [item_of_row(names, _read_row(line), self._field)],
-                )
-        elif start[:1] == b"{":
-            items = self._each(self._lines(head, stream), self._objects)
+            raise UnreadableExportError(f"{self.name}: {NO_NAMES}")
+        if start[:1] == b"{":
+            end = b"\n}" if start.partition(b"\n")[0].strip() == b"{" else b"\n"
+            items = self._objects(head if end in head else head + stream.read(_LARGE), stream)
+        elif names := _names_of_rows(head):
+            if not all(isinstance(name, str) for name in names):
+                raise UnreadableExportError(f"{self.name}: {NO_NAMES}")
+            rows = islice(self._lines(head, stream), 1, None)
+            items = self.each(rows, lambda row: [item_of_row(names, _read_row(row), self.field)])
+        elif _JSON.match(start):
+            items = self.document(_chunks(head, stream))
         else:
-            items = self._table(head, self._lines(head.lstrip(), stream))
+            items = self._table(head, self._lines(head, stream))
         log = b'"auditID"' in start + head[:_NEAR] and start.startswith(b'{"kind":"Event"')
         yield from self._with_uid(items, log=log)
 
@@ -137,8 +115,11 @@ class Export:
                 found = True
             else:
                 without = without or item
+        if self.held and not self.has_rows:  # of documents, each must be one
+            self.unread += self.others
         if not found and (without or self.unread):
-            raise UnreadableExportError(f"{self.name}: {self._hint(without, log=log)}")
+            why = self.why or f"{self.name}: {self._hint(without, log=log)}"
+            raise UnreadableExportError(why)
 
     def _hint(self, without: ExportRecord | None, *, log: bool) -> str:
         if log:
@@ -146,69 +127,26 @@ class Export:
         if without is None:
             return f"nothing of it can be read as JSON, or it breaks off; {_WHAT_IT_TAKES}"
         if without.uid:
-            return f"{self._field} holds no uid; name what does with --uid-field, or {_GIVE}"
+            return f"{self.field} holds no uid; name what does with --uid-field, or {_GIVE}"
         own = without.own or {}
         if said := next((own[name] for name in _ERRORS if own.get(name)), ""):
             return f"the back end answers an error: {str(said)[:200]}; mend it, and ask again"
         names = ", ".join(name[:40] for name in [*own][:20] if name)
         there = f": {names}" if names else ""
-        return f"no record has a field {self._field}; name it with --uid-field{there}; or {_GIVE}"
+        return f"no record has a field {self.field}; name it with --uid-field{there}; or {_GIVE}"
 
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")
         whole = [line + b"\n" for line in whole]
         yield from chain(whole, [last + stream.readline()], stream)
 
-    def _document(self, chunks: Iterator[bytes], *, whole: bool) -> Iterator[ExportRecord]:
-        found = 0
-        try:
-            for value, labels, columns in records(self._doubting(chunks), whole=whole):
-                found += 1
-                if isinstance(value, str):
-                    yield ExportRecord(value)
-                elif isinstance(value, Source):
-                    yield from items_of_source(value, self._field)
-                elif isinstance(value, list) and columns:
-                    if len(value) != len(columns):
-                        raise UnreadableExportError(f"{self.name}: {_BY_COLUMN}")
-                    yield item_of_row(columns, value, self._field)
-                elif isinstance(value, list) and labels is None:
-                    raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
-                else:
-                    parts = [labels, *value] if isinstance(value, list) else [labels, value]
-                    plain = (field for part in parts for field in flat(part))
-                    yield item_of_fields(plain, self._field)
-        except REFUSED:
-            self.unread += 1  # it breaks off
-        if found in _MOST_AT_ONCE and not self.doubt:
-            self.doubt = (
-                f"it holds exactly {found:,} records, as an answer does that was cut there; ask "
-                "for the rest, too, and give all the answers"
-            )
-
-    def _doubting(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        before = b""
-        for chunk in chunks:
-            if _A_PART.search(before + chunk):
-                self.is_part = True
-                self.doubt = "the back end says in it that this is a part only; ask for it again"
-            before = chunk[-_LONGEST_SIGN:]
-            yield chunk
-
-    def _objects(self, line: bytes) -> Iterable[ExportRecord]:
-        if b'"resourceLogs"' in line[:64] or "resourceLogs" in (record := _read_object(line)):
-            return items_of_request(line, self._field)
-        return [item_of_fields(flat(record), self._field)]
-
-    def _each(
-        self, lines: Iterable[bytes], read: Callable[[bytes], Iterable[ExportRecord]]
-    ) -> Iterator[ExportRecord]:
-        for line in lines:
-            try:
-                if line.strip():
-                    yield from read(line)
-            except REFUSED:
-                self.unread += 1  # such as a last line that is being written
+    def _objects(self, head: bytes, stream: BinaryIO) -> Iterator[ExportRecord]:
+        """Read objects, one a line or over several lines, each by itself while it is not large."""
+        if _are_lines(head):
+            return self.each(self._lines(head, stream))
+        first, end, _ = head.partition(b"\n}")
+        whole = _is_object(first + end) or not holds_records(head)
+        return self.document(_chunks(head, stream), whole=whole)
 
     def _table(self, head: bytes, lines: Iterator[bytes]) -> Iterator[ExportRecord]:
         texts = _Texts(lines)
@@ -225,13 +163,13 @@ class Export:
             for row in chain([header], [second] if second else [], rows):
                 yield ExportRecord(row[column].strip() if column < len(row) else "")
             return
-        wanted = words(self._field)
+        wanted = words(self.field)
         if any(cell.startswith("{'") for cell in header):
-            raise UnreadableExportError(f"{self.name}: {_NO_NAMES}")
+            raise UnreadableExportError(f"{self.name}: {NO_NAMES}")
         maps = any(cell.startswith("{'") for cell in second)
         if not maps and not any(("." + words(cell)).endswith("." + wanted) for cell in header):
             columns = ", ".join(filter(_COLUMN, header[:20]))  # of any file else: a secret's
-            what = f"no column {self._field}; "
+            what = f"no column {self.field}; "
             what += f"name it with --uid-field: {columns}" if columns else _WHAT_IT_TAKES
             if not second:
                 what = f"it says only: {safe_text(first[:200])}; {_WHAT_IT_TAKES}"
@@ -239,12 +177,32 @@ class Export:
         last, breaks_off = list[str](), False
         for cells in filter(any, chain([second], rows)):
             if last:
-                yield item_of_row(header, last, self._field)
+                yield item_of_row(header, last, self.field)
             last, breaks_off = cells, texts.ended  # within a cell: else the end shows after a row
         if breaks_off or len(last) < len(header):
             self.unread += bool(last)
         else:
-            yield item_of_row(header, last, self._field)
+            yield item_of_row(header, last, self.field)
+
+
+def _chunks(head: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    return chain([head], iter(partial(stream.read, _BUFFER), b""))
+
+
+def _are_lines(head: bytes) -> bool:
+    """Say whether most of the first lines are objects: one of them may be damaged."""
+    lines = [line for line in head.split(b"\n", _MOST_LINES)[:_MOST_LINES] if line.strip()]
+    if len(lines) > 1 and not head.endswith(b"\n"):
+        lines = lines[:-1]  # of which the end may not be here
+    return sum(map(_is_object, lines)) * 2 >= len(lines)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        read_object(line)
+    except REFUSED:
+        return False
+    return True
 
 
 def _names_of_rows(head: bytes) -> list[Any]:
