@@ -166,7 +166,7 @@ class EncodedBlock:
     first_ns: int = 0  # time of the first and the last event, 0 where there is none
     last_ns: int = 0
     redacted: Mapping[str, int] = field(default_factory=dict)  # events changed, by rule
-    digests: Sequence[tuple[int, bytes]] = ()  # of each record (`state.content`), or none at all
+    digests: bytes = b""  # the entry of each record (`state.content_hash`), or none at all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +181,7 @@ class Batch:
     first_ns: int = 0
     last_ns: int = 0
     mark: str = ""  # names the bytes of the log before the span's end, where they are known
-    digests: Sequence[tuple[int, bytes]] = ()  # of each record, or none at all
+    digests: bytes = b""  # of each record, or none at all
 
 
 # What a back end may answer. A broken promise is an exception; an answer is one of these.

@@ -16,7 +16,7 @@ from k8s_audit_otlp.otlp.record import encode_record
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segments import LogLimits
-from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
+from k8s_audit_otlp.state.content_hash import VERSION, Content, entry_of
 from k8s_audit_otlp.state.ledger import Ledger, Tally
 from k8s_audit_otlp.tools.verify.compare import Comparison
 from k8s_audit_otlp.tools.verify.contents import Contents
@@ -76,13 +76,14 @@ def receipt_of(
     """Return the receipt of a segment of *size* bytes of which *sent* was delivered."""
     content = Content()
     content.add(
-        [
-            (
+        b"".join(
+            entry_of(
                 int(item.uid.partition("-")[2], 16),
-                digest_of(item.uid.encode(), (item.body or "").encode()),
+                item.uid.encode(),
+                (item.body or "").encode(),
             )
             for item in sent
-        ]
+        )
     )
     identity = identity or sent[0].uid.partition("-")[0]
     said = {

@@ -17,6 +17,7 @@ from k8s_audit_otlp.evidence.chain import REPLAYED
 from k8s_audit_otlp.exporter.shared import Encode
 from k8s_audit_otlp.model import Block, Delivered, EncodedBlock, Outcome
 from k8s_audit_otlp.otlp.wire import time_of
+from k8s_audit_otlp.state.content_hash import entries
 from k8s_audit_otlp.transport.sender import ExportRequest
 
 AFTER = "after the end of the replay"  # what takes away what is later, as a policy's rule would
@@ -94,12 +95,12 @@ class ReplayPart:
         if not late:
             return encoded
         kept = [at for at in range(len(encoded.records)) if at not in late]
-        digests = encoded.digests
+        digests = entries(encoded.digests)
         return replace(
             encoded,
             records=[encoded.records[at] for at in kept],
             ends=[encoded.ends[at] for at in kept],
-            digests=[digests[at] for at in kept] if digests else (),
+            digests=b"".join(digests[at] for at in kept) if digests else b"",
             dropped=sorted([*encoded.dropped, *((encoded.ends[at], AFTER) for at in late)]),
         )
 

@@ -14,6 +14,7 @@ from itertools import accumulate
 from k8s_audit_otlp.exporter.learned_limits import LearnedLimit
 from k8s_audit_otlp.model import Batch, EncodedBlock, Span
 from k8s_audit_otlp.otlp.wire import time_of
+from k8s_audit_otlp.state.content_hash import ENTRY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class Batcher:
         self._start = self._end = 0
         self._records: list[bytes] = []
         self._ends: list[int] = []
-        self._digests: list[tuple[int, bytes]] = []
+        self._digests = bytearray()
         self._dropped: list[tuple[int, str]] = []
         self._times: list[int] = []  # of the records, where their span is limited
         self._first_ns = self._last_ns = 0
@@ -125,13 +126,13 @@ class Batcher:
             len({*ends, *(e for e, _ in dropped)}) - inside,
             self._first_ns,
             (time_of(records[-1]) or self._first_ns) if rest else self._last_ns,
-            digests=self._digests[:count],
+            digests=bytes(self._digests[: count * ENTRY_BYTES]),
         )
         if not rest:
             self.clear()
         else:
             del self._records[:count], self._ends[:count], self._dropped[:dropped_count]
-            del self._times[:count], self._digests[:count]
+            del self._times[:count], self._digests[: count * ENTRY_BYTES]
             self._start, self._first_ns = end, time_of(self._records[0])
             if self._limits.part_ns:
                 self._parts = set()

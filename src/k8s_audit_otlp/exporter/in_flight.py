@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from k8s_audit_otlp.model import Batch
-from k8s_audit_otlp.otlp.record import digest_of_record
-from k8s_audit_otlp.state.content_hash import Digest
+from k8s_audit_otlp.otlp.record import entry_of_record
+from k8s_audit_otlp.state.content_hash import entries
 from k8s_audit_otlp.state.ledger import Tally
 from k8s_audit_otlp.transport.sender import ExportRequest
 
@@ -32,14 +32,15 @@ class InFlight:
     _set_aside_count: int = 0
     _set_aside_bytes: int = 0
     _tally: Tally = field(default_factory=Tally)
-    _digests: list[Digest | None] | None = None  # None where nobody knows which were delivered
+    _digests: bytes | None = b""  # None where nobody knows which were delivered
+    _other: dict[int, bytes] = field(default_factory=dict)  # entries, by index: none or another
     _index_by_id: dict[int, int] = field(default_factory=dict)  # in the batch, by a record's `id`
     _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         batch = self.batch
         self._undecided = len(batch.records)
-        self._digests = list(batch.digests)
+        self._digests = batch.digests
         self._tally = Tally(
             dropped=batch.dropped,
             lines=batch.lines,
@@ -93,21 +94,21 @@ class InFlight:
             if count < len(records):
                 self._digests = None
             elif self._digests:
-                for record in records:
-                    self._digests[self._index_of(record)] = None
+                self._other.update((self._index_of(record), b"") for record in records)
 
     def replaced(self, record: bytes, smaller: bytes) -> None:
         """Note that *record* is sent as *smaller* from now on."""
         with self._lock:
             at = self._index_by_id[id(smaller)] = self._index_of(record)
             if self._digests:
-                self._digests[at] = digest_of_record(smaller)
+                self._other[at] = entry_of_record(smaller)
 
-    def digests(self) -> list[Digest] | None:
+    def digests(self) -> bytes | None:
         """Return those of the records that were delivered, None where nobody knows which were."""
-        if self._digests is None:
-            return None
-        return [digest for digest in self._digests if digest is not None]
+        if self._digests is None or not self._other:
+            return self._digests
+        every = enumerate(entries(self._digests))
+        return b"".join(self._other.get(at, entry) for at, entry in every)
 
     def _index_of(self, record: bytes) -> int:
         """Return the index of *record* in the batch; first called while the batch has them all."""

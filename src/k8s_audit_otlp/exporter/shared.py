@@ -27,7 +27,7 @@ def concatenate(span: Span, parts: Sequence[EncodedBlock]) -> EncodedBlock:
         next((part.first_ns for part in parts if part.first_ns), 0),
         max((part.last_ns for part in parts), default=0),
         sum((Counter(part.redacted) for part in parts), Counter()),
-        [digest for part in parts for digest in part.digests],
+        b"".join(part.digests for part in parts),
     )
 
 

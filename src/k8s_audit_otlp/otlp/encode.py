@@ -29,7 +29,7 @@ from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.plain_line import Lines, Run
 from k8s_audit_otlp.otlp.record_place import PlaceFrame, RecordPlace, record_uid
-from k8s_audit_otlp.state.content_hash import digest_of
+from k8s_audit_otlp.state.content_hash import entry_of
 
 SHRINK_TRIES = 8
 _BODIES = ("responseObject", "requestObject")
@@ -58,7 +58,7 @@ class _Output:
         self.ends: list[int] = []
         self.dropped: list[tuple[int, str]] = []
         self.fired: list[tuple[str, ...]] = []  # the rules, for each line that was changed
-        self.digests: list[tuple[int, bytes]] = []
+        self.digests = bytearray()
 
     def put(self, record: bytes, body: bytes, end: int, offset: int, item: int = -1) -> None:
         """Add the record of the event at *offset*; its line ends at *end*."""
@@ -66,7 +66,7 @@ class _Output:
         self.ends.append(end)
         if self._with_digests:
             uid = record_uid(self._identity, offset, item)
-            self.digests.append((offset, digest_of(uid.encode(), body)))
+            self.digests += entry_of(offset, uid.encode(), body)
 
     def encoded(self, block: Block, lines: int) -> EncodedBlock:
         end = block.span.end  # the last line may have no newline
@@ -80,7 +80,7 @@ class _Output:
             next(filter(None, map(wire.time_of, self.records)), 0),
             next(filter(None, map(wire.time_of, reversed(self.records))), 0),
             Counter(chain.from_iterable(self.fired)),
-            self.digests,
+            bytes(self.digests),
         )
 
 

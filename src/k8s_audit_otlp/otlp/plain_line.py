@@ -19,10 +19,11 @@ from k8s_audit_otlp.otlp.interned import Tables, key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.record_place import PlaceFrame
 from k8s_audit_otlp.otlp.templates import Template
+from k8s_audit_otlp.state.content_hash import entry_of
 
 __all__ = ["all_begin_so", "caller", "paths", "read", "recent", "run"]  # those of `Lines`
 
-VERSION = 7  # of what the functions take and give; the compiled ones must have the same
+VERSION = 8  # of what the functions take and give; the compiled ones must have the same
 
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
@@ -95,7 +96,7 @@ class Run(NamedTuple):
     hash: Callable[[bytes], Any] | None  # hashlib's SHA-256, where digests are asked for
     records: list[bytes]
     ends: list[int]
-    digests: list[tuple[int, bytes]]  # offset, hash over uid, newline and body
+    digests: bytearray  # the entries of `state.content_hash`
     fired: list[tuple[str, ...]]  # for each line that was changed
 
 
@@ -178,9 +179,7 @@ def _run_line(run: Run, line: bytes, offset: int, place: PlaceFrame) -> bool:
     if record is None or len(record) > run.most or len(record) - len(body) > run.most_beside:
         return False
     if run.hash:
-        hashed = run.hash(b"%b%x\n" % (run.uid, offset))
-        hashed.update(body)
-        run.digests.append((offset, hashed.digest()))
+        run.digests.extend(entry_of(offset, b"%b%x" % (run.uid, offset), body))
     run.records.append(record)
     run.ends.append(offset + len(line) + 1)
     if fired:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.event_record import severity_bytes
 from k8s_audit_otlp.otlp.limits import UID
-from k8s_audit_otlp.state.content_hash import Digest, digest_of
+from k8s_audit_otlp.state.content_hash import entry_of
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -59,11 +59,11 @@ def segment_of(uid: str) -> str:
     return uid.rpartition("-")[0].rpartition("-")[2]
 
 
-def digest_of_record(record: bytes) -> Digest:
-    """Make anew what the receipt of its segment says of a record (`state.content`)."""
+def entry_of_record(record: bytes) -> bytes:
+    """Make anew what the receipt of its segment says of a record (`state.content_hash`)."""
     uid = uid_of(record)
     offset = int(uid.rpartition("-")[2].partition(".")[0] or "0", 16)
-    return offset, digest_of(uid.encode(), body_of(record))
+    return entry_of(offset, uid.encode(), body_of(record))
 
 
 def plain_value(value: "AnyValue") -> Any:

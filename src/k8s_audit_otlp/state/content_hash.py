@@ -14,7 +14,8 @@ The hash shows whether anything was changed. The sums tell what: two records tha
 taken out or put in leave four equations that name the offsets of both.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from operator import mul
 from struct import Struct
@@ -29,8 +30,11 @@ _POWERS = 4
 _NOTHING = bytes(32)
 _begun = sha256()
 _value = Struct(f">I{DIGEST_BYTES - 4}x").iter_unpack
+# What is known of a record: the offset of its line, and its digest. Of several it is one text.
+_entry = Struct(f">Q{DIGEST_BYTES}s")
+ENTRY_BYTES = _entry.size
 
-Digest = tuple[int, bytes]  # the offset of a record's line; the whole SHA-256 over uid and body
+Sums = tuple[int, int, int, int]
 
 
 def digest_of(uid: bytes, body: bytes) -> bytes:
@@ -39,6 +43,15 @@ def digest_of(uid: bytes, body: bytes) -> bytes:
     hashed.update(b"%b\n" % uid)
     hashed.update(body)  # not joined: a long body would be there once more
     return hashed.digest()
+
+
+def entry_of(offset: int, uid: bytes, body: bytes) -> bytes:
+    return _entry.pack(offset, digest_of(uid, body))
+
+
+def entries(digests: bytes) -> list[bytes]:
+    """Take apart what is known of several records."""
+    return [digests[at : at + ENTRY_BYTES] for at in range(0, len(digests), ENTRY_BYTES)]
 
 
 class Content(msgspec.Struct, array_like=True, omit_defaults=True):
@@ -52,7 +65,7 @@ class Content(msgspec.Struct, array_like=True, omit_defaults=True):
     records: int = 0
     hash: bytes = _NOTHING
     open: bytes = b""
-    sums: tuple[int, int, int, int] = (0, 0, 0, 0)
+    sums: Sums = (0, 0, 0, 0)
     last: int = -1  # the offset of the newest record
     disordered: bool = False
     unknown: bool = False
@@ -60,23 +73,38 @@ class Content(msgspec.Struct, array_like=True, omit_defaults=True):
     def copy(self) -> "Content":
         return msgspec.structs.replace(self)
 
-    def add(self, digests: Sequence[Digest] | None) -> None:
+    def add(self, digests: bytes | None) -> None:
         """Take in the next records that were delivered; None where nobody knows which were."""
         self.unknown |= digests is None
         if not digests:
             return
-        offsets = [offset for offset, _ in digests]
-        if offsets[0] < self.last or offsets != sorted(offsets):
-            self.disordered = True
-        self.records += len(digests)
-        self.last = offsets[-1]
-        joined = b"".join([digest[:DIGEST_BYTES] for _, digest in digests])
-        self.sums = added(self.sums, offsets, joined)
+        joined, self.sums, self.last, in_order = split(digests, self.sums, self.last)
+        self.disordered |= not in_order
+        self.records += len(digests) // ENTRY_BYTES
         self.hash, self.open = chained(self.hash, self.open + joined)
 
     def finished(self) -> bytes:
         """Return the hash of everything, as if nothing followed."""
         return sha256(self.hash + self.open).digest()
+
+
+def split_in_python(digests: bytes, sums: Sums, last: int) -> tuple[bytes, Sums, int, bool]:
+    """Take in the entries of some records.
+
+    Return their digests, the sums and the last offset, and whether none came before another.
+    """
+    offsets, each = zip(*_entry.iter_unpack(digests), strict=True)
+    joined = b"".join(each)
+    in_order = [last, *offsets] == sorted([last, *offsets])
+    return joined, added(sums, offsets, joined), offsets[-1], in_order
+
+
+Split = Callable[[bytes, Sums, int], tuple[bytes, Sums, int, bool]]
+split: Split = split_in_python
+with suppress(ImportError):  # there was no compiler: slower, and the same
+    from k8s_audit_otlp.otlp import _quick_line
+
+    split = getattr(_quick_line, "split", split)  # one left from another install has none
 
 
 def chained(before: bytes, digests: bytes | bytearray) -> tuple[bytes, bytes]:
@@ -88,7 +116,7 @@ def chained(before: bytes, digests: bytes | bytearray) -> tuple[bytes, bytes]:
     return before, bytes(digests[whole:])
 
 
-def added(sums: Sequence[int], offsets: Iterable[int], digests: bytes) -> tuple[int, int, int, int]:
+def added(sums: Sequence[int], offsets: Iterable[int], digests: bytes) -> Sums:
     """Return *sums* with some more records in them."""
     offsets = list(offsets)
     terms = [value for (value,) in _value(digests)]

@@ -7,7 +7,7 @@ before the offset that is stored with it, and a mark names the last of these byt
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from threading import Lock
@@ -15,7 +15,7 @@ from threading import Lock
 import msgspec
 
 from k8s_audit_otlp.model import Span
-from k8s_audit_otlp.state.content_hash import Content, Digest
+from k8s_audit_otlp.state.content_hash import Content
 
 
 class Tally(msgspec.Struct, omit_defaults=True):
@@ -97,7 +97,7 @@ class Ticket:
     read: int  # records
     segment_ledger: _SegmentLedger
     tally: Tally | None = None
-    digests: Sequence[Digest] | None = ()
+    digests: bytes | None = b""
 
 
 class Ledger:
@@ -151,7 +151,7 @@ class Ledger:
             here.tickets.append(ticket)
             return ticket
 
-    def settle(self, ticket: Ticket, tally: Tally, digests: Sequence[Digest] | None = ()) -> int:
+    def settle(self, ticket: Ticket, tally: Tally, digests: bytes | None = b"") -> int:
         """Mark *ticket* as done and return the segment's safe offset.
 
         *digests*: of the records that were delivered, None where nobody knows which were. Twice

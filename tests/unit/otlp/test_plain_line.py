@@ -57,7 +57,7 @@ class Ran(NamedTuple):
     at: int
     records: list[bytes]
     ends: list[int]
-    digests: list[tuple[int, bytes]]
+    digests: bytearray
     fired: list[tuple[str, ...]]
 
 

@@ -14,7 +14,7 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError
 from k8s_audit_otlp.otlp.interned import Found
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.plain_line import Judged, Lines
-from k8s_audit_otlp.state.content_hash import digest_of
+from k8s_audit_otlp.state.content_hash import ENTRY_BYTES, entry_of
 from tests.kit import strategies
 from tests.unit.otlp.test_plain_line import (
     EVENT,
@@ -89,7 +89,7 @@ def test_a_run_takes_all_that_is_plain(pair: tuple[Encoder, Encoder]) -> None:
     for encoder in pair:
         run = ran(encoder, data, 1 << 20)
         assert (run.at, len(run.records), run.ends[-1]) == (len(data), 3, (1 << 20) + len(data))
-        assert run.digests[0] == (1 << 20, digest_of(b"a-100000", LINE))
+        assert run.digests[:ENTRY_BYTES] == entry_of(1 << 20, b"a-100000", LINE)
 
 
 @pytest.mark.parametrize("line", [LINE + b"\r", NOT_ASCII, SECRET, b"", b"{}"])
@@ -165,8 +165,9 @@ def test_lines_with_bodies_are_judged(pair: tuple[Encoder, Encoder]) -> None:
         assert judged.records[1].endswith(b"\x02{}")
         assert b"beside" in judged.records[1]
         assert (untouched.fired, judged.fired) == ([], [("rule", "other")])
-        place = judged.digests[1][0]
-        assert judged.digests[1] == (place, digest_of(b"a-%x" % place, b"{}"))
+        place = 1000 + len(LINE) + 1
+        second = judged.digests[ENTRY_BYTES : 2 * ENTRY_BYTES]
+        assert second == entry_of(place, b"a-%x" % place, b"{}")
         assert judged.ends == untouched.ends
 
 

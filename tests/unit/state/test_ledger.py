@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from k8s_audit_otlp.model import Span
+from k8s_audit_otlp.state.content_hash import entry_of
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally
 
 
@@ -204,12 +205,12 @@ def test_a_moved_place_is_told_and_one_that_waits_for_others_is_not() -> None:
 def test_parts_of_a_line_count_when_the_line_ends() -> None:
     """Who is killed inside a list of events reads it again: it must not be counted twice."""
     ledger = Ledger()
-    digests = [(0, bytes([n]) * 32) for n in range(3)]
+    entries = [entry_of(0, b"u", bytes([n])) for n in range(3)]
     part = ledger.open(Span(1, 0, 0))
-    ledger.settle(part, Tally(read=2, delivered=2), digests[:2])
+    ledger.settle(part, Tally(read=2, delivered=2), b"".join(entries[:2]))
     assert ledger.place(1).tally == Tally()
     assert ledger.place(1).content.records == 0
     end = ledger.open(Span(1, 0, 30))
-    assert ledger.settle(end, Tally(read=1, delivered=1, lines=1), digests[2:]) == 30
+    assert ledger.settle(end, Tally(read=1, delivered=1, lines=1), entries[2]) == 30
     assert ledger.place(1).tally == Tally(read=3, delivered=3, lines=1)
     assert ledger.place(1).content.records == 3

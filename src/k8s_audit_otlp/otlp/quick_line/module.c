@@ -8,6 +8,7 @@
  * paths(data) -> the paths of the lines, a line each
  * recent() -> room for what was looked up of late, for Tables
  * all_begin_so(data) -> whether each line of a block begins as an event does
+ * split(entries, sums, last) -> the digests of some records, and the next sums of a content
  * use_sha256(begin, update, end): hash by these functions of libcrypto, given by their addresses
  */
 
@@ -20,6 +21,7 @@ static PyMethodDef methods[] = {
     {"paths", quick_paths, METH_O, "Return the paths of lines."},
     {"recent", quick_recent, METH_NOARGS, "Make room for what was looked up of late."},
     {"all_begin_so", quick_all_begin_so, METH_O, "Tell whether all lines begin as events do."},
+    {"split", quick_split, METH_VARARGS, "Take entries apart and add to sums."},
     {"use_sha256", quick_use_sha256, METH_VARARGS, "Hash by functions at these addresses."},
     {NULL, NULL, 0, NULL},
 };
@@ -32,7 +34,7 @@ PyMODINIT_FUNC
 PyInit__quick_line(void)
 {
     PyObject *made = PyModule_Create(&module);
-    if (made && PyModule_AddIntConstant(made, "VERSION", 7) < 0)
+    if (made && PyModule_AddIntConstant(made, "VERSION", 8) < 0)
         Py_CLEAR(made);
     return made;
 }

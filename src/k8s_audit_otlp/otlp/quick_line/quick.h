@@ -116,7 +116,12 @@ int has_bodies(const Part *parts);
 /* run.c */
 
 PyObject *quick_run(PyObject *module, PyObject *args);
+
+/* digest.c */
+
+int append_entry(PyObject *entries, PyObject *make, uint64_t offset, const Part *uid, Part body);
 PyObject *quick_use_sha256(PyObject *module, PyObject *args);
+PyObject *quick_split(PyObject *module, PyObject *args);
 
 /* caller.c */
 

@@ -38,71 +38,6 @@ append(PyObject *list, PyObject *item)
     return done;
 }
 
-/* The functions of libcrypto, where Python's hashlib has them: a hash by them costs its bytes alone,
- * one by an object of hashlib more than twice as much. Its state takes 112 bytes. */
-static struct {
-    int (*begin)(void *state);
-    int (*update)(void *state, const void *start, size_t size);
-    int (*end)(unsigned char *digest, void *state);
-} sha256;
-enum { STATE_WORDS = 32, DIGEST_SIZE = 32 };
-
-PyObject *
-quick_use_sha256(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    unsigned long long begin, update, end;
-    if (!PyArg_ParseTuple(args, "KKK", &begin, &update, &end))
-        return NULL;
-    sha256.begin = (int (*)(void *))(uintptr_t)begin;
-    sha256.update = (int (*)(void *, const void *, size_t))(uintptr_t)update;
-    sha256.end = (int (*)(unsigned char *, void *))(uintptr_t)end;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-hash_by_libcrypto(const Part *parts, int count)
-{
-    uint64_t state[STATE_WORDS];
-    unsigned char digest[DIGEST_SIZE];
-    int done = sha256.begin(state);
-    for (int i = 0; done && i < count; i++)
-        done = sha256.update(state, parts[i].start, parts[i].end - parts[i].start);
-    if (!done || !sha256.end(digest, state)) {
-        PyErr_SetString(PyExc_RuntimeError, "libcrypto does not hash");
-        return NULL;
-    }
-    return PyBytes_FromStringAndSize((char *)digest, DIGEST_SIZE);
-}
-
-static PyObject *
-hash_by_hashlib(PyObject *make, const Part *parts, int count)
-{
-    PyObject *hash = PyObject_CallNoArgs(make);
-    for (int i = 0; hash && i < count; i++) {
-        PyObject *view = PyMemoryView_FromMemory(
-            (char *)parts[i].start, parts[i].end - parts[i].start, PyBUF_READ);
-        PyObject *done = view ? PyObject_CallMethod(hash, "update", "O", view) : NULL;
-        Py_XDECREF(view);
-        if (!done)
-            Py_CLEAR(hash);
-        Py_XDECREF(done);
-    }
-    PyObject *digest = hash ? PyObject_CallMethod(hash, "digest", NULL) : NULL;
-    Py_XDECREF(hash);
-    return digest;
-}
-
-/* Hash the uid of a line, a newline and what the line has become. */
-static PyObject *
-digest_of(PyObject *run, Part hex, Part body)
-{
-    Part uid;
-    if (!part_of(RUN(UID_HEAD), &uid))
-        return NULL;
-    const Part parts[] = {uid, hex, {"\n", "\n" + 1}, body};
-    return sha256.begin ? hash_by_libcrypto(parts, 4) : hash_by_hashlib(RUN(HASH), parts, 4);
-}
-
 /* Have a line with bodies judged: plain_line.Judged, or NULL with an error. */
 static PyObject *
 judge(PyObject *run, Part line, const Part *parts)
@@ -128,8 +63,9 @@ append_line(PyObject *run, PyObject *record, Part line, Py_ssize_t offset, Part 
     if (!append(RUN(RECORDS), Py_NewRef(record)) || !append(RUN(ENDS), end))
         return 0;
     if (RUN(HASH) != Py_None) {
-        PyObject *digest = digest_of(run, hex, body);
-        if (!digest || !append(RUN(DIGESTS), Py_BuildValue("(nN)", offset, digest)))
+        Part uid;
+        if (!part_of(RUN(UID_HEAD), &uid)
+            || !append_entry(RUN(DIGESTS), RUN(HASH), (uint64_t)offset, (Part[]){uid, hex}, body))
             return 0;
     }
     PyObject *fired = judged ? PyTuple_GetItem(judged, RULES) : NULL;

@@ -7,6 +7,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 from k8s_audit_otlp.agent.exporter_mapping import ExporterMapping
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.mapping import MappingOptions
+from k8s_audit_otlp.state.content_hash import entries
 from tests.kit.log.events import SECRET, EventSource
 
 
@@ -21,5 +22,5 @@ def test_the_digest_of_a_record_is_that_of_the_body_that_leaves() -> None:
         attributes = {pair.key: pair.value.string_value for pair in record.attributes}
         told = f"{attributes['log.record.uid']}\n{record.body.string_value}"
         wanted.append(sha256(told.encode()).digest()[:20])
-    assert [digest[:20] for _, digest in encoded.digests] == wanted
+    assert [entry[8:] for entry in entries(encoded.digests)] == wanted
     assert b"c2VzYW1l" not in b"".join(encoded.records)

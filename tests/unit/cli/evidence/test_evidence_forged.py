@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.evidence.chain import hash_of
-from k8s_audit_otlp.state.content_hash import Content, digest_of
+from k8s_audit_otlp.state.content_hash import Content, entry_of
 from tests.kit.agent import Fixture, exported
 from tests.kit.backends.backend import Backend
 from tests.kit.judged import UID, Rows, is_event, is_receipt, judged, segment, with_key
@@ -133,7 +133,7 @@ def receipt_of_its_own(rows: Rows, *, chain: str) -> None:
     content = Content()
     for row in mine:
         uid, offset = str(row[UID]), int(str(row[UID]).partition("-")[2], 16)
-        content.add([(offset, digest_of(uid.encode(), row["body"].encode()))])
+        content.add(entry_of(offset, uid.encode(), row["body"].encode()))
     own = {k: v for k, v in true.items() if not k.startswith("k8s.audit.chain")}
     own[UID] = f"{true[UID]}0"
     own["k8s.audit.segment.content.hash"] = content.finished().hex()
@@ -169,7 +169,7 @@ def put_in_a_segment_without_a_chain(rows: Rows) -> None:
     first = next(dict(r) for r in events(rows) if r[UID] == f"{before}-0")
     first[UID] = f"{'ab' * 8}-0"
     content = Content()
-    content.add([(0, digest_of(first[UID].encode(), first["body"].encode()))])
+    content.add(entry_of(0, first[UID].encode(), first["body"].encode()))
     own |= {"k8s.audit.segment.identity": "ab" * 8, "k8s.audit.segment.delivered": 1}
     own["k8s.audit.segment.content.hash"] = content.finished().hex()
     own["k8s.audit.segment.content.sums"] = "-".join(f"{each:x}" for each in content.sums)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.state.content_hash import Content, digest_of
+from k8s_audit_otlp.state.content_hash import Content, entry_of
 from k8s_audit_otlp.tools.verify.exports.uids import offset_of, read_uid
 from tests.kit.agent import Fixture, exported
 from tests.kit.backends.backend import Backend
@@ -39,8 +39,7 @@ def receipt_of_fewer(rows: Rows, true: str, false: str) -> None:
     for row in rest:
         place = read_uid(row[UID])
         assert place is not None
-        digest = digest_of(row[UID].encode(), row["body"].encode())
-        content.add([(offset_of(place.place), digest)])
+        content.add(entry_of(offset_of(place.place), row[UID].encode(), row["body"].encode()))
     said = {
         "delivered": len(rest),
         "content.hash": content.finished().hex(),

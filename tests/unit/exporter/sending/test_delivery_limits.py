@@ -8,7 +8,7 @@ from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.delivery import DeliveryOptions
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Retry, TooLarge
-from k8s_audit_otlp.otlp.record import digest_of_record
+from k8s_audit_otlp.otlp.record import entry_of_record
 from tests.kit.delivery import LARGE, OK, make_record, poison_answers, records
 
 
@@ -80,12 +80,12 @@ def test_a_receipt_is_of_the_record_that_was_delivered(harness: Callable[..., An
     """Evidence would say of one made smaller that somebody had changed it."""
     whole, smaller = make_record("u-1", size=9000), make_record("u-1", size=100)
     b = harness(limited(6000), split_record=lambda _: smaller)
-    batch = replace(b.in_flight([whole]).batch, digests=[digest_of_record(whole)])
+    batch = replace(b.in_flight([whole]).batch, digests=entry_of_record(whole))
     in_flight = InFlight(batch, lambda *_: None, 0)
     b.delivery.deliver(in_flight)
     assert b.sender.accepted == [smaller]
-    assert in_flight.digests() == [digest_of_record(smaller)]
-    assert in_flight.digests() != [digest_of_record(whole)]
+    assert in_flight.digests() == entry_of_record(smaller)
+    assert in_flight.digests() != entry_of_record(whole)
 
 
 def test_what_is_given_up_in_a_smaller_form_is_kept_whole(harness: Callable[..., Any]) -> None:

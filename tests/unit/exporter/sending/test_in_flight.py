@@ -5,6 +5,7 @@ from typing import Any
 
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span
+from k8s_audit_otlp.state.content_hash import entry_of
 
 
 def test_a_batch_in_flight_settles_once_all_its_records_are_decided(harness: Any) -> None:
@@ -65,13 +66,13 @@ def test_a_batch_that_was_given_up_frees_nothing_more(harness: Any) -> None:
 def test_a_batch_of_which_some_are_refused_has_no_hashes() -> None:
     """Nobody knows which of them are there: a hash over all would call the back end a forger."""
     records = [b"a", b"b", b"c"]
-    digests = [(place, bytes(32)) for place in range(3)]
-    batch = Batch("r", Span(1, 0, 3), records, digests=digests)
+    entries = [entry_of(place, b"u", b"") for place in range(3)]
+    batch = Batch("r", Span(1, 0, 3), records, digests=b"".join(entries))
     one, other = (InFlight(batch, lambda _in_flight, _tally: None, 3) for _ in range(2))
     one.not_delivered(records, 1)
     assert one.digests() is None
     other.not_delivered(records[:1], 1)
-    assert other.digests() == digests[1:]
+    assert other.digests() == b"".join(entries[1:])
 
 
 def test_a_batch_that_is_decided_has_nothing_to_give_back(harness: Any) -> None:
@@ -114,9 +115,9 @@ def test_a_batch_given_up_as_it_settles_gives_its_bytes_back() -> None:
 
 def test_of_records_that_are_refused_by_number_alone_no_hash_is_left() -> None:
     """Nobody knows which of them they were, be it all but one; of all of them it is known."""
-    digests = [(number, bytes([number]) * 8) for number in range(3)]
+    digests = b"".join(entry_of(number, b"u", b"") for number in range(3))
     records = [b"a", b"b", b"c"]
-    for count, left in ((1, None), (2, None), (3, [])):
+    for count, left in ((1, None), (2, None), (3, b"")):
         batch = Batch("k8s_audit", Span(1, 0, 3), records, digests=digests)
         in_flight = InFlight(batch, lambda *_: None, 3)
         in_flight.not_delivered(records, count)

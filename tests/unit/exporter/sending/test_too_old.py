@@ -12,6 +12,7 @@ from k8s_audit_otlp.exporter.learned_limits import AgeWindow, window_of
 from k8s_audit_otlp.model import Batch, Delivered, Span
 from k8s_audit_otlp.otlp.limits import Limits
 from k8s_audit_otlp.otlp.record import encode_record
+from k8s_audit_otlp.state.content_hash import entry_of
 from tests.kit.delivery import Harness
 
 HOUR = 3600 * 10**9
@@ -103,12 +104,12 @@ def test_a_batch_of_old_records_settles_without_a_request(windowed: Harness) -> 
 def test_of_the_old_no_receipt_says_that_they_were_delivered(windowed: Harness) -> None:
     """The digests of the others stay, in their order."""
     records = [at(20), at(1), at(19), at(2)]
-    digests = [(number, bytes([number]) * 8) for number in range(4)]
-    batch = Batch("k8s_audit", Span(1, 0, 4), records, digests=digests)
+    entries = [entry_of(number, b"u", b"") for number in range(4)]
+    batch = Batch("k8s_audit", Span(1, 0, 4), records, digests=b"".join(entries))
     in_flight = InFlight(batch, lambda *_: None, 0)
     windowed.delivery.prepare(in_flight)
     windowed.delivery.deliver(in_flight)
-    assert in_flight.digests() == [digests[1], digests[3]]
+    assert in_flight.digests() == entries[1] + entries[3]
 
 
 def test_nothing_settles_before_the_dead_letter_is_written(windowed: Harness) -> None:

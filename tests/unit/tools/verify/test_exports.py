@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.cli.actions.evidence import CODES
 from k8s_audit_otlp.evidence.chain import CHAIN, REPLAYED, begin, link
 from k8s_audit_otlp.evidence.seal import SealKey, make_key, read_public_keys
-from k8s_audit_otlp.state.content_hash import VERSION, Content, digest_of
+from k8s_audit_otlp.state.content_hash import VERSION, Content, entry_of
 from k8s_audit_otlp.state.outbox import EXPORTER, Chain, Notice, Value
 from k8s_audit_otlp.tools.verify.exports.export import UID_FIELD
 from k8s_audit_otlp.tools.verify.exports.record import item_of_fields
@@ -72,7 +72,7 @@ def stream(
         for at in range(count):
             uid = f"{identity}-{at * STEP:x}"
             body = f'{{"at":"{uid}","in":"{exporter}"}}'
-            content.add([(at * STEP, digest_of(uid.encode(), body.encode()))])
+            content.add(entry_of(at * STEP, uid.encode(), body.encode()))
             rows.append({**resource, UID_FIELD: uid, "event.name": "k8s.audit.event", "body": body})
         lost = gap and not number
         said: dict[str, Value] = {
