@@ -82,6 +82,17 @@ def test_a_first_line_that_is_damaged_makes_no_document_of_the_others() -> None:
     assert (uids, export.unread) == (UIDS, 1)
 
 
+@pytest.mark.parametrize("form", ["lines", "a table", "uids"])
+def test_a_mark_of_byte_order_may_stand_before_each_of_several_files(form: str) -> None:
+    """Put one behind the other, as a shell does with files that a spreadsheet wrote."""
+    header = f"{FIELD},body\n" * (form == "a table")
+    files = [f"{header}{uid},x\n" for uid in UIDS]
+    if form == "lines":
+        files = [f'{{"{FIELD}":"{uid}"}}\n' for uid in UIDS]
+    uids, export = read(b"".join(b"\xef\xbb\xbf" + file.encode() for file in files))
+    assert ([uid for uid in uids if uid != FIELD], export.unread) == (UIDS, 0)
+
+
 @pytest.mark.parametrize("form", ["lines", "indented"])
 @pytest.mark.parametrize("first", [True, False])
 def test_answers_and_records_may_follow_each_other(form: str, *, first: bool) -> None:

@@ -41,6 +41,7 @@ from k8s_audit_otlp.tools.verify.exports.unpack import unpacked
 UID_FIELD = "log.record.uid"
 _MAX_CELL = 64 * 1024 * 1024  # a column may hold whole events
 _BUFFER = 1024 * 1024
+_MARK = codecs.BOM_UTF8
 _NEAR = 4096  # the first bytes of an audit event hold its ID
 _HEAD = 1024 * 1024  # by so many bytes the form of an export is told
 _LARGE = 16 * _HEAD  # or by so many, where its first object is larger
@@ -80,7 +81,7 @@ class Export(ObjectReader):
 
     def _records(self) -> Iterator[ExportRecord]:
         stream = unpacked(self._stream)
-        head = stream.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+        head = stream.read(_HEAD).removeprefix(_MARK).lstrip()
         start = head[:64]
         if not start:
             return
@@ -138,7 +139,8 @@ class Export(ObjectReader):
     def _lines(self, head: bytes, stream: BinaryIO) -> Iterator[bytes]:
         *whole, last = head.split(b"\n")
         whole = [line + b"\n" for line in whole]
-        yield from chain(whole, [last + stream.readline()], stream)
+        for line in chain(whole, [last + stream.readline()], stream):
+            yield line.removeprefix(_MARK)  # of a file that was put behind another
 
     def _objects(self, head: bytes, stream: BinaryIO) -> Iterator[ExportRecord]:
         """Read objects, one a line or over several lines, each by itself while it is not large."""
