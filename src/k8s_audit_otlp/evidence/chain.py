@@ -39,8 +39,9 @@ def words(name: str) -> str:
 
 
 def text_of(value: object) -> str:
-    """Return a value as text: exports make texts of numbers and truths."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Return a value as text: exports make texts of numbers and truths, Python's tables `True`."""
+    text = str(value)
+    return text.lower() if text in {"True", "False"} else text
 
 
 def told(one: Any, other: Any) -> Any:

@@ -146,7 +146,7 @@ class Links:
             chain = self._links.setdefault(said[CHAIN + "id"], {})
             chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
-            if field_of(fields, REPLAYED) is not None:
+            if text_of(fields, REPLAYED):
                 self._replays.add(said[CHAIN + "id"])
             self._first_ns = min(filter(None, (self._first_ns, link.since_ns)), default=0)
 

@@ -125,7 +125,7 @@ class Scope:
         name = text_of(own, _CLUSTER)
         if item.receipt is not None and not item.receipt.replayed:
             self.clusters.add(name)
-        is_seal = field_of(own, SEAL + "signature") is not None
+        is_seal = text_of(own, SEAL + "signature") != ""
         return not self.cluster or name == self.cluster or (is_seal and not name)
 
     def _note_event(self, item: ExportRecord) -> None:

@@ -1,5 +1,7 @@
 """Replays that overlap, that are begun again, or that another policy thins out: no alarm."""
 
+import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 
 from tests.kit.agent import RETRY, Fixture, exported
 from tests.kit.backends.backend import Backend
-from tests.kit.judged import UID, Rows, is_event, judged, with_key
+from tests.kit.judged import UID, Rows, evidence, is_event, judged, with_key
 from tests.kit.log.events import EventSource
 
 BEGIN = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -87,6 +89,21 @@ def test_replays_that_overlap_are_proven_and_counted(night: Night) -> None:
     result = judged(night.folder, night.rows, "--key", str(night.key))
     assert result.exit_code == 0, result.output
     assert f"{again} sent again by replays" in result.output
+    assert result.output.count("a replay, links 1 to 2") == len(night.sent)
+
+
+def test_in_a_table_what_has_an_empty_cell_is_no_replay(night: Night) -> None:
+    """Every record has the column of those that a replay sent."""
+    names = sorted({name for row in night.rows for name in row})
+    file = night.folder / "night.csv"
+    with file.open("w", newline="") as text:
+        table = csv.DictWriter(text, names)
+        table.writeheader()
+        for row in night.rows:
+            cells = {n: json.dumps(v) if isinstance(v, list) else v for n, v in row.items()}
+            table.writerow(cells)
+    result = evidence("verify", "--against", str(file), "--key", str(night.key))
+    assert result.exit_code == 0, result.output
     assert result.output.count("a replay, links 1 to 2") == len(night.sent)
 
 

@@ -145,7 +145,7 @@ def field_of(known: Mapping[str, Any], name: str) -> Any:
 
 
 def text_of(known: Mapping[str, Any], name: str) -> str:
-    """Return that field as a text, "" where there is none."""
+    """Return that field as a text, "" where there is none: a table has an empty cell there."""
     value = field_of(known, name)
     return "" if value is None else str(value)
 
@@ -225,7 +225,7 @@ def read_receipt(known: Mapping[str, Any]) -> Receipt | None:
         source_of(known),
         text_of(known, CHAIN_ID),
         **{n: number_of(field_of(known, SEGMENT + n), default) for n, default in _NUMBERS.items()},
-        replayed=field_of(known, REPLAYED) is not None,
+        replayed=text_of(known, REPLAYED) != "",
         name=text_of(known, "log.file.name"),
         sha256=text_of(known, SEGMENT + "sha256"),
         hash=text_of(known, SEGMENT + "content.hash"),
