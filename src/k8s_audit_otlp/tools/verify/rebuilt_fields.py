@@ -66,7 +66,10 @@ class Derived(NamedTuple):
 
 
 def beside_of(known: Mapping[str, Any], field: str) -> Beside:
-    """Find attributes, time and severity: attributes are where the uid is, the rest around."""
+    """Find attributes, time and severity: attributes are where the uid is, the rest around it.
+
+    Or there as well, as in a store's own object around all fields of a record.
+    """
     wanted = words(field)
     inside = around = ""
     if wanted == _UID and wanted not in known:
@@ -79,9 +82,10 @@ def beside_of(known: Mapping[str, Any], field: str) -> Beside:
         else known
     )
     record = {
-        around + name: known[around + name]
+        start + name: known[start + name]
+        for start in (around, inside)
         for name in (*_TIMES, *_NUMBERS, *_TEXTS, *_EVENTS)
-        if known.get(around + name) not in (None, "")
+        if known.get(start + name) not in (None, "")
     }
     return Beside(attributes, record, _prefix_in(attributes))
 

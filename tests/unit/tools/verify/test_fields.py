@@ -143,6 +143,9 @@ FORMS: dict[str, Callable[[list[Row]], bytes]] = {
     "otlp document": otlp_document,
     "flat": flat,
     "nested": nested,
+    "flat within": lambda rows: lines(
+        [{"_source": json.loads(r.replace(b"_msg", b"body"))} for r in flat(rows).splitlines()]
+    ),
     "loki": loki,
     "clickhouse": clickhouse,
     "table": table,
