@@ -100,6 +100,14 @@ def test_a_packed_export_that_breaks_off_is_refused(pack: Callable[..., Any]) ->
             read((packed + packed)[:cut])
 
 
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_what_is_not_packed_behind_what_is_is_refused(pack: Callable[..., Any]) -> None:
+    """As where two exports were put into one file, of which one was packed."""
+    data = FORMS["nested objects"]
+    with pytest.raises(UnreadableExportError, match="it is damaged"):
+        read(pack(data) + data)
+
+
 def test_a_table_that_breaks_off_has_a_line_that_cannot_be_read() -> None:
     """Its last row is shorter than its header, or a cell is open; an empty line is no row."""
     table = _table([["time", FIELD, "body"], *(["1", uid, 'x\n"y'] for uid in UIDS)], ",")

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
+from gzip import BadGzipFile
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
@@ -72,7 +73,7 @@ class Export(ObjectReader):
         """Yield every record. Raise UnreadableExportError where no uid can be found in it."""
         try:
             yield from self._records()
-        except (EOFError, DamagedError, zstandard.ZstdError):
+        except (EOFError, BadGzipFile, DamagedError, zstandard.ZstdError):
             what = "it is damaged or breaks off where it is packed; get it anew"
             raise UnreadableExportError(f"{self.name}: {what}") from None
         except csv.Error:
