@@ -244,6 +244,16 @@ def is_event(row: Row) -> bool:
     return row["event.name"] == "k8s.audit.event"
 
 
+def test_whole_numbers_may_be_written_as_fractions(keys: list[Path]) -> None:
+    """As a store or a program does that knows one kind of number only."""
+    rows = exported(Shape([[3, 2], [1]], gap=False, replayed=False, rotated=False), keys)
+    for row in rows:
+        row.update({k: float(v) for k, v in row.items() if type(v) is int and v < 1 << 53})
+    assert any(row.get(SEGMENT + "delivered") == 3.0 for row in rows)
+    verdict = judged(rows, keys)
+    assert (verdict.faults, verdict.lacks, verdict.unproven) == ([], [], [])
+
+
 def test_links_that_name_another_cluster_are_told(keys: list[Path]) -> None:
     """Whoever writes so at the oldest receipts would take them out of what is judged."""
     shape = Shape([[2, 2, 2]], gap=False, replayed=False, rotated=False)

@@ -167,7 +167,13 @@ def item_of_fields(fields: Iterable[tuple[str, Any]], field: str) -> ExportRecor
     uid = str(field_of(known, field) or "")
     if read_uid(uid) is not None:
         return ExportRecord(uid, body=body_of(known), beside={**known, **lists})
+    known = {name: _whole(value) for name, value in known.items()}
     return ExportRecord(uid, read_receipt(known), {**known, **lists})
+
+
+def _whole(value: Any) -> Any:
+    """Return a number as the agent's own records have it: a table may make 3.0 of 3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def is_event(known: Mapping[str, Any]) -> bool:
@@ -248,7 +254,5 @@ _NUMBERS: Final = {n: d for n, d in Receipt._field_defaults.items() if type(d) i
 
 def number_of(value: Any, default: int = 0) -> int:
     """Read a field that holds a count or a time; *default* where it holds something else."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value)
+    text = str(_whole(value))
     return int(text) if text.isdecimal() else default
