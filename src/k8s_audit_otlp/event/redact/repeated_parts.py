@@ -13,9 +13,11 @@ from typing import Final, NamedTuple, TypeAlias
 from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.siblings import tell_columns
 from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
 from k8s_audit_otlp.event.secrets.gate import is_clean
 from k8s_audit_otlp.event.splice.members import items_of, members_of
+from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 Whole: TypeAlias = Callable[[bytes, Findings], bytes]  # redacts JSON as a whole
 
@@ -24,6 +26,7 @@ _LARGE: Final = 32_768  # bytes of a part from which on few are remembered, apar
 _LONGEST_KEPT: Final = 1 << 20  # bytes of a part that is remembered
 _LONGEST_KEY: Final = 256  # bytes of a part that is remembered as itself, not by its digest
 _MOST_KEPT: Final = 3 << 20  # bytes of all that are, of the large ones as much
+_MOST_TABLES: Final = 32  # whose columns are remembered
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 _OVERHEAD_OF_VALUE: Final = 41  # bytes of an object of Python and of its place in a tuple
 # These look at the members beside them.
@@ -71,6 +74,7 @@ class PartRedactor:
         """*is_harmless* tells of a string, in its quotes, that it stays below a harmless name."""
         self._whole, self._names, self._is_harmless = whole, names, is_harmless
         self._small, self._large = _Known(), _Known()
+        self._tell_columns = Verdicts(tell_columns, most=_MOST_TABLES, longest=_LARGE)
 
     def __call__(self, body: bytes) -> Part:
         """Redact a body that is not clean and whose members may be judged one by one."""
@@ -118,6 +122,11 @@ class PartRedactor:
     def _object(self, raw: bytes, members: list[tuple[bytes, bytes]], depth: int) -> Part:
         names = self._names
         actions = [names[name] for name, _ in members]
+        if Action.TABLE in actions:
+            actions = [
+                Action.NONE if action is Action.TABLE and not self._tell_columns[value] else action
+                for (_, value), action in zip(members, actions, strict=True)
+            ]
         if not _BESIDE.isdisjoint(actions) or any(name == b"secretKey" for name, _ in members):
             return self._read(raw)
         parts = []

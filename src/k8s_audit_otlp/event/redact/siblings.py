@@ -23,7 +23,16 @@ from k8s_audit_otlp.event.secrets.values import (
     names_an_object,
     says_which,
 )
-from k8s_audit_otlp.event.splice.tokens import balance, end_of, is_key, members, piece_of, text_of
+from k8s_audit_otlp.event.splice.tokens import (
+    UnreadableError,
+    balance,
+    end_of,
+    is_key,
+    members,
+    piece_of,
+    split,
+    text_of,
+)
 
 # Members of a reference to a Secret or of a volume made of one.
 _REFERENCE = frozenset(
@@ -177,10 +186,7 @@ def table(scan: Scan, key: int) -> None:
     pieces, end = scan.pieces, end_of(scan.pieces, key)
     if pieces[key + 1][:2] != b":[" or "key" in scan.off:
         return
-    named = [p + 2 for p in range(key + 2, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
-    columns = {
-        n: name for n, name in enumerate(text_of(pieces[p]) for p in named) if names_or_tells(name)
-    }
+    columns = _telling_columns(pieces, key + 2, end)
     if not columns:
         return
     for row in range(end, len(pieces) - 1, 2):
@@ -191,6 +197,22 @@ def table(scan: Scan, key: int) -> None:
                 if column in columns and _is_cell(columns[column], value):
                     scan.mask(cell, "key")
                 column += pieces[cell + 1].count(b",")
+
+
+def _telling_columns(pieces: list[bytes], start: int, end: int) -> dict[int, str]:
+    """Return the columns whose name says credential, of definitions in [start, end)."""
+    named = [p + 2 for p in range(start, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
+    names = enumerate(text_of(pieces[p]) for p in named)
+    return {n: name for n, name in names if names_or_tells(name)}
+
+
+def tell_columns(definitions: bytes) -> bool:
+    """Tell whether a column of these is one of credentials; else its cells are as any others."""
+    try:
+        pieces = split(definitions)
+        return bool(_telling_columns(pieces, 1, len(pieces)))
+    except (UnreadableError, LookupError):
+        return True
 
 
 def _is_cell(column: str, value: str) -> bool:

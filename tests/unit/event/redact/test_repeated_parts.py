@@ -65,6 +65,7 @@ NAMES = st.sampled_from((
     *("name", "value", "key", "data", "kind", "token", "tokens", "env", "args", "command", "spec"),
     *("items", "default", "secretKey", "remoteRef", "labels", "message", "note", "password"),
     *("valueFrom", "openAPIV3Schema", "metadata", "httpHeaders"),
+    *("columnDefinitions", "rows", "cells"),
 ))  # fmt: skip
 TEXTS = st.sampled_from(
     [
@@ -148,6 +149,45 @@ def test_a_large_part_that_was_seen_is_not_read_again() -> None:
     assert second == first.replace(b'"uid":"0"', b'"uid":"1"')
     assert found[1].redacted_values == found[0].redacted_values
     assert len(read) == 1
+
+
+def table(column: str, cell: str) -> bytes:
+    """Return an answer to `kubectl get`."""
+    told = "Secret: what pods need to ask with a token, see https://kubernetes.io/docs/ " * 4
+    columns = [{"name": "Name", "description": told}, {"name": column, "description": told}]
+    rows = [{"cells": ["web-1", cell], "object": {"metadata": {"name": "web-1"}}}]
+    body = {"kind": "Table", "columnDefinitions": columns, "rows": rows}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def test_columns_that_were_seen_are_not_read_again() -> None:
+    """The rows of a table are new each time; what its columns are is not."""
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    whole, read = redactor._whole, 0
+
+    def counted(part: bytes, found: Findings) -> bytes:
+        nonlocal read
+        read += 1
+        return whole(part, found)
+
+    redactor._parts = PartRedactor(counted, redactor._plain, redactor._is_harmless)
+    first, second = table("Age", "5m"), table("Age", "6m")
+    assert look(first) == (False, True)
+    assert redactor(first, Findings(BodyContext())) is first
+    read = 0
+    assert redactor(second, Findings(BodyContext())) is second
+    assert read == 0
+
+
+@pytest.mark.parametrize("column", ["Password", "Token", "Age"])
+@pytest.mark.parametrize("cell", ["hunter2-Xk29pQ7w", "web-2", "5m"])
+def test_a_cell_is_judged_by_the_name_of_its_column(column: str, cell: str) -> None:
+    by_parts, whole = (BodyRedactor(RedactionRules(), Replacement(None)) for _ in range(2))
+    body = table(column, cell)
+    expected = redacted(whole, body, whole=True)
+    assert redacted(by_parts, body, whole=False) == expected
+    if "hunter2" in cell:
+        assert (expected[1] == {"key"}) == (column != "Age")
 
 
 def test_a_long_text_that_was_seen_is_not_judged_again() -> None:
