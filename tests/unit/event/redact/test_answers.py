@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.event.redact import RedactionRules
 from k8s_audit_otlp.event.redact.answers import texts_of_answer
+from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.context import BodyContext, Findings
+from k8s_audit_otlp.event.secrets.replacement import Replacement
 
 text = st.text(
     st.characters(codec="ascii", exclude_characters='"\\\x7f', min_codepoint=32), max_size=9
@@ -60,3 +64,52 @@ def test_what_is_said_of_a_request_that_went_well_is_read() -> None:
 )
 def test_anything_else_is_read_by_its_pieces(json: bytes) -> None:
     assert texts_of_answer(json) is None
+
+
+class CountingRedactor(BodyRedactor):
+    """Counts what it reads piece by piece."""
+
+    read = 0
+
+    def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
+        self.read += 1
+        return super()._whole(body, found, depth)
+
+
+def answer(message: str, **others: Any) -> bytes:
+    head = {"kind": "Status", "apiVersion": "v1"}
+    return written({**head, **REFUSED, "message": message, **others})
+
+
+KINDS = ("", "secret", "configmap", "token", "template")
+FORBIDDEN = 'cannot get resource "secrets" in API group "" in the namespace "shop"'
+SAID = (
+    'secrets "{}" not found',
+    'configmaps "{}" already exists',
+    'secrets "{}" is forbidden: User "{}" ' + FORBIDDEN,
+    "the token is {}",
+)
+QUOTED = st.sampled_from(
+    ("db-creds", "alice", "password=Sup3rS3cret", "Value: 7", "a{b", "eyJhbGciOiJIUzI1NiJ9", "x\ny")
+) | st.text(max_size=9)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_about_a_secret_is_known_by_its_sentence(kind: str) -> None:
+    """Each names another object, so none is known; it is not read piece by piece for that."""
+    redactor = CountingRedactor(RedactionRules(), Replacement(None))
+    for name in ("db-creds", "web-creds"):
+        body = answer(f'secrets "{name}" not found', details={"name": name, "kind": "secrets"})
+        assert redactor(body, Findings(BodyContext("secrets", kind))) is body
+    assert redactor.read == 0
+
+
+@given(st.sampled_from(SAID), QUOTED, QUOTED, st.sampled_from(KINDS))
+def test_an_answer_becomes_the_same_as_when_it_is_read(
+    said: str, quoted: str, name: str, kind: str
+) -> None:
+    redactor, whole = (BodyRedactor(RedactionRules(), Replacement(None)) for _ in range(2))
+    body = answer(said.format(quoted, name), details={"name": name, "kind": "secrets"})
+    found = [Findings(BodyContext("secrets", kind)) for _ in range(2)]
+    assert redactor(body, found[0]) == whole._whole(body, found[1])
+    assert found[0].fired == found[1].fired
