@@ -75,7 +75,7 @@ _NEEDLESS_ESCAPE = re.compile(
 
 def plainly_escaped(value: bytes) -> bytes:
     r"""Write letters that are escaped without need as themselves: `"p\u0061th"` is `"path"`."""
-    if not _NEEDLESS_ESCAPE.search(value) or b"\0" in value:
+    if b"\\u00" not in value or not _NEEDLESS_ESCAPE.search(value) or b"\0" in value:
         return value
     masked = value.replace(b"\\\\", MASKED_BACKSLASH)
     escapes = {match[0] for match in _NEEDLESS_ESCAPE.finditer(masked)}
