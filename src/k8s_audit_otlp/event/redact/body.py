@@ -21,7 +21,7 @@ from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
-from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
+from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
@@ -46,6 +46,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
+_SHORTEST_LIST = 4096  # bytes
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
 
@@ -99,21 +100,17 @@ class BodyRedactor:
         """Return the body; the same object when nothing in it is secret."""
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
         if not self.rules.own and (answers or not found.context.kind):
+            may_have_parts = not (depth or found.context.kind) and len(body) <= LARGE_BODY
+            if may_have_parts and len(body) >= _SHORTEST_LIST:
+                part = self._parts.of_list(body)
+                if part is not None:
+                    return _became(part, body, found)
             clean, by_parts = look(body)
             if clean or (answers and self._says_what_it_quotes(body)):
                 return body
-            if by_parts and not depth and not found.context.kind and len(body) <= LARGE_BODY:
-                return self._by_parts(body, found)
+            if by_parts and may_have_parts:
+                return _became(self._parts(body), body, found)
         return self._whole(body, found, depth)
-
-    def _by_parts(self, body: bytes, found: Findings) -> bytes:
-        part = self._parts(body)
-        if part.new is None:
-            return body
-        found.fired |= part.fired
-        most = MAX_ECHOES - len(found.redacted_values)
-        found.redacted_values.update(part.redacted_values[:most])
-        return part.new
 
     def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         context = found.context
@@ -146,6 +143,15 @@ class BodyRedactor:
         keys = [*map(marks_key, pieces[2:-1:2]), False]
         values = set(compress(pieces[1::2], map(not_, keys)))
         return {*filter(self._is_suspect.__getitem__, values)}
+
+
+def _became(part: Part, body: bytes, found: Findings) -> bytes:
+    if part.new is None:
+        return body
+    found.fired |= part.fired
+    most = MAX_ECHOES - len(found.redacted_values)
+    found.redacted_values.update(part.redacted_values[:most])
+    return part.new
 
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:

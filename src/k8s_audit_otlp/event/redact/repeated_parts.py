@@ -6,6 +6,7 @@ exceptions are named here and read as a whole. `gate.look` tells of a body wheth
 judged so.
 """
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
@@ -15,7 +16,7 @@ from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.siblings import tell_columns
 from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
-from k8s_audit_otlp.event.secrets.gate import is_clean
+from k8s_audit_otlp.event.secrets.gate import is_clean, look
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
@@ -45,6 +46,11 @@ class Part(NamedTuple):
 
 
 _CLEAN: Final = Part()
+# Nothing else is in it beside its items.
+_LIST: Final = re.compile(
+    rb'\{"kind":"\w+List","apiVersion":"[\w./]+","metadata":\{[^{}\[\]\\]*\},"items":\['
+).match
+_DEPTH_OF_ITEMS: Final = 2
 
 
 class _Known(dict[bytes, Part]):
@@ -79,6 +85,31 @@ class PartRedactor:
     def __call__(self, body: bytes) -> Part:
         """Redact a body that is not clean and whose members may be judged one by one."""
         return self._taken_apart(body, 0)
+
+    def of_list(self, body: bytes) -> Part | None:
+        """Redact a list of objects, of which only those that are new are looked through.
+
+        None where it is no such list, or may not be judged part by part.
+        """
+        head = _LIST(body)
+        items = items_of(body[head.end() - 1 : -1]) if head else None
+        if head is None or items is None or any(item[0] != _CONTAINER[0] for item in items):
+            return None
+        frame = head[0] + b"]}"
+        keys = [*map(_key_of, items)]
+        parts = [self._small.get(key) for key in keys]
+        new = [item for item, part in zip(items, parts, strict=True) if part is None]
+        clean, by_parts = look(b",".join((frame, *new)))
+        if not by_parts or self._taken_apart(frame, 0) is not _CLEAN:
+            return None
+        done: list[tuple[bytes, bytes, Part]] = []
+        for item, key, known in zip(items, keys, parts, strict=True):
+            part = known
+            if part is None and clean:
+                part = _CLEAN
+                self._known_like(item).remember(key, part)
+            done.append((b"", item, part or self._item(item, _DEPTH_OF_ITEMS, len(body))))
+        return _joined(head[0], done, b"]}")
 
     def _part(self, raw: bytes, depth: int, around: int) -> Part:
         """Redact an object or a list whose name calls for nothing, in *around* bytes.

@@ -97,6 +97,40 @@ def test_any_bodies_become_the_same_by_parts_and_as_a_whole(bodies: list[object]
             assert redacted(by_parts, body, whole=False) == redacted(whole, body, whole=True)
 
 
+ITEMS = st.dictionaries(NAMES, VALUES | st.just("Secret"), min_size=1, max_size=3)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.lists(ITEMS, min_size=1, max_size=4), min_size=2, max_size=5))
+def test_a_list_becomes_the_same_by_its_items_and_as_a_whole(lists: list[object]) -> None:
+    """Of items that were seen only the verdict counts, whatever is new beside them."""
+    by_parts, whole = (BodyRedactor(RedactionRules(), Replacement(None)) for _ in range(2))
+    for items in (*lists, *reversed(lists)):
+        head = {"kind": "PodList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}}
+        body = json.dumps({**head, "items": items}, separators=(",", ":")).encode()
+        part = by_parts._parts.of_list(body)
+        if part is not None:
+            found = Findings(BodyContext())
+            assert (part.new or body) == whole._whole(body, found)
+            assert part.fired == found.fired
+            assert {*part.redacted_values} == found.redacted_values
+
+
+def test_a_list_with_anything_beside_its_items_is_read_otherwise() -> None:
+    parts = BodyRedactor(RedactionRules(), Replacement(None))._parts
+    head = b'{"kind":"PodList","apiVersion":"v1","metadata":{"resourceVersion":"7"},'
+    assert parts.of_list(head + b'"items":[{"a":"b"}]}') is not None
+    for rest in (
+        b'"items":[{"a":"b"}],"value":"x"}',
+        b'"value":"x","items":[{"a":"b"}]}',
+        b'"items":[{"a":"b"},"--token"]}',
+        b'"items":[{"a":"b"}, {"a":"b"}]}',
+        b'"items":[{"kind":"Secret"},{"data":{"a":"b"}}]}',
+        b'"items":[]}',
+    ):
+        assert parts.of_list(head + rest) is None
+
+
 @pytest.mark.parametrize(
     "body",
     [
