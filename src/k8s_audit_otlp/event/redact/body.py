@@ -21,7 +21,7 @@ from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
-from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor
+from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor, key_of
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
@@ -46,7 +46,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
-_SHORTEST_LIST = 4096  # bytes
+_SHORTEST_LIST = _SHORTEST_SEEN = 4096  # bytes
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
 
@@ -110,7 +110,25 @@ class BodyRedactor:
                 return body
             if by_parts and may_have_parts:
                 return _became(self._parts(body), body, found)
+        elif not (self.rules.own or depth) and len(body) >= _SHORTEST_SEEN:
+            return self._of_kind(body, found)
         return self._whole(body, found, depth)
+
+    def _of_kind(self, body: bytes, found: Findings) -> bytes:
+        """Redact a large Secret or ConfigMap: whoever lists them gets the same ones again."""
+        key, known = key_of(body), self._parts.large
+        key = key and b"%b %d " % (found.context.kind.encode(), found.context.event) + key
+        part = known.get(key)
+        if part is None:
+            its_own = Findings(found.context)
+            try:
+                new = self._whole(body, its_own)
+            finally:
+                found.fired |= its_own.fired
+            values = tuple(its_own.redacted_values)
+            part = Part(None if new == body else new, frozenset(its_own.fired), values)
+            known.remember(key, part)
+        return _became(part, body, found)
 
     def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         context = found.context

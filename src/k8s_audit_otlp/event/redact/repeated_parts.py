@@ -79,7 +79,7 @@ class PartRedactor:
     def __init__(self, whole: Whole, names: Names, is_harmless: Callable[[bytes], bool]) -> None:
         """*is_harmless* tells of a string, in its quotes, that it stays below a harmless name."""
         self._whole, self._names, self._is_harmless = whole, names, is_harmless
-        self._small, self._large = _Known(), _Known()
+        self._small, self.large = _Known(), _Known()
         self._tell_columns = Verdicts(tell_columns, most=_MOST_TABLES, longest=_LARGE)
 
     def __call__(self, body: bytes) -> Part:
@@ -96,7 +96,7 @@ class PartRedactor:
         if head is None or items is None or any(item[0] != _CONTAINER[0] for item in items):
             return None
         frame = head[0] + b"]}"
-        keys = [*map(_key_of, items)]
+        keys = [*map(key_of, items)]
         parts = [self._small.get(key) for key in keys]
         new = [item for item, part in zip(items, parts, strict=True) if part is None]
         clean, by_parts = look(b",".join((frame, *new)))
@@ -116,7 +116,7 @@ class PartRedactor:
 
         What is most of something large that is not clean is not scanned: it will not be either.
         """
-        key, known = _key_of(raw), self._known_like(raw)
+        key, known = key_of(raw), self._known_like(raw)
         part = known.get(key)
         if part is None:
             is_small = known is self._small
@@ -128,7 +128,7 @@ class PartRedactor:
 
     def _known_like(self, raw: bytes) -> _Known:
         """Return the parts among which one of this size is remembered."""
-        return self._small if len(raw) <= _LARGE else self._large
+        return self._small if len(raw) <= _LARGE else self.large
 
     def _taken_apart(self, raw: bytes, depth: int) -> Part:
         if depth < _DEEPEST:
@@ -186,7 +186,7 @@ class PartRedactor:
         """Redact what only the name of the member, too, tells how to read."""
         head = b'"' + name + b'":'
         member = head + value
-        key, known = _key_of(member), self._known_like(member)
+        key, known = key_of(member), self._known_like(member)
         part = known.get(key)
         if part is None:
             if may_be_harmless and self._is_harmless(value):
@@ -204,7 +204,7 @@ class PartRedactor:
         return Part(new, frozenset(found.fired), tuple(found.redacted_values))
 
 
-def _key_of(raw: bytes) -> bytes:
+def key_of(raw: bytes) -> bytes:
     """Return what stands for a part among those remembered: a digest is no JSON; empty for none."""
     if len(raw) > _LONGEST_KEPT:
         return b""

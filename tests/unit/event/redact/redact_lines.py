@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from k8s_audit_otlp.event.redact import Redacted, Redactor
+from k8s_audit_otlp.event.redact.body import BodyRedactor
+from k8s_audit_otlp.event.redact.context import Findings
 from k8s_audit_otlp.model import AuditEvent
 
 decode = msgspec.json.Decoder(AuditEvent).decode
@@ -95,3 +97,13 @@ def secret_object(**members: Any) -> dict[str, Any]:
 def pod(**container: Any) -> dict[str, Any]:
     containers = [{"name": "main", "image": "busybox", **container}]
     return {"kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": containers}}
+
+
+class CountingRedactor(BodyRedactor):
+    """Counts what it reads piece by piece."""
+
+    read = 0
+
+    def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
+        self.read += 1
+        return super()._whole(body, found, depth)

@@ -12,6 +12,7 @@ from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from tests.unit.event.redact.redact_lines import CountingRedactor
 
 text = st.text(
     st.characters(codec="ascii", exclude_characters='"\\\x7f', min_codepoint=32), max_size=9
@@ -64,16 +65,6 @@ def test_what_is_said_of_a_request_that_went_well_is_read() -> None:
 )
 def test_anything_else_is_read_by_its_pieces(json: bytes) -> None:
     assert texts_of_answer(json) is None
-
-
-class CountingRedactor(BodyRedactor):
-    """Counts what it reads piece by piece."""
-
-    read = 0
-
-    def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
-        self.read += 1
-        return super()._whole(body, found, depth)
 
 
 def answer(message: str, **others: Any) -> bytes:

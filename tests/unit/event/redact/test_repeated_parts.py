@@ -17,6 +17,7 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY
 from tests.kit.log.planted import PlantedLines
+from tests.unit.event.redact.redact_lines import CountingRedactor
 
 _bodies_of = msgspec.json.Decoder(
     msgspec.defstruct(
@@ -156,7 +157,7 @@ def test_what_is_remembered_is_bounded(values: int, size: int) -> None:
     for n in range(4000 // values + 4):
         body = b'{"spec":{"args":["%d",%s]}}' % (n, rest)
         bodies(body, Findings(BodyContext()))
-    for known in (bodies._parts._small, bodies._parts._large):
+    for known in (bodies._parts._small, bodies._parts.large):
         held = sum(
             len(key) + len(part.new or b"") + sum(map(len, part.redacted_values))
             for key, part in known.items()
@@ -183,6 +184,21 @@ def test_a_large_part_that_was_seen_is_not_read_again() -> None:
     assert second == first.replace(b'"uid":"0"', b'"uid":"1"')
     assert found[1].redacted_values == found[0].redacted_values
     assert len(read) == 1
+
+
+@pytest.mark.parametrize("key", [b"", b"a key of thirty-two bytes or more"])
+def test_a_large_secret_that_was_seen_is_not_read_again(key: bytes) -> None:
+    """As whoever lists them gets it; what it becomes depends on what it is asked for as."""
+    data = {f"k{n}": f"aHVudGVyMg{n}==" for n in range(300)}
+    body = json.dumps({"metadata": {"name": "x"}, "data": data}, separators=(",", ":")).encode()
+    seen, new = (CountingRedactor(RedactionRules(key=key), Replacement(key or None)) for _ in "ab")
+    for times, kind in enumerate(("secret", "configmap", "template"), 1):
+        for _ in range(2):
+            found = [Findings(BodyContext("x", kind)) for _ in range(2)]
+            assert seen(body, found[0]) == new._whole(body, found[1])
+            assert found[0].fired == found[1].fired
+            assert found[0].redacted_values == found[1].redacted_values
+        assert seen.read == times
 
 
 def table(column: str, cell: str) -> bytes:
