@@ -1,11 +1,12 @@
 """What the worst input costs: microseconds for each byte of hostile texts, addresses and bodies.
 
-    python -m tests.bench.bench_worst [KILOBYTES]
+    python -m tests.bench.bench_worst [KILOBYTES] [MIXTURES]
 
 Each fragment is repeated to the size and to a quarter of it: a cost for each byte that grows with
-the size is not linear. The bar is 1 us a byte.
+the size is not linear. The bar is 1 us a byte. Mixtures of fragments, by seed, cost more than one.
 """
 
+import random
 import sys
 import time
 
@@ -125,6 +126,17 @@ FRAGMENTS = (
 )
 
 
+SIGNS = ("", "\n", " ", ":", "=", ",", "\t", '"', "'", "/", "-", ".")
+
+
+def mixtures(count: int) -> list[str]:
+    rng = random.Random(1)  # noqa: S311 - a benchmark's
+    return [
+        "".join(rng.choice(FRAGMENTS) + rng.choice(SIGNS) for _ in range(rng.choice((2, 2, 3))))
+        for _ in range(count)
+    ]
+
+
 def places(text: str) -> dict[str, bytes]:
     """Put it in lines as kube-apiserver writes them; one with blanks is read twice."""
     lines = {
@@ -156,7 +168,8 @@ def say(text: str) -> None:
 def main() -> None:
     size = int(sys.argv[1] if len(sys.argv) > 1 else 200) * 1000
     worst: list[tuple[float, float, str, str]] = []
-    for fragment in FRAGMENTS:
+    mixed = mixtures(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    for fragment in (*FRAGMENTS, *mixed):
         small = places(fragment * (size // 4 // len(fragment)))
         large = places(fragment * (size // len(fragment)))
         for place in large:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import cached_property, partial, wraps
 from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
@@ -21,6 +21,7 @@ _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
 _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5  # a redirect in a redirect in ...
+_FEW_PARTS, _LONG_PART = 64, 128  # words that are encoded; characters of one, as addresses have
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))
@@ -79,14 +80,20 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False, is_id: bo
     found = needles_in(text)
     if not holds(found, text):
         return text
+    text = _as_it_reads(text, found, replacement, prose=prose, is_id=is_id)
+    return without_encoded(text, replacement) if found & _ENCODED else text
+
+
+def _as_it_reads(
+    text: str, found: int, replacement: Replacement, *, prose: bool = False, is_id: bool = False
+) -> str:
+    """Clean a text also of what is escaped or in base64 in it; *found* are its needles."""
     plain = _without_escapes(text)
     if plain is not text:
         found |= needles_in(plain)
     new = cleaned(plain, found, replacement, prose=prose, is_id=is_id)
     text = text if new == plain else new
-    if found & _IN_BASE64:
-        text = _BASE64.sub(partial(_base64, replacement), text)
-    return without_encoded(text, replacement) if found & _ENCODED else text
+    return _BASE64.sub(partial(_base64, replacement), text) if found & _IN_BASE64 else text
 
 
 def _base64(replacement: Replacement, match: re.Match[str]) -> str:
@@ -144,17 +151,51 @@ def decodings(text: str) -> Iterator[str]:
         yield text
 
 
+def _tells(plain: str, replacement: Replacement) -> bool:
+    found = needles_in(plain)
+    return holds(found, plain) and cleaned(plain, found, replacement) != plain
+
+
+def tells_as_it_reads(text: str, replacement: Replacement) -> bool:
+    """Tell whether a text that is decoded holds a credential."""
+    found = needles_in(text)
+    return holds(found, text) and _as_it_reads(text, found, replacement) != text
+
+
+class EncodedParts:
+    """Judges the encoded parts of one text: each by itself, as many as genuine ones have.
+
+    To judge one costs as much as many bytes. What more there are in a text of short ones is judged
+    together, by less: they all go where any of them may hold a credential.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text, self._left = text, _FEW_PARTS + len(text) // _LONG_PART
+
+    def tell(self, part: str, tells: Callable[[str], bool]) -> bool:
+        """Tell whether a part holds a credential, which *tells* says of one."""
+        if self._left:
+            self._left -= 1
+            return tells(part)
+        return self._any_may_hold
+
+    @cached_property
+    def _any_may_hold(self) -> bool:
+        texts = (self._text, *decodings(self._text))
+        return any(holds(needles_in(plain) & ~_ENCODED, plain) for plain in texts)
+
+
 def without_encoded(text: str, replacement: Replacement) -> str:
     """Replace each word that holds a credential once it is decoded."""
+    parts = EncodedParts(text)
+
+    def tells(word: str) -> bool:
+        return any(_tells(plain, replacement) for plain in decodings(word))
 
     def change(match: re.Match[str]) -> str:
         word = match[1]
-        if not _ENCODED_SIGN.search(word):
+        if not _ENCODED_SIGN.search(word) or not parts.tell(word, tells):
             return match[0]
-        for plain in decodings(word):
-            found = needles_in(plain)
-            if holds(found, plain) and cleaned(plain, found, replacement) != plain:
-                return match[0][: -len(word)] + replacement(word)
-        return match[0]
+        return match[0][: -len(word)] + replacement(word)
 
     return _WORD.sub(change, text)

@@ -1,6 +1,8 @@
 """Takes credentials out of requestURI, and what a command was given; names stay."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -8,7 +10,7 @@ from k8s_audit_otlp.event.secrets.drawn import tells, without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean, decodings
+from k8s_audit_otlp.event.secrets.text import EncodedParts, decodings, tells_as_it_reads
 from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
@@ -48,6 +50,7 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
     """Take credentials out of the query, and what a command was given: names stay."""
     commands = 0
     harmless: set[str] = set()  # a client may repeat one a thousand times
+    decoded = partial(_decoded, EncodedParts(uri), replacement)
 
     def change(match: re.Match[str]) -> str:
         nonlocal commands
@@ -61,14 +64,14 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
         elif credentials and is_credential_in_query(plain, value):
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
-            value = _decoded(value, replacement)
+            value = decoded(value)
         new = f"{mark}{name}={value}"
         if new == match[0] and not commands:
             harmless.add(new)
         return new
 
     uri = _PARAMETER.sub(change, uri)
-    return _without_logins(uri, replacement) if credentials else uri
+    return _without_logins(uri, replacement, decoded) if credentials else uri
 
 
 def _command(value: str, args: ArgsMode, replacement: Replacement, *, is_program: bool) -> str:
@@ -82,24 +85,24 @@ def _command(value: str, args: ArgsMode, replacement: Replacement, *, is_program
     return value if new == text else quote(new, safe="/")
 
 
-def _without_logins(uri: str, replacement: Replacement) -> str:
+def _without_logins(uri: str, replacement: Replacement, decoded: Callable[[str], str]) -> str:
     """Take out what is no parameter: logins, steps of the path, names whose sign is encoded."""
     if "@" in uri:
         uri = _LOGIN.sub(lambda match: match[1] + replacement(match[2]), uri)
     if "%" in uri:
-        uri = _ENCODED_WHOLE.sub(lambda match: _decoded(match[0], replacement), uri)
+        uri = _ENCODED_WHOLE.sub(lambda match: decoded(match[0]), uri)
     path, mark, query = uri.partition("?")
-    return _clean_path(path, replacement) + mark + query
+    return _clean_path(path, replacement, decoded) + mark + query
 
 
-def _clean_path(path: str, replacement: Replacement) -> str:
+def _clean_path(path: str, replacement: Replacement, decoded: Callable[[str], str]) -> str:
     api, proxy, behind = path.partition("/proxy/")
     path = api + proxy + without_drawn(behind, replacement) if behind else path
     if "%" not in path and "=" not in path:
         return path
     steps, before = [], ""
     for step in path.split("/"):
-        new = _clean_step(step, replacement)
+        new = _clean_step(step, replacement, decoded)
         if new == step and "%" in step and behind and tells(before) and is_drawn(unquote(step)):
             new = replacement(unquote(step))
         steps.append(new)
@@ -107,22 +110,26 @@ def _clean_path(path: str, replacement: Replacement) -> str:
     return "/".join(steps)
 
 
-def _clean_step(step: str, replacement: Replacement) -> str:
+def _clean_step(step: str, replacement: Replacement, decoded: Callable[[str], str]) -> str:
     """Replace a step of the path that holds a credential, when it is decoded or as it stands."""
     if ("%" not in step and "=" not in step) or _PARAMETER.search(step):
         return step  # its parameters have been looked at
     name, equals, value = step.partition("=")
     if equals and value and "%" not in name and is_credential_parameter(name):
         return f"{name}={replacement(unquote_plus(value))}"
-    return _decoded(step, replacement) if "%" in step else step
+    return decoded(step) if "%" in step else step
 
 
-def _decoded(value: str, replacement: Replacement) -> str:
+def _decoded(parts: EncodedParts, replacement: Replacement, value: str) -> str:
     """Replace a value that holds a credential as it is, or when it is decoded, once or more."""
-    for text in (value, *decodings(value)):
-        if clean(text, replacement) != text or _names_a_credential(text):
-            return replacement(unquote_plus(value))
-    return value
+
+    def tells(value: str) -> bool:
+        return any(
+            tells_as_it_reads(text, replacement) or _names_a_credential(text)
+            for text in (value, *decodings(value))
+        )
+
+    return replacement(unquote_plus(value)) if parts.tell(value, tells) else value
 
 
 def _names_a_credential(text: str) -> bool:
