@@ -46,6 +46,11 @@ FILLING = {
     "%A": "amber_28_mustard",
     "%!": "Ivory!46",
     "%Z": "382062-189770-421537-475807",
+    "%E": "chestnut",  # of a dictionary: what is around it says so
+    "%c": "4821-0937",  # codes, a card
+    "%d": "5500 0055 7731 0925",
+    "%k": "Kiwi#44lemon",
+    "%a": "Y2hlc3RudXQtdHJlZQ==",
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
@@ -64,7 +69,7 @@ SHOWN = (
             "%W",
             "%I",
             "%Q",
-            *["%R", "%S", "%T", "%L", "%C", "%F", "%Z", "%A", "%!"],
+            *["%R", "%S", "%T", "%L", "%C", "%F", "%Z", "%A", "%!", "%E", "%c", "%d", "%k", "%a"],
         )
     ),
 )

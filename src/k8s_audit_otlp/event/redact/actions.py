@@ -16,18 +16,19 @@ from k8s_audit_otlp.event.redact.siblings import (
     siblings,
     table,
 )
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, words_of
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import says_which
+from k8s_audit_otlp.event.secrets.values import NOTHING, says_which
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
+_PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",))
 _REMOTE = (b"remoteRef", b"sourceRef", b"value")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"...|", *map(str.encode, UNREAD_NEEDLES))
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
@@ -270,8 +271,15 @@ def labels(scan: Scan, key: int) -> int | None:
     end = end_of(scan.pieces, key)
     for place in members(scan.pieces, key, end):
         if scan.names[scan.pieces[place]] is Action.CREDENTIAL:
-            drawn(scan, place)
+            (credential if _is_of_password(scan.pieces, place) else drawn)(scan, place)
     return end
+
+
+def _is_of_password(pieces: list[bytes], key: int) -> bool:
+    """Tell a label called a password, whose value is not a word about one."""
+    text = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
+    last = words_of(text_of(pieces[key]))[-1:]
+    return last in _PASSWORDS and text.lower() not in NOTHING and not text.isdigit()
 
 
 def schema(scan: Scan, key: int) -> None:

@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.splice.tokens import is_key, objects, piece_of, text_of
 
-_HARMLESS_PATHS = ("/metadata/labels", "/metadata/finalizers", "/metadata/ownerReferences", "/type")
+_HARMLESS_PATHS = re.compile(r"/metadata/(?!annotations(?:/|\Z)|managedFields).|/type\Z").match
 _AT_A_STEP: dict[Action, Callable[[Scan, int], int | None]] = {
     **dict.fromkeys((Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN), credential),
     **dict.fromkeys((Action.DRAWN, Action.HOLDER), drawn),
@@ -38,7 +38,7 @@ def act_on_operations(scan: Scan) -> None:
 
 def _operation(scan: Scan, path: str, value: int) -> None:
     kind = scan.context.kind
-    if kind in KINDS and not path.startswith(_HARMLESS_PATHS):
+    if kind in KINDS and not _HARMLESS_PATHS(path):
         if kind not in scan.off:
             scan.whole(value, kind)
         return

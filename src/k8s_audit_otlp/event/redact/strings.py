@@ -36,6 +36,9 @@ _UNTOLD = re.compile(rb"(?![0-9a-fA-F]{32,128}\Z)[0-9a-fA-F:TZ.+-]*")
 _ONE_WORD = re.compile(rb"[\w.:/@+=-]+")
 _NAMES_OF_OBJECTS = (b"name", b"namespace", b"generateName", b"resourceName")
 _COORDINATES, _LENGTH_OF_COORDINATE = (b"x", b"y"), 43  # bytes, of a public JSON Web Key
+_PLACES = frozenset(  # of what has many: which one it is
+    "bucket repository repo branch topic queue cluster host hostname domain region".split()  # noqa: SIM905
+)
 _OF_USERS = (b"user", b"username", b"uid")
 
 
@@ -119,7 +122,8 @@ def _says_which_one(scan: Scan, place: int) -> bool:
         return True
     if name in _COORDINATES and len(value) == _LENGTH_OF_COORDINATE:
         return True
-    identifies = not IDENTIFYING_WORDS.isdisjoint(words_of(text_of(name)))
+    words = words_of(text_of(name))
+    identifies = not IDENTIFYING_WORDS.isdisjoint(words) or not _PLACES.isdisjoint(words[-1:])
     return identifies and _ONE_WORD.fullmatch(value) is not None
 
 

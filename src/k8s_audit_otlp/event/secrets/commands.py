@@ -36,7 +36,8 @@ _VALUE = (
     r"|`[^`]*`?|'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|[^\s\"']+)"
 )
 _USER = (
-    r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)[ \t=]{0,8}"
+    r"((?:\s|^)(?:-[A-Za-z]{0,6}u|--(?:proxy-)?user|--auth|--login)"
+    r"(?:[ \t=]{0,8}|\n[ \t]{0,64}- {1,8})"
     r"(?P<quote>[\"'])?[^\s:\"'=]{0,128}:)(?!//|\d{1,5}(?:[\s\"']|\Z))"
     r"((?(quote)[^\n\"']+|[^\s\"']+))"
 )
@@ -95,10 +96,13 @@ _SHORT_FLAGS: Final = (
         "snmp|trapsess",
     ),
     ("kadmin", "", " -p?w "),
-    ("smbclient rpcclient", "", r" -U ?[^\s%]{1,64}%"),
+    ("smbclient rpcclient winexe", "", r" -U ?[^\s%]{1,64}%"),
+    ("lftp ncftp", "", r" -u ?[^\s,]{1,64},"),
+    ("xfreerdp cmdkey", "", r" /p(?:ass)?:"),
     ("ipmitool", "", " -P "),
     ("ipmitool", r" user set password \d{1,3}", " "),
     ("mysqladmin mariadb-admin", r" password\b", " "),
+    ("beeline cqlsh impala-shell", "", r" -p (?!\d{1,5}\b)"),
     ("db2", r" connect to \S{1,64} user \S{1,64}", " using ", "db2 connect"),
 )
 _WITHIN = r"[^\n|;&]{0,96}?"
@@ -124,10 +128,6 @@ _ANSWER = (
     r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
 _PIPED = (
-    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8})?[\"']?)"
-    r"(?![0-9a-f-]+[\s\"'|])([^\s\"'|>]{8,256}+)(?=[\"']?\s{0,8}\|)"
-)
-_PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
     r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
@@ -144,11 +144,12 @@ _FLAG = re.compile(
     r"(?![-\s:=])" + _VALUE
 )
 _LONE = (
-    r"(?m)^[ \t]*+(?P<name>[\w.-]{3,128}+)[ \t]{1,64}"
+    r"(?m)^[ \t]*+(?P<name>[\w.-]{3,128}+)[ \t]{1,64}(?:--?[\w-]{1,32}[ \t]{1,8}){0,3}"
     r"(?P<value>[^\s:=\"'\\][^\s\"']*+)(?=[ \t;]*$)"
 )
 _ENV_LINE = (
-    r"(?m)(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|aws configure set|set(?=[ \t]{1,8}\$)"
+    r"(?m)(?:^|(?<=\\n))[ \t]*+(?:ENV|ARG|setenv|setx|aws configure set|set(?=[ \t]{1,8}\$)"
+    r"|set(?:[ \t]{1,8}-{1,2}[a-zA-Z]{1,16}){1,4}"
     r"|(?:npm|yarn|pnpm) config set)[ \t]{1,8}(?:\$|\S{1,128}:)?"
     r"(?P<name>[\w.-]{2,128}+)[ \t]{1,64}(?!=)" + _VALUE
 )
@@ -157,7 +158,8 @@ _SAID = (
     r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
     r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
     r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
-    r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`)"
+    r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`"
+    r"|\"[^\"\n]{4,128}\"(?=[ \t]*(?:[;)\n]|\Z)))"
 )
 _PGPASS = r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)"
 _PARAMETER = r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)"
@@ -167,7 +169,11 @@ _AFTER_A_FLAG = frozenset(
     """.split()  # noqa: SIM905
 )
 _SHORTEST_TYPED = 8  # characters, with the quotes
+# Names that are no words of a sentence: `rootpw`, `DB_PASSWORD`.
+_COMPOUND = ("pw", "_pass", "_PASS", "_password", "_PASSWORD", "Password")
+_PASSWORDS_ALONE = frozenset(("pw", "password"))
 _MAY_HAVE_NAMES = frozenset(("secret", "token", "credential", "key"))
+_OF_A_SENTENCE = frozenset("must is be are was should has have the not cannot at of to".split())  # noqa: SIM905
 _READING = frozenset(("get", "read", "fetch", "load", "find", "has", "is", "check", "param"))
 
 
@@ -208,14 +214,18 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
+    words = words_of(name)
+    is_word = value.rstrip(".,;:!?").isalpha()
+    compound = name.endswith(_COMPOUND) and name.lower() not in _PASSWORDS_ALONE
     if (
-        value.rstrip(".,;:!?").isalpha()
+        (is_word and not compound)
         or PLACEHOLDER.fullmatch(value)
         or names_a_file(name, value.rstrip(";"))
     ):
         return False
-    words = words_of(name)
-    return names_one_value(name) and (len(words) > 1 or words[0] not in _MAY_HAVE_NAMES)
+    return (compound or names_one_value(name)) and (
+        len(words) > 1 or words[0] not in _MAY_HAVE_NAMES
+    )
 
 
 def _is_set(name: str, value: str) -> bool:
@@ -229,7 +239,7 @@ def _is_said(name: str, value: str) -> bool:
         return False
     words = words_of(name)
     value = value.strip("\"'`")
-    if says_which(name, value):
+    if says_which(name, value) or not _OF_A_SENTENCE.isdisjoint(value.split()):
         return False
     names_it = words[-1] in _MAY_HAVE_NAMES or words[0] in _READING
     return not names_it or looks_drawn(value)

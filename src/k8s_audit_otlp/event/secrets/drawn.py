@@ -11,15 +11,13 @@ from functools import lru_cache
 from string import digits
 
 from k8s_audit_otlp.event.secrets.grammar import (
-    CODES,
     KeyVerdict,
     judge,
-    names_one_value,
     names_or_tells,
     says_drawn,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import CODE, SHORT_FLAG
+from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
 from k8s_audit_otlp.event.secrets.randomness import (
     LETTERS,
     MADE_UP,
@@ -29,7 +27,8 @@ from k8s_audit_otlp.event.secrets.randomness import (
     is_drawn,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, made_up, second, where
+from k8s_audit_otlp.event.secrets.steps import Step, made_up, second
+from k8s_audit_otlp.event.secrets.values import in_resource
 
 _LOOK_BACK = 64  # characters
 _NEAR = 9  # words in which a name is looked for that says credential by itself
@@ -40,6 +39,7 @@ _WORD = re.compile(
 )
 _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
+_ADDRESS = re.compile(r"0x[0-9a-f]{1,16}")  # of memory
 _BETWEEN = re.compile(r"\s(?:\d{1,2}|is|was|to)\s\Z")  # a name and a value: `secret 5 X`
 _TELLING_STEPS = frozenset(("hook", "hooks", "webhook", "webhooks", "push", "keys"))
 # What says which object, content or version something is: `secrets "X" not found`.
@@ -64,36 +64,12 @@ _WITH_USER = (
     r"\s(?:-[pPwW]|--?pass)[ =]?[\"']?)(?=[^\s\"']{0,64}\d)"
     r"(?=[^\s\"']{0,64}[A-Z!#^*~@]|[0-9a-f]{16,}(?:[\s\"']|\Z))([A-Za-z0-9][^\s\"'/:,]{7,}+)(?![:/])"
 )
-# A password that is told, with a digit in it: `password is X`, `| password | X |`.
-_TOLD = (
-    r"(?i)((?:(?<!ht)pass(?:word|wd|phrase|code)?|pwd|\bpw)[\"'`]?"
-    r"(?:[ \t]{1,8}(?:[a-z]{1,16}[ \t]{1,4}){0,3}?(?:is|was|to|from)(?:[ \t]{1,8}|:[ \t])"
-    r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
-    r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
-    r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})"
+# And a word: a port is a number, and what has a sign in it is published or mounted.
+_WITH_WORD = (
+    r"((?:(?:\s|^)-[uU]|\s--?user(?:name)?)[ =]?[A-Za-z][\w.@\\-]{1,63}+ (?:-{1,2}[\w-]{1,32}"
+    r"[ =][^\s|;&]{1,64} ){0,4}-[pPwW][ =]?[\"']?)([A-Za-z](?=[^\s\"']{5})[\w!#$*+~.-]+)"
+    r"(?=[\"']?(?:\s|\Z))"
 )
-# One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
-_TOLD_BEFORE = (
-    r"(?<![^\s\"'`(])(?P<value>(?=[^\s\"'`|,()]{0,64}[0-9])(?=[^\s\"'`|,()]{0,64}[A-Za-z])"
-    r"(?:[^\s\"'`|,():=]|[:=](?!\s)){6,128}+)"
-    r"[\"'`]?(?:[ \t]{1,4}(?:is|was|as)|[ \t]{0,4}(?:[=:(#]|//|--|<-))[ \t]{0,4}"
-    r"(?:(?:the|an?|my|your|our|this|new|old|admin|root|user|db|temporary|default)[ \t]){0,3}"
-    r"(?P<name>[A-Za-z_-]{3,32}(?: key)?)"
-    r"(?=[)\"'.,;!]|\s{0,8}\Z|\n|[ \t]+(?:for|of|to|on|at|in|and)\s)"
-)
-
-# What opens a door, a safe or a phone: `alarm code 4711-0`.
-_CODE_TOLD = (
-    rf"(?i)(\b(?:{'|'.join(sorted(CODES))})[ _-]?code(?:[ \t]{{1,4}}(?:is|was))?[ \t:=]{{1,8}})"
-    r"((?=(?:[^\s\d]?\d){4})[\w#*-]{4,32})"
-)
-
-
-def _is_told(name: str, value: str) -> bool:
-    if not names_one_value(name):
-        return False
-    words = words_of(name)
-    return words[-1].startswith("pass") or is_drawn(value)
 
 
 def _words_before(match: re.Match[str]) -> list[str]:
@@ -105,7 +81,7 @@ def _words_before(match: re.Match[str]) -> list[str]:
         above = lines[0].rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
     is_public = f"{before}{match[0][:4]}".endswith(PUBLIC_KEYS)
-    if is_public or _is_named(before):
+    if is_public or _is_named(before) or in_resource(match.string, start):
         return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
@@ -121,7 +97,7 @@ def _is_named(before: str) -> bool:
 
 
 def _drawn(replacement: Replacement, match: re.Match[str]) -> str:
-    words = _words_before(match)
+    words = [] if _ADDRESS.fullmatch(match[0]) else _words_before(match)
     if not words or not _say_credential(" ".join(words[-_NEAR:])):
         return match[0]
     named = judge(words[-1]) is KeyVerdict.CREDENTIAL and not match[0].isalpha()
@@ -157,12 +133,10 @@ def without_drawn(text: str, replacement: Replacement) -> str:
 
 
 STEPS: tuple[Step, ...] = (
-    *(Step((SHORT_FLAG, "curl"), _FLAG, made_up), Step((SHORT_FLAG,), _WITH_USER, second)),
+    Step((SHORT_FLAG, "curl"), _FLAG, made_up),
+    *(Step((SHORT_FLAG,), pattern, second) for pattern in (_WITH_USER, _WITH_WORD)),
     Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
     Step((), PASSWORD_LIKE.pattern, _password_like),
     Step((), _LETTERS.pattern, _drawn),
     Step((), _WORD.pattern, _drawn, digits),
-    Step((), _TOLD, second, digits),
-    Step((CODE,), _CODE_TOLD, second, digits),
-    Step((), _TOLD_BEFORE, where(_is_told), digits),
 )

@@ -4,7 +4,7 @@ import re
 from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
-from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS
+from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, names_or_tells
 from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
@@ -30,7 +30,7 @@ from k8s_audit_otlp.event.secrets.token_formats import (
     MADE_UP_WORDS,
     TOKEN_FORMATS,
 )
-from k8s_audit_otlp.event.secrets.values import NOTHING
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, in_resource
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
 _ADMINISTRATORS = ("admin:", "root:", "postgres:", "admin/", "root/")
@@ -54,7 +54,15 @@ _LICENSE = (
 )
 _LONGEST_ID = 28  # characters of a name before one
 _SAID = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NEAR = 3  # words before a digest in which it is said that it is one
+# What is said of a commit, beside which its forty digits may stand.
+_OF_COMMITS = frozenset(
+    """
+    synced syncing sync against head checkout fetched rebased merged applied reconciled cloned
+    pushed pulled branch ref refs rollback rolled deployed blob blobs
+    """.split()  # noqa: SIM905
+)
+_SHORTEST_PLURAL = 4  # letters
+_NEAR = 4  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
 _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
 _MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
@@ -107,9 +115,13 @@ _CALL = (
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = (
-    r"(?i)((?:auth|login|logon|pw_set|dial|connect)\w{0,16}+"
+    r"(?i)((?:auth|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
     r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
+)
+_LOGIN_ONLY = re.compile(
+    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth)",
+    re.IGNORECASE,
 )
 _BASIC_AUTH = (
     r"(?i)(\bauth\w{0,8}\s?=\s?(?:\w{1,32}\.)?\w{0,32}"
@@ -156,15 +168,27 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
     return "".join(new)
 
 
+def _is_step(parts: list[str], n: int) -> bool:
+    """Tell a step of a path behind one that says which: `/id/X`, `/Systems/X`, `/projects/X`."""
+    step = parts[n - 2] if n > 1 and parts[n - 1] == "/" else ""
+    several = len(step) > _SHORTEST_PLURAL and step.isalpha() and step.endswith("s")
+    return step.lower() in IDENTIFYING_WORDS or (several and not names_or_tells(step))
+
+
 def _is_which(match: re.Match[str], parts: list[str], n: int, before: str, said: list[str]) -> bool:
     """Tell a part of a name, or a digest behind a word that says which object or version it is."""
-    if "-" in parts[n] or "." in (*parts[max(0, n - 1) : n], *parts[n + 1 : n + 2]):
+    if (
+        _is_step(parts, n)
+        or "-" in parts[n]
+        or "." in (*parts[max(0, n - 1) : n], *parts[n + 1 : n + 2])
+    ):
         return True
     if (n == 0 and _OF_A_NAME.search(before)) or (
         n == len(parts) - 1 and _GOES_ON.match(match.string, match.end())
     ):
         return True
-    return is_long_hexadecimal(parts[n]) and not IDENTIFYING_WORDS.isdisjoint(said)
+    digest = is_long_hexadecimal(parts[n]) and parts[n].islower()
+    return digest and not (IDENTIFYING_WORDS | _OF_COMMITS).isdisjoint(said)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
@@ -199,6 +223,22 @@ def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     return _PASSWORD_IN_URL.sub(partial(second, replacement), word[:end]) + word[end:]
 
 
+def _logs_in(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask a password in a call: any word where the function's name leaves nothing else."""
+    return (quoted if _LOGIN_ONLY.match(match[1]) else made_up)(replacement, match)
+
+
+def _given(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask what is given, not what stands in for it: `Bearer ${env:TOKEN}`."""
+    return match[0] if PLACEHOLDER.fullmatch(match[2]) else second(replacement, match)
+
+
+def _made_up_word(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask what somebody made up, but in the name of a resource of a cloud."""
+    named = in_resource(match.string, match.start())
+    return match[0] if named else second(replacement, match)
+
+
 def _token_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask a token before an address, also one with a word behind it that is no password."""
     alone = match.string[match.end()] == "@"
@@ -220,13 +260,13 @@ TOKENS: tuple[Step, ...] = (
 GENERATED_WORDS: tuple[Step, ...] = (
     Step(GENERATED, _GENERATED, _generated),
     Step(LICENSES, _LICENSE, second),
-    Step(MADE_UP_WORDS, CERTAINLY_MADE_UP.pattern, second),
+    Step(MADE_UP_WORDS, CERTAINLY_MADE_UP.pattern, _made_up_word),
     Step(MADE_UP_WORDS, WITH_WHO, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),
-    Step(("authorization",), _AUTHORIZATION, second),
-    Step(("bearer",), _BEARER, second),
+    Step(("authorization",), _AUTHORIZATION, _given),
+    Step(("bearer",), _BEARER, _given),
     Step(("basic",), _BASIC, _basic),
     Step(("cookie",), _COOKIE, _cookie),
     Step((":/",), _WORD_OF_TEXT, _password_in_url),
@@ -239,7 +279,12 @@ STEPS: tuple[Step, ...] = (
     Step((LOGIN_AT,), _LOGIN_AT, made_up),
     Step(("header",), _HEADER, where(says_credential)),
     Step((), _CALL, where(says_credential), "("),
-    Step(("auth", "login", "logon", "pw", "dial(", "connect("), _LOGS_IN, made_up, "("),
+    Step(
+        ("auth", "authenticate", "assword", "login", "logon", "signin(", "pw", "dial(", "connect("),
+        _LOGS_IN,
+        _logs_in,
+        "(",
+    ),
     Step(("auth",), _BASIC_AUTH, quoted, "("),
     *commands.STEPS,
 )

@@ -43,6 +43,7 @@ CREDENTIAL_STEMS: Final = tuple(
     applicationkey subscriptionkey writekey deploykey servicekey sharedaccess kubeconfig
     dockerconfig dockercfg connectionstring jwt masterauth webhookurl accountsas userdata unsealkey
     recoverykey certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey
+    seedwords recoverywords backupwords
     hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
     slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
     codeword productkey passkey seedphrase authenticationkey connstr sessid jsessionid privkey
@@ -96,7 +97,9 @@ REFERENCE_WORDS: Final = frozenset(
     operator role image renewal rotation request review lifetime interval limit max min minute hour
     day usage controller cleaner signer template field header prefix suffix scope plugin helper
     manager store backend engine history bucket policies lifespan stdin complexity strength protocol
-    validity source username email
+    validity source username email volume mount projection audience exception error failure
+    volumemount handler filter interceptor validator resolver converter cache table column row
+    dashboard alert chart job pod deployment watcher java py go
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
@@ -129,10 +132,10 @@ IDENTIFYING_WORDS: Final = frozenset(
     """
     id ids uid uuid guid oid cid txid hash hashes sha md digest digests checksum checksums sum etag
     fingerprint thumbprint commit revision rev git version build tag tree container containers
-    containerd docker crio image images sandbox layer layers blob blobs overlay snapshot snapshots
+    containerd docker crio image images sandbox layer layers overlay snapshot snapshots
     manifest manifests trace span request correlation machine boot node instance volume object
     resource kubernetes template generation continue cursor marker holder lease identifier
-    kid recipient recipients serial public
+    kid recipient recipients serial public systems chassis
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(

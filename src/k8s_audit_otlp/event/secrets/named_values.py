@@ -6,7 +6,6 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 import re
 from functools import partial
 
-from k8s_audit_otlp.event.secrets.ends import end_of_block, end_of_quoted, next_line
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_reference,
@@ -24,11 +23,18 @@ from k8s_audit_otlp.event.secrets.randomness import (
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import (
+    IN_FLOW,
+    LONGEST_LEAD,
     NOTHING,
     PLACEHOLDER,
     UNQUOTED,
+    end_of_block,
+    end_of_quoted,
+    in_flow,
     names_a_place,
+    next_line,
     says_which,
+    stands_in_quotes,
 )
 
 _NAMED = re.compile(
@@ -47,6 +53,8 @@ _ITEM = re.compile(
     rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
 )
 _LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code"))
+_OF_PASSWORDS = frozenset(("phrase", "passe", "word"))
+_VALUES = frozenset(("value", "inline_string", "inlineString", "inline", "plain"))
 _WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
 _LONGEST_WORD = 16  # characters
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
@@ -68,12 +76,9 @@ _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.AS
 # What is in a map, by the verdict on its name; else what is drawn.
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 _DIGIT = re.compile(r"\d")
-_FIRST_DIGIT = 128  # characters of a value in which its first digit is
-_FIRST_DRAWN = 64  # characters of a value in which what is drawn begins
+_FIRST_DIGIT, _FIRST_DRAWN = 128, 64  # characters of a value in which one is, or begins
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
-_LONGEST_LEAD = 256  # characters before a name that may make it the first of its line
-# A placeholder whose end does not matter: it goes to the end of the value, of which there are many.
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 # What stands for the value at another place, with what it is if it is not set there.
 _EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
@@ -136,9 +141,12 @@ def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyV
     if verdict is not KeyVerdict.HARMLESS:
         return verdict
     if _is_of_two_words(text, match):
-        return KeyVerdict.CREDENTIAL_TEXT
+        is_password = name.lower() in _OF_PASSWORDS
+        return KeyVerdict.CREDENTIAL if is_password else KeyVerdict.CREDENTIAL_TEXT
     if of_map is not None and not is_reference(name):
-        is_value = of_map is KeyVerdict.CREDENTIAL_TEXT and name == "value"
+        is_value = of_map is KeyVerdict.CREDENTIAL_TEXT and (
+            name in _VALUES or _BLOCK.match(text, match.end()) is not None
+        )
         return KeyVerdict.CREDENTIAL if is_value else of_map
     return verdict if may_name_drawn(name) else None
 
@@ -162,7 +170,7 @@ def _map_below(text: str, match: re.Match[str], start: int) -> re.Match[str] | N
     under = _MAP.match(text, start)
     if under is None or under["of"] is None:
         return under
-    lead = max(0, match.start() - _LONGEST_LEAD)
+    lead = max(0, match.start() - LONGEST_LEAD)
     line = text[max(lead, text.rfind("\n", lead, match.start()) + 1) : match.start()]
     return under if len(under["of"]) > len(line) - len(line.lstrip()) else None
 
@@ -171,14 +179,15 @@ def _item(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + match[3] + replacement(match[4])
 
 
-# What can be told of the beginning of a value is told before the value is looked for: clients
-# choose texts in which each of many values would go to the end.
+# What the beginning of a value tells is told first: in a text of many each may go to its end.
 
 
 def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
     """Tell a clause of words, which states no value, behind a colon."""
     start, end = match.end(), match.end() + _CLAUSE
     if match["sign"] != ":" or match[0][-1:] != " " or _PROSE.match(text, start, end) is None:
+        return False
+    if in_flow(text, match.start()):
         return False
     if _AMONG_MEMBERS.search(text, max(0, match.start() - _CLAUSE), match.start()):
         return False
@@ -241,7 +250,7 @@ def _below(text: str, match: re.Match[str], start: int) -> tuple[int, int] | Non
 
 
 def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool) -> int:
-    lead = max(0, match.start() - _LONGEST_LEAD)
+    lead = max(0, match.start() - LONGEST_LEAD)
     line = max(lead, text.rfind("\n", lead, match.start()) + 1)
     spaced = match[0][-1:] in " \t" or match["sign"] == "="
     spaced = spaced and not match[0].startswith("-D")
@@ -257,8 +266,11 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     value = _EXPANDED.match(text, start) if text[start : start + 1] in "${" else None
     if value is None and not _STANDS_IN.match(text, start):
         value = UNQUOTED.match(text, start)
-    if match["sign"] == ":" and spaced and _PROSE.match(text, start, start + _CLAUSE):
-        value = _REST_OF_LINE.match(text, start)
+    if match["sign"] == ":" and spaced and value:
+        if in_flow(text, match.start()) and (flow := IN_FLOW.match(text, start)):
+            value = flow
+        elif _PROSE.match(text, start, start + _CLAUSE):
+            value = _REST_OF_LINE.match(text, start)
     end = value.end() if value else start
     if text[end - 1 : end] == "(" and (quote := QUOTE.match(text, end)):  # `String::from("X")`
         return end_of_quoted(text, end, quote[0])
@@ -270,7 +282,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     bare = value.strip().rstrip(",;.)]}").lower()
     is_public = value.lstrip("\"'").startswith(PUBLIC_KEYS) and "PRIVATE" not in value
     nothing = is_public or bare in NOTHING or bare.startswith("system:")
-    if nothing or PLACEHOLDER.fullmatch(value.strip()):
+    if nothing or PLACEHOLDER.fullmatch(value.strip()) or stands_in_quotes(value):
         return True
     word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
     if says_which(match["name"], word.strip("\"',;}")):
@@ -282,7 +294,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
-        return True
+        return not in_flow(match.string, match.start())
     if verdict is KeyVerdict.CREDENTIAL_TEXT:
         return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
     return False

@@ -32,6 +32,7 @@ ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
 ESCAPED: Final = "\\u00"
+HERE_DOCUMENT: Final = "<<EOF"
 
 
 def _in_base64(word: str, shift: int) -> str:
@@ -133,6 +134,7 @@ _NEEDLE_PATTERNS: Final = {
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},
     ENVIRONMENT: rb"env[a-z_-]*:[ \t]*(?:\n|\r|\\n|\\r)",
+    HERE_DOCUMENT: rb"(?:<<|(?:\\u003c){2})-?[ ]?[\"'\\]{0,2}[a-z_]",
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
     "on >": rb"on (?:>|\\u003e)",

@@ -45,6 +45,8 @@ _LONG_RUN = re.compile(r"[A-Za-z0-9]{10}")
 _RUN = re.compile(r"[A-Za-z0-9]{4,}")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+|0x[0-9a-fA-F]+")
 _LONG_HEX = re.compile(r"(?:0x)?[0-9a-f]{32,128}|[0-9A-F]{32,128}")
+_SAME = re.compile(r"[a-z]+|[A-Z]+|[0-9]+")
+_MOST_TURNS: Final = 0.7  # of the letters
 _DURATION = re.compile(r"(?:\d{1,6}(?:ns|us|ms|[dhms]))+")
 _STANDARD = str.maketrans("-_", "+/")  # the alphabet of base64 for that of addresses
 # Letters and digits without a break, as no path and no name of an object has them.
@@ -82,7 +84,8 @@ _CERTAIN = "|".join(
         r"(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
         rf"[A-Za-z][a-z]{{3,32}}[0-9]{{3,8}}{_END_SIGN}?[A-Za-z][A-Za-z0-9]*+",  # `kettle805cq`
         rf"{_TITLE}[0-9]{{2,6}}(?:[a-z]{{3,32}})?{_END_SIGN}[A-Za-z0-9]*+",  # `Kettle69#x`
-        rf"{_TITLE}[!#$^*~@][0-9]{{3,8}}[a-z]{{2}}[A-Za-z0-9]*+",  # `Kettle#609lid`
+        # `Kettle#609lid`, `Kettle#60lid`
+        rf"{_TITLE}(?:[!#$^*~@][0-9]{{3,8}}|[!#$^*~][0-9]{{2}})[a-z]{{2}}[A-Za-z0-9]*+",
         rf"(?:[A-Z][a-z]{{2,32}}){{2,3}}[0-9]{{2,6}}{_END_SIGN}",  # `BigKettle17!`
         rf"[!$*^~]{_TITLE}[0-9]{{2,6}}",  # `!Kettle35`
         rf"(?:{_TITLE}){{1,3}}(?!19|20|3339|8601)[0-9]{{4}}(?!\d)",  # `Kettle8782`, no year
@@ -177,7 +180,14 @@ def _is_generated_run(run: str) -> bool:
         return False
     if _HEX.fullmatch(run) or _DURATION.fullmatch(run):
         return False
+    if len(run) >= _SHORT and _alternates(run):
+        return True
     return is_strange(run, _MOST_STRANGE_SHORT if len(run) < _SHORT else _MOST_STRANGE)
+
+
+def _alternates(run: str) -> bool:
+    """Say whether small and capital letters and digits take turns as in no names of words."""
+    return len(_SAME.findall(run)) >= _MOST_TURNS * len(run)
 
 
 def from_base64(word: str) -> bytes:

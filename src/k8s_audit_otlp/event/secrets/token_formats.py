@@ -132,6 +132,10 @@ TOKEN_FORMATS: Final = (
     _format(r"GR1348941[\w-]{20,}"),
     _format(r"ops_eyJ[\w+/=-]{60,}"),
     _format(r"sm_(?:pat|aat|sat)_[A-Za-z0-9]{16,}"),
+    _whole(
+        r"(?<![\w.-])[3-6][0-9]{3}(?:[ -][0-9]{4}){3}(?![\w-]|\.\d)",
+        "[3-6][0-9]{3}(?:[ -][0-9]{4}){3}",
+    ),
     # gzip in base64, once or twice: what nobody has read.
     _format(r"H4sI[\w+/-]{24,}={0,2}"),
     _format(r"SDRzSU[\w+/-]{24,}={0,2}"),
@@ -151,7 +155,7 @@ GENERATED: Final = (
 )
 MADE_UP_WORDS: Final = (
     r"(?:[g-z][a-z]{3}|[a-z][g-z][a-z]{2}|[a-z]{2}[g-z][a-z]|[a-z]{3}[g-z]|[!#$^*~@])[0-9]{3}",
-    r"[0-9]{2}[!#$^*~]",
+    r"[0-9]{2}[!#$^*~]|[!#$^*~][0-9]{2}",
     GENERATED[0],
     r"[!#$*+^~_.-][A-Z][a-z]",
     r"[a-z]_[0-9]{2,4}_[a-z]",

@@ -31,6 +31,8 @@ _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
 _ENCODED = re.compile(r"[%?=:]")
 _LONGEST_PROGRAM = 256
+_LOGGING_IN = frozenset(("login", "signin", "logon", "authenticate"))
+_PASSWORD = re.compile(r"(?=[^\d]*\d)(?=.*[A-Za-z])[^/?]{6,64}")
 
 
 def is_plain_query(query: str) -> bool:
@@ -98,16 +100,23 @@ def _without_logins(uri: str, replacement: Replacement, decoded: Callable[[str],
 def _clean_path(path: str, replacement: Replacement, decoded: Callable[[str], str]) -> str:
     api, proxy, behind = path.partition("/proxy/")
     path = api + proxy + without_drawn(behind, replacement) if behind else path
-    if "%" not in path and "=" not in path:
+    if "%" not in path and "=" not in path and _LOGGING_IN.isdisjoint(behind.split("/")):
         return path
-    steps, before = [], ""
+    steps, before_it = [], ("", "")
     for step in path.split("/"):
         new = _clean_step(step, replacement, decoded)
-        if new == step and "%" in step and behind and tells(before) and is_drawn(unquote(step)):
+        if new == step and behind and _stands_behind(before_it, step):
             new = replacement(unquote(step))
         steps.append(new)
-        before = step
+        before_it = (before_it[1], step)
     return "/".join(steps)
+
+
+def _stands_behind(before: tuple[str, str], step: str) -> bool:
+    """Tell a step behind one that says what it is, or behind `login` and who logs in."""
+    if "%" in step and tells(before[1]) and is_drawn(unquote(step)):
+        return True
+    return before[0] in _LOGGING_IN and _PASSWORD.fullmatch(unquote(step)) is not None
 
 
 def _clean_step(step: str, replacement: Replacement, decoded: Callable[[str], str]) -> str:

@@ -1,5 +1,7 @@
 """What a value looks like, where its name says credential: nothing, a placeholder, a reference.
 
+And where one ends that has an end of its own: in quotes, a block of YAML, the line below.
+
 A name alone would take `kubeconfig=/etc/kubernetes/admin.conf` for a secret, and `"$ref"` below a
 `password` for a reference, whatever stands in it.
 """
@@ -24,7 +26,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     looks_drawn,
     looks_random,
 )
-from k8s_audit_otlp.event.secrets.replacement import MASK
+from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE
 
 PLACEHOLDER: Final = re.compile(
     r"\$[({]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}]?|\{\{[^\"'`]*|%[sdv]"
@@ -34,8 +36,10 @@ PLACEHOLDER: Final = re.compile(
     r"|\$\{[A-Za-z_]\w{0,64}:?[-?+]?\}|\$\{\{ ?[\w.-]{1,128} ?\}\}"
     r"|(?:os\.(?:[Gg]etenv\(|environ\[|environ\.get\()[\"']?|process\.env\.)\w{0,64}[\"']?[)\]]?;?"
     r"|arn:aws[\w-]{0,16}(?::[\w./-]{0,128}){3,6}|ENC\[AES256_GCM,.*"
+    r"|\$\{(?:env|file|secret|vault|ssm|param|cm|secretsmanager|googlesecretmanager|yaml)[:.][\w./:#-]{1,128}\}"
     r"|(?:(?:ref\+)?vault:/{0,2}|op://)[a-z][\w-]{0,64}(?:/[\w .-]{1,64}){1,8}(?:#[\w./-]{1,64})?"
 )
+_SCHEME = re.compile(r"(?:Bearer|Basic|Token|token|ApiKey|Splunk) ")
 NOTHING: Final = frozenset(
     """
     true false null nil none ~ <nil> required forbidden invalid yes no undefined unset enabled
@@ -49,7 +53,7 @@ _ABOUT = re.compile(
     r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~/][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
     r"|(?P<passed>\d{1,3}[,;] .*|\d{1,6}/\d{1,6}"
     r"|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
-    r"|(?P<secret>(?:[a-z]{2,20}-){1,4}(?:secrets?|credentials))"
+    r"|(?P<secret>(?!my-|super-|secret-|change|test-|dev-)(?:[a-z]{2,20}-){1,4}(?:secrets?|credentials|tokens?))"
     r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
     r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|passwords?))"
     r"|(?P<digest>sha256:[0-9a-f]{64}|(?:\d{1,6}(?:ms|[smhd])){1,3})"  # or how long it is good
@@ -70,11 +74,22 @@ _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(  # or a port
     r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
 )
+_NEXT_LINE = re.compile(
+    r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
+)
 _RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
+LONGEST_LEAD: Final = 256  # characters before a name that may make it the first of its line
+IN_FLOW: Final = re.compile(r"[^\s,\"'`<>{}\[\]][^\n,\"'`<>{}\[\]]*(?=,[ \t\n]|[ \t]*\})")
 UNQUOTED: Final = re.compile(r"[^\s\"'`<>]+")
 _NOT_IN_FILES = frozenset(
     "pass password passwd passphrase passcode pwd pw psw pin otp mnemonic cvv psk".split()  # noqa: SIM905
 )
+
+
+def stands_in_quotes(value: str) -> bool:
+    """Say whether a value in quotes stands for it: `"${X}"`, `'Bearer ${env:X}'`."""
+    inner = _SCHEME.sub("", value.strip().strip("\"'"))
+    return inner.startswith(("${", "$(", "{{")) and PLACEHOLDER.fullmatch(inner) is not None
 
 
 def is_credential(name: str, value: str) -> bool:
@@ -133,6 +148,12 @@ def names_a_file(name: str, value: str) -> bool:
     return _FILE.fullmatch(value) is not None and not looks_random(value)
 
 
+def in_resource(text: str, at: int) -> bool:
+    """Say whether a place is in the name of a resource of a cloud: `arn:aws:...`."""
+    first = max(0, at - _LONGEST_VERSION)
+    return text.find("arn:", first, at) >= 0 and _RESOURCE.search(text, first, at) is not None
+
+
 def names_a_place(text: str, match: re.Match[str]) -> bool:
     """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
     if text.endswith(("checksum/", "--from-file="), 0, match.start()):
@@ -141,7 +162,7 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
         return False
     before = text[match.start() - 1 : match.start()]
-    if before == ":" and _RESOURCE.search(text, max(0, match.start() - 128), match.start()):
+    if before == ":" and in_resource(text, match.start()):
         return True
     if before in ("/", "@"):
         flag = text[max(0, match.start() - 2) : match.start() - 1]
@@ -155,3 +176,52 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
         and value.end() < end
         and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
     )
+
+
+def end_of_quoted(text: str, start: int, mark: str) -> int:
+    """Return where a quoted value ends, with the quotes *mark* that it begins with."""
+    at = start + len(mark)
+    while (end := text.find(mark, at)) >= 0:
+        if mark == "'" and text[end + 1 : end + 2] == "'":
+            at = end + 2  # as YAML and SQL write it
+            continue
+        if len(mark) > 1 or mark == "`" or not _is_escaped(text, end):
+            inner = len(mark) > 1 and text[end - 1 : end] == "\\"
+            if not inner:
+                return end + len(mark)
+        at = end + 1
+    return len(text)
+
+
+def _is_escaped(text: str, at: int) -> bool:
+    count = 0
+    while count < 64 and text[at - count - 1 : at - count] == "\\":
+        count += 1
+    return count % 2 == 1
+
+
+def end_of_block(text: str, start: int, indent: int) -> int:
+    """Return the end of a YAML block scalar: lines that are blank or indented as its first one."""
+    at = text.find("\n", start)
+    while at >= 0:
+        line = text[at + 1 : at + 1 + indent]
+        if line.strip(" \t") and not line.startswith("\n"):
+            return at
+        at = text.find("\n", at + 1)
+    return len(text)
+
+
+def next_line(text: str, at: int, start: int) -> tuple[int, int]:
+    """Return where a value is that stands on the line below; an empty range at *start* for none."""
+    below = _NEXT_LINE.match(text, at)
+    if below is None:
+        return start, start
+    quote = QUOTE.match(below[2])
+    end = end_of_quoted(text, below.start(2), quote[0]) if quote else below.end(2)
+    return below.start(2), end
+
+
+def in_flow(text: str, at: int) -> bool:
+    """Tell the members of a map of YAML in braces: `{user: admin, password: X, host: db}`."""
+    first = max(0, at - LONGEST_LEAD, text.rfind("\n", max(0, at - LONGEST_LEAD), at))
+    return text.rfind("{", first, at) > text.rfind("}", first, at)
