@@ -144,9 +144,8 @@ def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyV
         is_password = name.lower() in _OF_PASSWORDS
         return KeyVerdict.CREDENTIAL if is_password else KeyVerdict.CREDENTIAL_TEXT
     if of_map is not None and not is_reference(name):
-        is_value = of_map is KeyVerdict.CREDENTIAL_TEXT and (
-            name in _VALUES or _BLOCK.match(text, match.end()) is not None
-        )
+        is_value = name in _VALUES or text.startswith(("|", ">"), match.end())
+        is_value = is_value and of_map is KeyVerdict.CREDENTIAL_TEXT
         return KeyVerdict.CREDENTIAL if is_value else of_map
     return verdict if may_name_drawn(name) else None
 
@@ -267,7 +266,8 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
     if value is None and not _STANDS_IN.match(text, start):
         value = UNQUOTED.match(text, start)
     if match["sign"] == ":" and spaced and value:
-        if in_flow(text, match.start()) and (flow := IN_FLOW.match(text, start)):
+        ends = value[0][-1] in ",}" and in_flow(text, match.start())
+        if ends and (flow := IN_FLOW.match(text, start)):
             value = flow
         elif _PROSE.match(text, start, start + _CLAUSE):
             value = _REST_OF_LINE.match(text, start)

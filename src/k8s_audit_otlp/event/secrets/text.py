@@ -21,7 +21,7 @@ _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
 _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5  # a redirect in a redirect in ...
-_FEW_PARTS, _LONG_PART = 64, 128  # words that are encoded; characters of one, as addresses have
+_FEW_PARTS, _LONG_PART = 64, 256  # words that are encoded; characters of one, as addresses have
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))

@@ -15,14 +15,15 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.steps import Step, says_credential, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER
 
-_PASSWORDS = (
-    r"(?:(?<!ht)pass(?:word|wd|phrase|code|wort)|\bpw|pwd|mot de passe|kennwort|contrase[ñn]a|senha"
-    r"|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode)"
+_PASSWORDS = r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)w|wd))"
+_OF_ANOTHER_LANGUAGE = (
+    r"(?:kennwort|contrase[ñn]a|senha|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode)"
 )
+_OTHERS = ("kennwort", "contrase", "senha", "wachtwoord", "hasło", "haslo", "heslo", "senord")
 _IS = "(?:is|was|to|from|est|ist|war|lautet|es|era|[éè]|är|jest)"
 # With a digit in it: `password is X`, `| password | X |`.
 _TOLD = (
-    rf"(?i)((?:{_PASSWORDS}|(?<!ht)pass)[\"'`]?"
+    r"(?i)((?:%s)[\"'`]?"
     rf"(?:[ \t]{{1,8}}(?:[a-z]{{1,16}}[ \t]{{1,4}}){{0,3}}?{_IS}(?:[ \t]{{1,8}}|:[ \t])"
     r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
@@ -37,7 +38,7 @@ _ABOUT_ONE: Final = (
     r"|sent|kept|lost|spent|broken|mandatory|unique|ready|open|late|again|together|anyway|twice)\b)"
 )
 _TOLD_WORD = (
-    rf"(?i)({_PASSWORDS}(?:[ \t](?:for|of|to|at|pour|für|de|para)[ \t][\w.@-]{{1,32}}){{0,2}}"
+    r"(?i)(%s(?:[ \t](?:for|of|to|at|pour|für|de|para)[ \t][\w.@-]{1,32}){0,2}"
     rf"[ \t]{{1,4}}{_IS}:?[ \t]{{1,4}}[\"'`]?){_ABOUT_ONE}"
     r"([a-z][a-z-]{4,31})(?=[\"'`]?[.!]?[ \t]*(?:\n|\Z))"
 )
@@ -147,8 +148,12 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("334 ",), _OF_SMTP, second),
     Step(("auth",), _OF_SASL, second),
     Step((HERE_DOCUMENT,), _ASKED_TWICE, _asked),
-    Step((), _TOLD, second, digits),
-    Step((), _TOLD_WORD, second, (" is", " wa", " to", " fr", " es", " l", " é", " è")),
+    Step((), _TOLD % f"{_PASSWORDS}|p(?<!htp)ass", second, digits),
+    Step(_OTHERS, _TOLD % _OF_ANOTHER_LANGUAGE, second, digits),
+    Step(_OTHERS, _TOLD_WORD % _OF_ANOTHER_LANGUAGE, second),
+    Step(
+        (), _TOLD_WORD % _PASSWORDS, second, (" is", " wa", " to", " fr", " es", " l", " é", " è")
+    ),
     Step((CODE,), _CODE_TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
