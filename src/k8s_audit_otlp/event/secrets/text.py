@@ -156,10 +156,11 @@ def _tells(plain: str, replacement: Replacement) -> bool:
     return holds(found, plain) and cleaned(plain, found, replacement) != plain
 
 
-def tells_as_it_reads(text: str, replacement: Replacement) -> bool:
-    """Tell whether a text that is decoded holds a credential."""
+@_once
+def clean_decoded(text: str, replacement: Replacement) -> str:
+    """Do what `clean` does, but for what is encoded in a text."""
     found = needles_in(text)
-    return holds(found, text) and _as_it_reads(text, found, replacement) != text
+    return _as_it_reads(text, found, replacement) if holds(found, text) else text
 
 
 class EncodedParts:

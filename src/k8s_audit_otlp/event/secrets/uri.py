@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.secrets.drawn import tells, without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import EncodedParts, decodings, tells_as_it_reads
+from k8s_audit_otlp.event.secrets.text import EncodedParts, clean_decoded, decodings
 from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
@@ -134,7 +134,7 @@ def _decoded(parts: EncodedParts, replacement: Replacement, value: str) -> str:
 
     def tells(value: str) -> bool:
         return any(
-            tells_as_it_reads(text, replacement) or _names_a_credential(text)
+            clean_decoded(text, replacement) != text or _names_a_credential(text)
             for text in (value, *decodings(value))
         )
 
