@@ -68,6 +68,17 @@ def test_what_is_of_somebody_else_is_passed_over(planted: dict[str, Any], form: 
     assert ([uid for uid in uids if uid], export.unread, export.doubt) == (UIDS, 0, "")
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_a_second_body_in_json_is_seen_wherever_the_fields_are(*, within: bool) -> None:
+    """Somebody may read that one: then neither is what was sent. One in an attribute is none."""
+    said = {FIELD: UIDS[0], "body": '{"a":1}', "x": {"message": '{"a":3}'}}
+    for more, wanted in (({}, '{"a":1}'), ({"message": '{"a":2}'}, '{"a":1}\n{"a":2}')):
+        row: dict[str, Any] = {**more, **said}
+        data = orjson.dumps({"_source": row} if within else row)
+        [item] = Export("x", io.BufferedReader(io.BytesIO(data)), FIELD)
+        assert item.body == wanted
+
+
 @pytest.mark.parametrize("form", ["lines", "indented"])
 def test_a_large_first_record_is_read_whole_before_it_is_judged(form: str) -> None:
     rows = [{"hits": {"hits": []}, "body": "x" * (2 << 20), FIELD: UIDS[0]}]

@@ -199,8 +199,12 @@ def body_of(known: Mapping[str, Any]) -> str | None:
     """
     bodies = [body for name in _BODIES if isinstance(body := known.get(name), str)]
     if not bodies:
-        ends = (value for path, value in known.items() if path.endswith(_BODY_ENDS))
-        return next((value for value in ends if isinstance(value, str)), None)
+        inside = (p.removesuffix(end) for end in _BODY_ENDS for p in known if p.endswith(end))
+        within = next(inside, "")  # the object around the fields
+        found = (known.get(within + end) for end in _BODY_ENDS)
+        bodies = [body for body in found if isinstance(body, str)]
+    if not bodies:
+        return None
     body, *others = bodies
     others = [o for o in others if o.startswith("{") and not body.startswith(o)]
     return "\n".join([body, *others])
