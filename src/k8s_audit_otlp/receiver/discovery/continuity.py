@@ -78,11 +78,17 @@ class Continuity:
         unnamed, seen = self.unnamed.open.pop(entry.key, None), self.unnamed.is_remembered(source)
         if unnamed is not None:
             same = source.read_at(0, len(unnamed.begin)) == unnamed.begin
-            found.follows, seen = found.follows and same, unnamed.follows and same
+            found.follows &= same or self._is_listed(unnamed.begin, found)
+            seen = unnamed.follows and same
         seen = seen and self._is_first_behind(entry, found)
         self.succession.seen_empty = seen
         listed = unnamed is None and self._was_listed_unread(entry, identity)
         return found.follows or seen or listed
+
+    def _is_listed(self, begin: bytes, found: ScanResult) -> bool:
+        """Say whether a file is listed that begins so: what was cut was copied to it."""
+        listed = (s.file() for s in reversed(self._known) if s.seq in found.bound)
+        return any(source and source.read_at(0, len(begin)) == begin for source in listed)
 
     def _is_first_behind(self, entry: Entry, found: ScanResult) -> bool:
         """Say whether a file that was empty holds what comes right behind what was known.
