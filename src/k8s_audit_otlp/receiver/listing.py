@@ -100,12 +100,13 @@ def list_log(path: Path, *, scandir: Scandir = os.scandir) -> list[Entry]:
     return entries
 
 
-def is_calm(live: Path, now_ns: int) -> bool:
+def is_calm(live: Path, clock_ns: Callable[[], int]) -> bool:
     """Say whether nobody has made, renamed or deleted a file beside *live* for a while.
 
     Until then a listing may lack what is being renamed. Raise OSError where it is gone.
     """
-    return not 0 <= now_ns - live.parent.stat().st_mtime_ns < _CALM_NS
+    changed_ns = live.parent.stat().st_mtime_ns  # first: it may change meanwhile
+    return not 0 <= clock_ns() - changed_ns < _CALM_NS
 
 
 def same_files(one: list[Entry], other: list[Entry]) -> bool:

@@ -261,13 +261,13 @@ class AuditLog:
             entries = [*linked, *self._renames.listed(self.path, self._live.name)]
             self._known.forget_rewritten(self._unchanged)
             found = self._bind(without_packed_twins(entries), final=doubted or not left)
-            if not found.outdated:
+            if found.final or not found.outdated:
                 break
             doubted = self._known.manifest.started and not found.follows
         return entries, found
 
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
-        return self._discovery.bind(entries, final=final, calm=is_calm(self._live, self.clock_ns()))
+        return self._discovery.bind(entries, final=final, calm=is_calm(self._live, self.clock_ns))
 
     def close(self) -> None:
         """Close every file, but for what is handed over or rescued, where that is set."""

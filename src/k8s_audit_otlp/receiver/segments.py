@@ -145,11 +145,12 @@ class KnownSegments:
         """Return the segments that are settled by everyone and gone from disk for good.
 
         A listing is no snapshot: what one does not show the next may, as a `.gz` under another
-        name, and a segment that was forgotten would be a new one then. What the next new segment
-        has to follow is kept.
+        name, and a segment that was forgotten would be a new one then. Kept is what the next new
+        one has to follow, and what a gap that is not decided yet lies beside.
         """
         now, last = self.clock_ns(), self.predecessor()
-        gone = [s for s in self.settled() if s.state.gone and s is not last]
+        beside = set(chain.from_iterable(self.manifest.doubts))
+        gone = [s for s in self.settled() if s.state.gone and s is not last and s.seq not in beside]
         self._gone_since = {s.seq: self._gone_since.get(s.seq, now) for s in gone}
         return [s.state for s in gone if now - self._gone_since[s.seq] >= _GONE_S * 1e9]
 

@@ -232,7 +232,8 @@ class Continuity:
             if before.seq not in found.bound:
                 missing = Missing(missing_proof(state.name, before))
             late = self._known.clock_ns() - state.seen_ns >= MOST_DOUBT_NS
-            if missing is not None and _may_be_there(before, found, late=late):
+            # Of a listing that is not true any more what was not opened may be it.
+            if found.outdated if missing is None else _may_be_there(before, found, late=late):
                 manifest.doubts.append(pair)
             elif missing is not None:
                 self._add_gap(state.name, before, state.identity, state.first_ns, missing)

@@ -46,7 +46,7 @@ class Discovery:
         directory is *calm*, what may be missing is decided later.
         """
         if not self.open_new(entries) and not final:
-            return ScanResult(set(), outdated=True)
+            return ScanResult(set(), final=False, outdated=True)
         first_new = self._known.manifest.next_seq
         placed = self._placed(entries)
         bound = {segment.seq for segment in placed.values()}
@@ -60,8 +60,7 @@ class Discovery:
             self._assign_unlisted({e.key for e in entries}, found)
         self._place_all(entries, placed, first_new, found)
         self._known.note_newest(first_new, found.bound, empty=found.follows)
-        found.outdated &= not final
-        if found.outdated:
+        if found.outdated and not final:
             return found
         self._unread.review(entries, found)
         if entries:

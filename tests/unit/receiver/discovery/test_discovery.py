@@ -252,6 +252,22 @@ def test_a_listing_that_is_out_of_date_gives_up_no_file(directory: Directory, ev
     assert [segment.state.lost for segment in directory.known if segment.state.lost] == []
 
 
+def test_what_was_not_opened_behind_a_listed_file_is_told_once_it_is_gone(
+    directory: Directory, event: Event
+) -> None:
+    """It went since the listing, and what was before it before the next one."""
+    before = directory.write("audit.log.2", event(1))
+    directory.look()
+    between = directory.write("audit.log.1", event(2))
+    directory.write("audit.log", event(3))
+    entries = list_log(directory.live)
+    between.unlink()
+    directory.discovery.bind(entries)
+    before.unlink()
+    directory.look()
+    assert [segment.state.lost for segment in directory.known if segment.state.lost] == ["unseen"]
+
+
 def test_two_files_that_only_begin_alike_are_two_segments(
     directory: Directory, event: Event
 ) -> None:
