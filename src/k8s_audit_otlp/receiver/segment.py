@@ -64,6 +64,11 @@ class Segment:
         plain = not self.state.truncated and not self.compressed
         return max(self.disk_size, self.state.farthest if plain else 0)
 
+    def is_gap_behind(self, other: "Segment | None") -> bool:
+        """Say whether it stands for what nobody has seen, and not for what came before *other*."""
+        older = other is not None and 0 < self.state.last_ns <= other.state.first_ns
+        return bool(self.state.lost) and not older
+
     def is_still_in(self, source: Source) -> bool:
         """Say whether *source*, which holds it, was neither cut nor written anew since.
 

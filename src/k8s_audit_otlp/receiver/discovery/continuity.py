@@ -35,7 +35,14 @@ class Continuity:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
         self._cut = {s.key for s in self._known if s is before or s.state.truncated}
-        self.succession = Succession(entries, before, before.name if before else None, before)
+        self.succession = Succession(
+            entries,
+            before,
+            before.name if before else None,
+            before,
+            last_names={s.state.name for s in self._known if not s.state.gone},
+            proven={s.name.age[0] for s in self._known if s.name and s.seq in found.bound},
+        )
         if before is None:
             found.follows = self._nothing_before(entries)
         else:
@@ -204,7 +211,7 @@ class Continuity:
     def _missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what is missing before a new file by the names, unless that is told already."""
         newest = self.succession.newest
-        told = newest and any(s.state.lost and s.seq > newest.seq for s in self._known)
+        told = newest and any(s.seq > newest.seq and s.is_gap_behind(newest) for s in self._known)
         skip = told or self._known.limits.collected
         return None if skip else self.succession.missing_before(entry, identity)
 

@@ -81,7 +81,7 @@ class Renames:
         self._fresh -= {entry.name.name for entry in entries}
         old = [s for s in self._known if s.seq < self._first_new and not s.state.lost]
         new = [s for s in self._known if s.seq >= self._first_new]
-        if not missing or any(segment.state.lost for segment in new):
+        if not missing or any(s.is_gap_behind(old[-1] if old else None) for s in new):
             return
         since_ns = old[-1].state.since_ns if old else self._known.manifest.empty_ns
         until_ns = next((s.state.first_ns for s in new if s.live), 0)

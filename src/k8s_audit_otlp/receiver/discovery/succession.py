@@ -7,13 +7,14 @@ the clock was set back, and the files that seem to be the oldest, and go first, 
 leaves no number out.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import DATED, NUMBERED, LogName
+from k8s_audit_otlp.receiver.names import DATED, NUMBERED, LogName, live_name, parse
 from k8s_audit_otlp.receiver.segment import Segment
 
 _LATE_NS = 1_000_000_000  # an event is stamped before it is written
@@ -34,14 +35,20 @@ class Missing:
     passing: bool = False  # it may only seem so while a rotation is under way
 
 
-@dataclass(slots=True)
+@dataclass
 class Succession:
-    """The files of one listing, and the segment that the next new one of them has to follow."""
+    """The files of one listing, and the segment that the next new one of them has to follow.
+
+    `last_names`: of the listing before this one. `proven`: kinds of names, as DATED, of which a
+    file is listed that is older than what comes next.
+    """
 
     entries: Sequence[Entry] = ()
     newest: Segment | None = None
     newest_name: LogName | None = None  # that it has in the listing
     known: Segment | None = None  # the newest one before this listing
+    last_names: Collection[str] = ()
+    proven: set[int] = field(default_factory=set)
     seen_empty: bool = False  # the next new one was, right behind the one that it has to follow
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
@@ -51,6 +58,8 @@ class Succession:
         log again, older than it, is no successor.
         """
         before, newest, after = self.newest_name, self.newest, entry.name
+        if self.known and self._mixed and (missing := self._missing_of_kind(after, self.known)):
+            return missing
         if before is None or newest is None or self.seen_empty:
             return None
         if not after.live and 0 < identity.when_ns < newest.state.first_ns:
@@ -58,18 +67,26 @@ class Succession:
         names = {e.name for e in self.entries}
         if any(before.age < name.age < after.age for name in names):
             return None
-        by_time = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
-        return by_time or self._missing_by_kind(before, after) or self.missing_number(before, after)
+        missing = None
+        if not self._mixed:  # else the next file may have a number
+            missing = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
+        return missing or self.missing_number(before, after)
 
-    def _missing_by_kind(self, before: LogName, after: LogName) -> Missing | None:
-        """Return that two ways to name backups are in use: each deletes the oldest of its own.
+    @cached_property
+    def _mixed(self) -> bool:
+        """Say whether two ways to name backups are in use: each deletes the oldest of its own."""
+        last = (parse(live_name(name), name) for name in self.last_names)
+        names = (*last, *(entry.name for entry in self.entries))
+        return {DATED, NUMBERED} <= {name.age[0] for name in names if name}
 
-        Where their files lie among the others of this listing nobody can say.
-        """
-        if self.known is None or {before.age[0], after.age[0]} != {DATED, NUMBERED}:
+    def _missing_of_kind(self, after: LogName, known: Segment) -> Missing | None:
+        """Return that of one of two kinds of names no file proves that none is gone."""
+        unproven = {DATED, NUMBERED} - self.proven
+        if not (unproven if after.live else unproven & {after.age[0]}):
             return None
-        why = f"some backups have dates and some numbers, as {before.name} and {after.name}"
-        return Missing(f"{why}: more may have come and gone", self.known.state.since_ns)
+        why = "some backups have dates and some numbers"
+        missing = f"{why}: others may have come and gone before what is now {after.name}"
+        return Missing(missing, known.state.since_ns)
 
     def missing_number(self, before: LogName | None, after: LogName | None) -> Missing | None:
         """Return that a number is missing between two names, as one is while others are renamed."""

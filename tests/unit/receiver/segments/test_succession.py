@@ -158,3 +158,25 @@ def test_events_that_were_collected_elsewhere_may_be_late(
     append(live, event(99))
     assert len(receiver.drain()) == 4
     assert receiver.gaps == []
+
+
+def test_a_file_with_a_number_that_came_and_went_beside_files_with_dates_is_told(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any]
+) -> None:
+    """Each kind of name deletes its own oldest: those with dates prove nothing of the others."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    rename_numbered(live)
+    append(live, event(1))
+    receiver.drain()
+    rotate(live, 0)
+    append(live, event(2))
+    live.with_name("audit.log.1").unlink()
+    rename_numbered(live).unlink()
+    append(live, event(3))
+    second = receive(receiver)
+    assert second.drain() == [event(3)]
+    assert second.gaps == [UNSEEN]
+    (gap,) = [s.state for s in second.log.segments() if s.state.lost]
+    assert gap.last_ns - gap.first_ns == 2_000
