@@ -122,6 +122,14 @@ def verified(source: Source, marks: Marks) -> tuple[int, bool]:
     return farthest, True
 
 
+def begins_with(source: Source, data: bytes) -> bool:
+    """Say whether *data* stands at the beginning; no where nothing can be read there."""
+    try:
+        return _read(source, 0, len(data)) == data
+    except OSError:
+        return False
+
+
 def begins(source: Source, state: SegmentState) -> bool:
     """Say whether *source* begins as a segment does, or goes on so behind a hole."""
     head = _read(source, state.head_start, state.head_length)

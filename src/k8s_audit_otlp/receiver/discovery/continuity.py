@@ -16,6 +16,7 @@ from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS, Entry, open_entry
+from k8s_audit_otlp.receiver.marks import begins_with
 from k8s_audit_otlp.receiver.names import DATED, GZIP, is_lumberjacks
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
@@ -95,7 +96,7 @@ class Continuity:
     def _is_listed(self, begin: bytes, found: ScanResult) -> bool:
         """Say whether a file is listed that begins so: what was cut was copied to it."""
         listed = (s.file() for s in reversed(self._known) if s.seq in found.bound)
-        return any(source and source.read_at(0, len(begin)) == begin for source in listed)
+        return any(source is not None and begins_with(source, begin) for source in listed)
 
     def _is_first_behind(self, entry: Entry, found: ScanResult) -> bool:
         """Say whether a file that was empty holds what comes right behind what was known.

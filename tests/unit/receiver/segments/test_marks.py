@@ -1,5 +1,6 @@
 """Places that are known by their bytes."""
 
+import gzip
 import os
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.receiver.marks import MARK_BYTES, extended, mark_length, mark_of, verified
+from k8s_audit_otlp.receiver.marks import (
+    MARK_BYTES,
+    begins_with,
+    extended,
+    mark_length,
+    mark_of,
+    verified,
+)
 from k8s_audit_otlp.receiver.source import open_source
 from tests.kit.log.log_files import append, rotate
 
@@ -91,3 +99,19 @@ def test_a_mark_names_the_last_bytes(one: bytes, other: bytes) -> None:
     same = one[-MARK_BYTES:] == other[-MARK_BYTES:]
     assert (mark_of(one) == mark_of(other)) == same
     assert mark_length(mark_of(one)) == min(len(one), MARK_BYTES)
+
+
+def test_what_a_damaged_file_begins_with_is_not_known(tmp_path: Path) -> None:
+    """It is no: that it cannot be read must not end the look at the other files."""
+    packed = gzip.compress(b"one\ntwo\n")
+    for name, data, expected in (
+        ("whole.gz", packed, True),
+        ("damaged.gz", packed[:10] + b"\xff" * 40, False),
+        ("none.gz", b"", False),
+        ("plain", b"one\ntwo\n", True),
+        ("short", b"on", False),
+    ):
+        path = tmp_path / name
+        path.write_bytes(data)
+        source = open_source(path, compressed=name.endswith(".gz"))
+        assert begins_with(source, b"one\n") is expected, name
