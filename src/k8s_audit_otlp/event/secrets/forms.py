@@ -280,7 +280,17 @@ STEPS: tuple[Step, ...] = (
     Step(("header",), _HEADER, where(says_credential)),
     Step((), _CALL, where(says_credential), "("),
     Step(
-        ("auth", "authenticate", "assword", "login", "logon", "signin(", "pw", "dial(", "connect("),
+        (
+            "auth",
+            "authenticate",
+            "wordauth",
+            "login",
+            "logon",
+            "signin(",
+            "pw",
+            "dial(",
+            "connect(",
+        ),
         _LOGS_IN,
         _logs_in,
         "(",

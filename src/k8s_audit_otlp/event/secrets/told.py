@@ -136,7 +136,7 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_A_DEVICE, second, ("secret ", "password ", "key ", "md5 ", "key-string ")),
     Step((), _OF_PPP, second, ("*",)),
-    Step(("pass", "secret", "token"), _OF_DEBCONF, second, ("password ",)),
+    Step((), _OF_DEBCONF, second, ("password ",)),
     Step(("createuser", "usmuser", "v3 auth"), _OF_SNMP, second),
     Step(("ftp ",), _OF_FTP, second, ("user ",)),
     Step(
