@@ -83,8 +83,13 @@ def _load(
     _settle_unread(expansion, found)
     if found.config is not None:
         look(found.config, found)
-    placed = (replace(one, line=document.line_of(one.where)) for one in found.mistakes)
-    found.mistakes = [*document.mistakes, *map(expansion.without_files, placed)]
+    said = expansion.without_files
+    placed = [
+        replace(one, line=document.line_of(one.where), what=said(one.what), hint=said(one.hint))
+        for one in found.mistakes
+    ]
+    found.mistakes = [*document.mistakes, *placed]
+    found.remarks = [replace(one, why=said(one.why)) for one in found.remarks]
     if found.mistakes or found.config is None:
         raise ConfigError(
             source,

@@ -276,6 +276,15 @@ def test_no_mistake_says_what_a_file_holds(tmp_path: Path, key: str) -> None:
     assert "exporters::otlp_http" in str(raised.value)
 
 
+def test_no_remark_says_what_a_file_holds(tmp_path: Path) -> None:
+    """As the name of a file that is not there yet, say."""
+    (tmp_path / "token").write_text("hunter2Zq9Xw7L\n")
+    tls = f'4318", tls: {{ca_file: "${{file:{tmp_path}/token}}"}}'
+    remarks = [*map(str, load_text(SMALLEST.replace('4318"', tls), "agent.yaml", {}).remarks)]
+    assert any("ca_file" in remark for remark in remarks)
+    assert "hunter2Zq9Xw7L" not in "".join(remarks)
+
+
 def test_what_never_becomes_a_value_is_a_mistake_of_a_secret_too(tmp_path: Path) -> None:
     """A missing file may come; a pipe, a device, a file that is no text or too long may not."""
     os.mkfifo(tmp_path / "pipe")

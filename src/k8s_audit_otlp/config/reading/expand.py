@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from k8s_audit_otlp.config.mistakes import Mistake
@@ -37,13 +37,11 @@ class Expansion:
     with_files: set[Secret] = field(default_factory=set)  # the values that hold what files hold
     from_files: dict[str, str] = field(default_factory=dict)  # text -> the reference to it
 
-    def without_files(self, mistake: Mistake) -> Mistake:
-        """Return a mistake that says the reference where it said what the file holds."""
-        what, hint = mistake.what, mistake.hint
-        for text in sorted(self.from_files, key=len, reverse=True):
-            reference = self.from_files[text]
-            what, hint = what.replace(text, reference), hint.replace(text, reference)
-        return replace(mistake, what=what, hint=hint)
+    def without_files(self, text: str) -> str:
+        """Return a text that says the reference where it said what the file holds."""
+        for held in sorted(self.from_files, key=len, reverse=True):
+            text = text.replace(held, self.from_files[held])
+        return text
 
 
 def placeholder(text: str) -> str:
