@@ -25,6 +25,7 @@ from tests.faults.processes import MAX_RSS_KB, MAX_TERM_S, Agent, run_once
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.servers import RawServer
 from tests.kit.log.events import EventSource
+from tests.kit.log.spools import until
 from tests.kit.mutations import AnyGrpcAnswer, mutated_answer, mutated_line
 
 LINES = os.environ.get("K8S_AUDIT_OTLP_LINES")
@@ -160,6 +161,8 @@ def test_nothing_in_the_place_of_a_file_ends_an_agent(
     exporter = {"otlp_file": {"path": str(out), **SOON}}
     with Agent(configured(tmp_path, exporter), tmp_path / "running") as agent:
         agent.start()
+        write_events(log, 1)
+        until(lambda: out.exists() and out.stat().st_size)  # a start refuses a directory
         for _ in range(often):
             tampered(out, rng)
             with log.open("ab") as file:
