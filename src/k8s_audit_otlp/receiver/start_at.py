@@ -1,12 +1,19 @@
 """Where an exporter without a position begins."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.lines import first_line_since, last_line_end, line_time_ns
+from k8s_audit_otlp.receiver.lines import (
+    first_line_since,
+    first_time_after,
+    last_line_end,
+    line_time_ns,
+)
 from k8s_audit_otlp.receiver.log import AuditLog
 from k8s_audit_otlp.receiver.segment import Segment
 
@@ -70,20 +77,19 @@ def _first_line_since(segment: Segment, since_ns: int) -> int:
 
 
 def times_on_disk(logs: Iterable[AuditLog]) -> list[int]:
-    """Return the times of the first and the last event of each segment, where they can be read."""
-    every = [(segment, BlockReader(log)) for log in logs for segment in log.segments()]
-    return [*filter(None, [time for one in every for time in (time_at(*one), _last_time(one[0]))])]
+    """Return the times of the first and the last event of each segment, where they can be read.
 
-
-def _last_time(segment: Segment) -> int:
-    source, state = segment.file(), segment.state
-    if source is None:
-        return 0
-    try:
-        data = source.read_at(max(state.begin, state.likely_size - _NEAR_END), _NEAR_END)
-    except (OSError, CorruptGzipError):
-        return 0
-    return max(map(line_time_ns, data.splitlines()), default=0)
+    Of logs that are closed, too. To find the last one, all of a packed file is unpacked.
+    """
+    times: list[int] = []
+    for segment in chain.from_iterable(log.segments() for log in logs):
+        source, state = segment.file(), segment.state
+        if source is not None:
+            with suppress(OSError, CorruptGzipError):
+                times.append(first_time_after(source.read_at, state.begin, 0))
+                end = source.read_at(max(state.begin, state.likely_size - _NEAR_END), _NEAR_END)
+                times += map(line_time_ns, end.splitlines())
+    return [*filter(None, times)]
 
 
 def time_at(segment: Segment, reader: BlockReader, offset: int = 0) -> int:

@@ -29,7 +29,7 @@ class _Ended(NamedTuple):
     tally: Tally
     is_through: bool
     left_out: list[str]
-    there: list[int]  # times of events on disk, the first and the last among them
+    there: list[int]  # where nothing was sent: times of events on disk, the first and the last, too
 
 
 def command(  # noqa: PLR0913 - one for each thing that can be asked
@@ -109,7 +109,6 @@ def _run(config: Config, options: AgentOptions) -> _Ended:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.stop())
     agent.start()
-    there = times_on_disk(agent.logs)
     delivered = agent.run()
     tally = Tally()
     for subscription in agent.subscriptions():
@@ -125,4 +124,4 @@ def _run(config: Config, options: AgentOptions) -> _Ended:
         left = size(sum(count for _, _, count in agent.shutdown.undelivered()))
         why = agent.exporters[0].gate.last_error or "no answer yet"
         echo(f"left: {left} of the log; {why}", err=True)
-    return _Ended(tally, delivered, left_out, there)
+    return _Ended(tally, delivered, left_out, [] if tally.delivered else times_on_disk(agent.logs))
