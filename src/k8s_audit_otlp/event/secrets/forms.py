@@ -54,8 +54,8 @@ _LICENSE = (
 )
 _LONGEST_ID = 28  # characters of a name before one
 _SAID = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-# What is said of a commit, beside which its forty digits may stand.
-_OF_COMMITS = frozenset(
+# Beside what says which one it is, what is said of a commit, of which forty digits may stand there.
+_BEFORE_DIGESTS = IDENTIFYING_WORDS.union(
     """
     synced syncing sync against head checkout fetched rebased merged applied reconciled cloned
     pushed pulled branch ref refs rollback rolled deployed blob blobs
@@ -188,7 +188,7 @@ def _is_which(match: re.Match[str], parts: list[str], n: int, before: str, said:
     ):
         return True
     digest = is_long_hexadecimal(parts[n]) and parts[n].islower()
-    return digest and not (IDENTIFYING_WORDS | _OF_COMMITS).isdisjoint(said)
+    return digest and not _BEFORE_DIGESTS.isdisjoint(said)
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
