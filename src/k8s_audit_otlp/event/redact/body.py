@@ -21,7 +21,7 @@ from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
-from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor, key_of
+from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor, part_key, part_of
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
@@ -46,7 +46,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
-_SHORTEST_LIST = _SHORTEST_SEEN = 4096  # bytes
+_SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
 
@@ -101,7 +101,7 @@ class BodyRedactor:
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
         if not self.rules.own and (answers or not found.context.kind):
             may_have_parts = not (depth or found.context.kind) and len(body) <= LARGE_BODY
-            if may_have_parts and len(body) >= _SHORTEST_LIST:
+            if may_have_parts and len(body) >= _SHORTEST_SEEN:
                 part = self._parts.of_list(body)
                 if part is not None:
                     return _became(part, body, found)
@@ -116,7 +116,7 @@ class BodyRedactor:
 
     def _of_kind(self, body: bytes, found: Findings) -> bytes:
         """Redact a large Secret or ConfigMap: whoever lists them gets the same ones again."""
-        key, known = key_of(body), self._parts.large
+        key, known = part_key(body), self._parts.large
         key = key and b"%b %d " % (found.context.kind.encode(), found.context.event) + key
         part = known.get(key)
         if part is None:
@@ -125,8 +125,7 @@ class BodyRedactor:
                 new = self._whole(body, its_own)
             finally:
                 found.fired |= its_own.fired
-            values = tuple(its_own.redacted_values)
-            part = Part(None if new == body else new, frozenset(its_own.fired), values)
+            part = part_of(body, new, its_own)
             known.remember(key, part)
         return _became(part, body, found)
 

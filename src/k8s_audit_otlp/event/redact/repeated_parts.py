@@ -96,7 +96,7 @@ class PartRedactor:
         if head is None or items is None or any(item[0] != _CONTAINER[0] for item in items):
             return None
         frame = head[0] + b"]}"
-        keys = [*map(key_of, items)]
+        keys = [*map(part_key, items)]
         parts = [self._small.get(key) for key in keys]
         new = [item for item, part in zip(items, parts, strict=True) if part is None]
         clean, by_parts = look(b",".join((frame, *new)))
@@ -116,7 +116,7 @@ class PartRedactor:
 
         What is most of something large that is not clean is not scanned: it will not be either.
         """
-        key, known = key_of(raw), self._known_like(raw)
+        key, known = part_key(raw), self._known_like(raw)
         part = known.get(key)
         if part is None:
             is_small = known is self._small
@@ -186,7 +186,7 @@ class PartRedactor:
         """Redact what only the name of the member, too, tells how to read."""
         head = b'"' + name + b'":'
         member = head + value
-        key, known = key_of(member), self._known_like(member)
+        key, known = part_key(member), self._known_like(member)
         part = known.get(key)
         if part is None:
             if may_be_harmless and self._is_harmless(value):
@@ -198,13 +198,17 @@ class PartRedactor:
 
     def _read(self, raw: bytes) -> Part:
         found = Findings(BodyContext())
-        new = self._whole(raw, found)
-        if new is raw or new == raw:
-            return _CLEAN
-        return Part(new, frozenset(found.fired), tuple(found.redacted_values))
+        return part_of(raw, self._whole(raw, found), found)
 
 
-def key_of(raw: bytes) -> bytes:
+def part_of(raw: bytes, new: bytes, found: Findings) -> Part:
+    """Return what became of *raw*, and what was found in it alone."""
+    if new is raw or new == raw:
+        return _CLEAN
+    return Part(new, frozenset(found.fired), tuple(found.redacted_values))
+
+
+def part_key(raw: bytes) -> bytes:
     """Return what stands for a part among those remembered: a digest is no JSON; empty for none."""
     if len(raw) > _LONGEST_KEPT:
         return b""
