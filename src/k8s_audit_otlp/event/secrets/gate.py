@@ -11,7 +11,7 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, told
+from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, sentences
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
 from k8s_audit_otlp.event.secrets.needles import (
@@ -27,7 +27,7 @@ from k8s_audit_otlp.event.secrets.steps import Step, Steps
 _STEPS: Final = (
     *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.GENERATED_WORDS, *forms.STEPS),
     *(*commands.STEPS_IN_TEXT, *messages.STEPS, *messages.STEPS_IN_PROSE, *drawn.STEPS),
-    *told.STEPS,
+    *sentences.STEPS,
 )
 _FORM_NEEDLES: Final = (
     *(needle for step in _STEPS for needle in step.needles),

@@ -7,7 +7,7 @@ from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
 
-from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, told
+from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, sentences
 from k8s_audit_otlp.event.secrets.gate import NAMES, bits_of, holds, needles_in, ready
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
 from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64
@@ -27,7 +27,7 @@ _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))
 _GENERATED = ready(forms.GENERATED_WORDS)
 _TOKEN_BITS = bits_of(needle for step in forms.TOKENS for needle in step.needles)
-_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS, *told.STEPS))
+_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS, *sentences.STEPS))
 _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
