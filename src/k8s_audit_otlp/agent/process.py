@@ -10,6 +10,8 @@ import ctypes
 import gc
 import resource
 
+from k8s_audit_otlp.otlp import IS_COMPILED
+
 # malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -44,10 +46,12 @@ def hash_by_libcrypto() -> bool:
 
     False where there is no compiled part, or hashlib has another library.
     """
+    if not IS_COMPILED:
+        return False
+    from k8s_audit_otlp.otlp._quick_line import use_sha256  # noqa: PLC0415 - not in every install
+
     try:
         import _hashlib  # noqa: PLC0415 - not in every interpreter
-
-        from k8s_audit_otlp.otlp._quick_line import use_sha256  # noqa: PLC0415 - nor this
 
         library = ctypes.CDLL(_hashlib.__file__)
         begin, update, end = (ctypes.cast(library[name], ctypes.c_void_p) for name in _SHA256)

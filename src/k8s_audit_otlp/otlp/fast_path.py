@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.severity import alarm_at_end
 from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
-from k8s_audit_otlp.otlp import plain_line
+from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
@@ -22,13 +22,10 @@ from k8s_audit_otlp.otlp.plain_line import Judged, Lines, PlainLine
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
-try:
+if IS_COMPILED:
     from k8s_audit_otlp.otlp import _quick_line
-except ImportError:  # there was no compiler when this was installed: slower, and the same
-    pass
-else:
-    if getattr(_quick_line, "VERSION", 0) == plain_line.VERSION:  # not left from another install
-        QUICKEST = _quick_line
+
+    QUICKEST = _quick_line
 
 _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))

@@ -23,8 +23,6 @@ from k8s_audit_otlp.state.content_hash import entry_of
 
 __all__ = ["all_begin_so", "caller", "paths", "read", "recent", "run"]  # those of `Lines`
 
-VERSION = 8  # of what the functions take and give; the compiled ones must have the same
-
 # What needs no escape in JSON; that bytes above 127 are UTF-8 is checked before.
 _TEXT = rb'[^"\\\x00-\x1f]*'
 _BEGINNING = b'{"kind":"Event"'

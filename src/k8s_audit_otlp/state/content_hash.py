@@ -15,12 +15,13 @@ taken out or put in leave four equations that name the offsets of both.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from hashlib import sha256
 from operator import mul
 from struct import Struct
 
 import msgspec
+
+from k8s_audit_otlp.otlp import IS_COMPILED
 
 VERSION = 1
 DIGEST_BYTES = 20
@@ -101,10 +102,10 @@ def split_in_python(digests: bytes, sums: Sums, last: int) -> tuple[bytes, Sums,
 
 Split = Callable[[bytes, Sums, int], tuple[bytes, Sums, int, bool]]
 split: Split = split_in_python
-with suppress(ImportError):  # there was no compiler: slower, and the same
+if IS_COMPILED:
     from k8s_audit_otlp.otlp import _quick_line
 
-    split = getattr(_quick_line, "split", split)  # one left from another install has none
+    split = _quick_line.split
 
 
 def chained(before: bytes, digests: bytes | bytearray) -> tuple[bytes, bytes]:

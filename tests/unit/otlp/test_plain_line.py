@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.model import Block, Span
-from k8s_audit_otlp.otlp import plain_line
+from k8s_audit_otlp.otlp import VERSION, plain_line
 from k8s_audit_otlp.otlp.encode import Encoder, _Output
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
@@ -242,7 +242,7 @@ def test_both_find_the_same_paths(compiled: Lines, lines: list[bytes], end: byte
 
 def test_the_compiled_form_is_the_one_in_use(compiled: Any) -> None:
     """One of another version, left in a working tree, would not be."""
-    assert compiled.VERSION == plain_line.VERSION, "install the working tree again"
+    assert compiled.VERSION == VERSION, "install the working tree again"
     assert Encoder.lines is compiled
 
 
