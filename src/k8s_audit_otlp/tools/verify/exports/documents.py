@@ -148,7 +148,7 @@ class _Walker:
     def __init__(self, wanted: frozenset[tuple[str, ...]] = _RECORDS) -> None:
         self.holds_records = self.passed_over = False  # a document; a document without records
         self.is_part = False
-        self._said, self._told = b"", 0  # the last bytes beside records, and how far they go
+        self._beside, self._beside_end = b"", 0  # the last bytes beside records, and their end
         self._captured = wanted | _LABELS | _COLUMNS
         self._rest = b""
         self._looked = 0  # how far the tokens of the rest are known
@@ -183,17 +183,17 @@ class _Walker:
     def _keep(self, data: bytes, keep: int) -> None:
         begin = keep if self._start < 0 else self._start
         if self._start < 0:
-            self._take_beside(data[self._told : keep])
-        self._rest, self._looked, self._told = data[begin:], keep - begin, 0
+            self._take_beside(data[self._beside_end : keep])
+        self._rest, self._looked, self._beside_end = data[begin:], keep - begin, 0
         if len(self._rest) > _MOST_BYTES:
             raise msgspec.DecodeError("a record is too large")
         self._start = min(0, self._start)
 
     def _take_beside(self, data: bytes) -> None:
         """Look at what is said beside records."""
-        said = self._said + data
+        said = self._beside + data
         self.is_part = self.is_part or _A_PART.search(said) is not None
-        self._said = said[-_LONGEST_SIGN:]
+        self._beside = said[-_LONGEST_SIGN:]
 
     def _place(self) -> str:
         return _ANY if self._arrays[-1] else self._key
@@ -217,7 +217,7 @@ class _Walker:
             path = tuple(self._path)
             if path in self._captured:
                 self._start, self._depth = at, len(self._arrays)
-                self._take_beside(data[self._told : at])
+                self._take_beside(data[self._beside_end : at])
             elif is_array and path in _ARRAYS:
                 self.holds_records = self._held = True
         self._arrays.append(is_array)
@@ -228,7 +228,7 @@ class _Walker:
         self._arrays.pop()
         if self._start >= 0 and self._depth == len(self._arrays):
             start, self._start = self._start, -1
-            self._told = end
+            self._beside_end = end
             self._held |= not self._arrays  # it is a record itself
             yield tuple(self._path), data[start:end]
         if self._arrays:
