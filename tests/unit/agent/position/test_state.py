@@ -193,7 +193,7 @@ def test_a_full_state_disk_does_not_lose_the_positions(
         fill(full_disk)
         fixture.write(20)
         fixture.backend.wait_for(40)
-        wait_for(lambda: agent.commit_error)
+        wait_for(lambda: fill(full_disk) and agent.commit_error)
     full_disk.unlink()
     fixture.write(1)
     fixture.once()
@@ -213,7 +213,7 @@ def test_a_start_on_a_full_disk_goes_on_in_the_positions_of_before(
         fixture.write(20)
         with fixture.running() as agent:
             fixture.backend.wait_for(20 * (life + 1))
-            wait_for(lambda agent=agent: agent.commit_error)
+            wait_for(lambda agent=agent: fill(full_disk) and agent.commit_error)
     full_disk.unlink()
     fixture.write(1)
     fixture.once()
@@ -236,7 +236,7 @@ def test_files_that_came_and_went_while_the_disk_was_full_are_no_gap(
             fixture.backend.wait_for(20 * (turn + 1))
             fixture.rotate(f"audit-2026-01-02T03-0{turn}-05.000.log")
             fixture.write(1)
-            wait_for(lambda turn=turn: ended(fixture) >= turn)
+            wait_for(lambda turn=turn: fill(full_disk) and ended(fixture) >= turn)
     for backup in sorted(fixture.log.parent.glob("audit-*"))[:-kept]:
         backup.unlink()
     with fixture.running():  # it meets fewer files than the one before, and gives them numbers
@@ -261,7 +261,7 @@ def test_when_too_much_is_uncommitted_delivery_stops(
     fill(full_disk)
     fixture.write(20)
     with fixture.running() as agent:
-        wait_for(lambda: agent.exporters[0].gate.stalled)
+        wait_for(lambda: fill(full_disk) and agent.exporters[0].gate.stalled)
         full_disk.unlink()
         wait_for(lambda: not agent.exporters[0].gate.stalled)
     conserved(fixture)
