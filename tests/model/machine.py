@@ -483,7 +483,7 @@ class ReceiverMachine(RuleBasedStateMachine):
         held = sum(s.source is not None for s in self.log.segments())
         # The live file and what each consumer reads just now come on top.
         assert held <= self.limits.max_open + 1 + len(CONSUMERS), f"{held} files are open"
-        assert self.reader._cached <= CACHE_BYTES
+        assert self.reader._cache.size <= CACHE_BYTES
 
     def teardown(self) -> None:
         try:

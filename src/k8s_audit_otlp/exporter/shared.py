@@ -2,10 +2,11 @@
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from threading import Event, Lock
+from threading import Lock
 from typing import Generic, TypeVar
 
 from k8s_audit_otlp.model import Block, EncodedBlock, Outcome, Span
+from k8s_audit_otlp.receiver.block_cache import KeyedLock
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 
 Key = TypeVar("Key", bound=Hashable)
@@ -41,30 +42,20 @@ class SingleFlightCache(Generic[Key, Value]):
     def __init__(self, sharers: int, bound: int) -> None:
         self._sharers = sharers
         self._bound = bound
+        self._making: KeyedLock[Key] = KeyedLock()
         self._lock = Lock()  # guards everything below
         self._kept: OrderedDict[Key, tuple[Value, int, int]] = OrderedDict()  # size, still to come
         self._size = 0
-        self._making: dict[Key, Event] = {}
 
     def get(self, key: Key, make: Callable[[], tuple[Value, int]]) -> Value:
         """Return the value of *key*; *make* gives it and its size in bytes."""
-        while True:
+        with self._making.of(key):
             with self._lock:
                 if key in self._kept:
                     return self._hand_out(key)
-                ready = self._making.get(key)
-                if ready is None:
-                    ready = self._making[key] = Event()
-                    break
-            ready.wait()
-        try:
             value, size = make()
             self._keep(key, value, size)
             return value
-        finally:
-            with self._lock:
-                del self._making[key]
-            ready.set()
 
     def _hand_out(self, key: Key) -> Value:
         value, size, to_come = self._kept.pop(key)

@@ -6,11 +6,10 @@ share it.
 """
 
 import sys
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 
 from k8s_audit_otlp.model import Block, Span
+from k8s_audit_otlp.receiver.block_cache import BlockCache
 from k8s_audit_otlp.receiver.gaps import Gap, Losses
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Lines, Stretch
@@ -35,10 +34,7 @@ class BlockReader:
         self._log = log
         self._on_read: Callable[[Segment, Block], None] = lambda _segment, _block: None
         self._with_path = with_path
-        self._cache: OrderedDict[tuple[int, int], Block] = OrderedDict()
-        self._cached = 0
-        self._bound = cache_bytes
-        self._lock = Lock()  # guards the cache
+        self._cache = BlockCache(cache_bytes)
 
     def listen(self, on_read: Callable[[Segment, Block], None]) -> None:
         """Call *on_read* with every block that is read from a file."""
@@ -46,17 +42,7 @@ class BlockReader:
 
     def read(self, segment: Segment, offset: int) -> Block | Gap | None:
         """Return what begins at *offset*: a block, a gap, or None when nothing is there yet."""
-        with self._lock:
-            kept = self._cache.get((segment.seq, offset))
-        if kept is not None:
-            return kept
-        found = self._read(segment, offset)
-        if isinstance(found, Block):
-            self._on_read(segment, found)
-            self._keep(found)
-        elif found is None:
-            self._log.ask_again_later(segment)
-        return found
+        return self._cache.get(segment.seq, offset, lambda: self._read(segment, offset))
 
     def before(self, seq: int, offset: int, size: int) -> bytes:
         """Return up to *size* bytes that lie before *offset*; none where they are out of reach.
@@ -74,19 +60,15 @@ class BlockReader:
                 break
         return found
 
-    def _keep(self, block: Block) -> None:
-        key = (block.span.segment, block.span.start)
-        if len(block.data) > self._bound:
-            return
-        with self._lock:
-            if key not in self._cache:
-                self._cache[key] = block
-                self._cached += len(block.data)
-            while self._cached > self._bound:
-                _, old = self._cache.popitem(last=False)
-                self._cached -= len(old.data)
-
     def _read(self, segment: Segment, offset: int) -> Block | Gap | None:
+        found = self._find(segment, offset)
+        if isinstance(found, Block):
+            self._on_read(segment, found)
+        elif found is None:
+            self._log.ask_again_later(segment)
+        return found
+
+    def _find(self, segment: Segment, offset: int) -> Block | Gap | None:
         source, state = segment.source, segment.state
         if 0 < state.cut <= offset or (source is None and state.gone):
             return Losses(state, self._log.states()).missing(offset)

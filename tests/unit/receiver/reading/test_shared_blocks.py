@@ -21,7 +21,7 @@ def test_who_comes_second_gets_the_block_that_was_read(log_dir: Path) -> None:
     offset = first.span.end
     while (block := reader.read(segment, offset)) is not None:
         offset = block.span.end
-        assert reader._cached <= 600_000
+        assert reader._cache.size <= 600_000
     assert reader.read(segment, 0) is not first
     log.close()
 
