@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from k8s_audit_otlp.agent.agent import Agent
+from k8s_audit_otlp.agent.one_cpu import OneCpu
 from k8s_audit_otlp.agent.process import (
     hash_by_libcrypto,
     keep_memory,
@@ -80,7 +81,13 @@ def command(  # noqa: PLR0913 - one for each thing that can be asked
     hash_by_libcrypto()
     raise_descriptor_limit()
     options = AgentOptions(once=once, deadline_s=deadline)
-    agent, delivered, before = _run(loaded, options, reload, ServiceManager(os.environ))
+    one_cpu = OneCpu()
+    try:
+        agent, delivered, before = _run(
+            loaded, options, reload, ServiceManager(os.environ), one_cpu.look
+        )
+    finally:
+        one_cpu.release()
     if once:
         for line in closing_lines(agent, before):
             logger.info("delivered", line)
@@ -130,7 +137,11 @@ def _say_remarks(loaded: Loaded) -> None:
 
 
 def _run(
-    loaded: Loaded, options: AgentOptions, reload: Reload, manager: ServiceManager
+    loaded: Loaded,
+    options: AgentOptions,
+    reload: Reload,
+    manager: ServiceManager,
+    tick: Callable[[], None],
 ) -> tuple[Agent, bool, dict[str, Tally]]:
     """Run agents one after the other, each with the configuration as it is then."""
     signals = _Signals(manager)
@@ -155,6 +166,7 @@ def _run(
             reload.works()
         signals.works(agent)
         agent.listen(partial(_look, agent, status, reload, manager))
+        agent.listen(tick)
         manager.ready(
             f"{counted(len(agent.exporters), 'exporter')} on {counted(len(agent.logs), 'log')}"
         )
