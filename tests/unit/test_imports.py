@@ -36,7 +36,7 @@ PURE: tuple[str, ...] = (
     "state/manifest.py",
     "state/outbox.py",
 )
-PURE += tuple(f"exporter/{name}.py" for name in ("backoff", "batcher", "bisect", "decisions"))
+PURE += tuple(f"exporter/{name}.py" for name in ("backoff", "batcher", "bisect", "retry_decisions"))
 # What they may import beside each other. Whatever else there is may reach for the world.
 HARMLESS = frozenset(
     """

@@ -7,7 +7,7 @@ A record stays in `left` until it is accepted or set aside. One bad record among
 from collections.abc import Callable, Iterator, Sequence
 from typing import assert_never
 
-from k8s_audit_otlp.exporter.decisions import BatchProgress, Decision, Next, after
+from k8s_audit_otlp.exporter.retry_decisions import BatchProgress, Decision, Next, after
 from k8s_audit_otlp.model import Misconfigured, Outcome, Retry
 
 _GOLDEN = 0.6180339887498949  # its multiples spread over the batch: neighbours may share a fault

@@ -19,8 +19,8 @@ from k8s_audit_otlp.exporter.backoff import Backoff, send_with_retries
 from k8s_audit_otlp.exporter.batcher import BatchLimits
 from k8s_audit_otlp.exporter.bisect import deliver_now
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterRecord, digest, read_lines, remove_lines
-from k8s_audit_otlp.exporter.decisions import SYSTEMIC
 from k8s_audit_otlp.exporter.reasons import why_of
+from k8s_audit_otlp.exporter.retry_decisions import SYSTEMIC
 from k8s_audit_otlp.model import Delivered, Outcome, Rejected, TooLarge
 from k8s_audit_otlp.state.files import open_private
 from k8s_audit_otlp.transport.sender import Sender

@@ -1,4 +1,4 @@
-"""Delivers batches: sends a request, does what `decisions` says about the answer, and so on.
+"""Delivers batches: sends a request, does what `retry_decisions` says about the answer, and so on.
 
 Also retries the records in quarantine, about once a second.
 """
@@ -13,11 +13,11 @@ from typing import Protocol
 from k8s_audit_otlp.exporter.backoff import Backoff
 from k8s_audit_otlp.exporter.backpressure import Gate
 from k8s_audit_otlp.exporter.bisect import Bisect
-from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED, SYSTEMIC, Next
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.learned_limits import AgeWindow, LearnedLimit
 from k8s_audit_otlp.exporter.quarantine import Quarantine, Quarantined
 from k8s_audit_otlp.exporter.reasons import describe, reason_of, why_of
+from k8s_audit_otlp.exporter.retry_decisions import MAX_QUARANTINED, SYSTEMIC, Next
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
 from k8s_audit_otlp.transport.sender import ExportRequest, Sender
 

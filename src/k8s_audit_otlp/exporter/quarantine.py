@@ -8,8 +8,8 @@ import contextlib
 from dataclasses import dataclass, field
 from threading import Lock
 
-from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
 from k8s_audit_otlp.exporter.in_flight import InFlight
+from k8s_audit_otlp.exporter.retry_decisions import MAX_QUARANTINED
 
 MAX_WAIT_S = 900.0  # how long a record is retried after answers that may pass
 _ENOUGH_RETRIES = 3  # where nothing else is sent that could be accepted

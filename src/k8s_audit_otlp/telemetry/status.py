@@ -135,7 +135,7 @@ class AgentStatus:
         return self._metrics
 
     def _listen(self, address: str, agent: RunningAgent) -> "GetServer":
-        from k8s_audit_otlp.telemetry.listener.answers import status_server  # noqa: PLC0415
+        from k8s_audit_otlp.telemetry.listener.endpoints import status_server  # noqa: PLC0415
 
         server = status_server(
             address,

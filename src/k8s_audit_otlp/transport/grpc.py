@@ -17,10 +17,10 @@ from k8s_audit_otlp.config.exporters import OtlpGrpc
 from k8s_audit_otlp.model import Delivered, Failure, Misconfigured, Outcome, Retry
 from k8s_audit_otlp.otlp.export_response import read_partial_success, safe_text, without_sent
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
-from k8s_audit_otlp.transport.answers import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.connection import MISCONFIGURED_PROXY
 from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import MAX_BODY_BYTES
+from k8s_audit_otlp.transport.response_codes import read_grpc, read_http_failure
 from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, NotSentError, read_setting
 from k8s_audit_otlp.transport.tls import OTHER_VERSION, TlsError, not_accepted, read_pem, stamp
 from k8s_audit_otlp.transport.url import UnusableError, Url

@@ -22,12 +22,12 @@ from k8s_audit_otlp.otlp.export_response import (
     without_sent,
 )
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
-from k8s_audit_otlp.transport.answers import read_http
 from k8s_audit_otlp.transport.compress import compressor
 from k8s_audit_otlp.transport.connection import Connections
 from k8s_audit_otlp.transport.credentials import Credentials, own_headers
 from k8s_audit_otlp.transport.http_answer import Answer, NoAnswerError
 from k8s_audit_otlp.transport.proxy import proxy_for
+from k8s_audit_otlp.transport.response_codes import read_http
 from k8s_audit_otlp.transport.sender import USER_AGENT, ExportRequest, NotSentError, read_setting
 from k8s_audit_otlp.transport.tls import TlsError, make_context, stamp, tls_reason
 from k8s_audit_otlp.transport.url import UnusableError, Url

@@ -17,8 +17,8 @@ from k8s_audit_otlp.config.exporters import KafkaExporter
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry, TooLarge
 from k8s_audit_otlp.otlp.hourly_scopes import request_of
 from k8s_audit_otlp.otlp.record import body_of, segment_of, uid_of
-from k8s_audit_otlp.transport.answers import read_kafka
 from k8s_audit_otlp.transport.otlp_json import to_line
+from k8s_audit_otlp.transport.response_codes import read_kafka
 from k8s_audit_otlp.transport.sender import ExportRequest, NotSentError, read_setting
 from k8s_audit_otlp.transport.tls import stamp
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.sources.listener import MOST_CONNECTIONS, Listener
-from k8s_audit_otlp.telemetry.listener.answers import status_server
+from k8s_audit_otlp.telemetry.listener.endpoints import status_server
 from k8s_audit_otlp.telemetry.listener.get_server import GetServer
 from k8s_audit_otlp.telemetry.views import ExporterView, HealthView, LogView
 

@@ -17,11 +17,11 @@ from k8s_audit_otlp.event.redact.actions import (
     members_with_actions,
     redact_strange_members,
 )
-from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.patch import act_on_operations, paths_to
 from k8s_audit_otlp.event.redact.repeated_parts import Part, PartRedactor, part_key, part_of
+from k8s_audit_otlp.event.redact.response_status import texts_of_status
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.redact.scan import MAX_ECHOES, Scan
 from k8s_audit_otlp.event.redact.siblings import act_on_flags
@@ -87,7 +87,7 @@ class BodyRedactor:
 
         *False* says only: look at it. Most answers are new, as each names another object.
         """
-        texts = texts_of_answer(b"{" + answer[len(_STATUS) :])
+        texts = texts_of_status(b"{" + answer[len(_STATUS) :])
         if texts is None or not all(len(x) <= _LONGEST_QUOTED and x.isprintable() for x in texts):
             return False
         message = texts.pop(1)

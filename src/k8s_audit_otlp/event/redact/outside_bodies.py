@@ -9,11 +9,11 @@ from functools import partial
 
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.actions import act_on_members
-from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import may_hold_json, redact_embedded
 from k8s_audit_otlp.event.redact.names import clean_name
+from k8s_audit_otlp.event.redact.response_status import texts_of_status
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
@@ -99,7 +99,7 @@ class OutsideBodies:
     def _is_clean(self, member: tuple[bytes, bytes]) -> bool:
         """Tell it of a member; the gate does not know what stands in addresses and patches."""
         name, value = member
-        if name == b"responseStatus" and (read := texts_of_answer(value)) is not None:
+        if name == b"responseStatus" and (read := texts_of_status(value)) is not None:
             return all(self.leaves("responseStatus", text) for text in read)
         if name != b"requestURI" and _PATCH not in value and is_clean(value):
             return True

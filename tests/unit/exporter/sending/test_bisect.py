@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.exporter.bisect import Bisect
-from k8s_audit_otlp.exporter.decisions import Next
+from k8s_audit_otlp.exporter.retry_decisions import Next
 
 
 def run(size: int, poison: set[int], *, most: Any = None) -> tuple[Any, ...]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from k8s_audit_otlp.exporter.decisions import MAX_QUARANTINED
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.exporter.quarantine import MAX_WAIT_S, Quarantine, Quarantined
+from k8s_audit_otlp.exporter.retry_decisions import MAX_QUARANTINED
 from k8s_audit_otlp.model import Batch, Span
 
 IN_FLIGHT = InFlight(Batch("r", Span(1, 0, 1), [b"x"]), lambda _in_flight, _tally: None, 1)

@@ -20,7 +20,7 @@ class _Details(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaul
     uid: str = ""
 
 
-class _Answer(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+class _Status(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """Of `metav1.Status`, in its order."""
 
     metadata: _Nothing
@@ -31,20 +31,20 @@ class _Answer(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_default
     code: int = 0
 
 
-_decode = msgspec.json.Decoder(_Answer).decode
+_decode = msgspec.json.Decoder(_Status).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def texts_of_answer(json: bytes) -> list[str] | None:
+def texts_of_status(json: bytes) -> list[str] | None:
     """Return the texts of a responseStatus, None where something may be beside them."""
     try:
-        answer = _decode(json)
+        status = _decode(json)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if _encode(answer) != json:  # a member that is there twice, an escape, a blank
+    if _encode(status) != json:  # a member that is there twice, an escape, a blank
         return None
-    named = answer.details or _Details()
+    named = status.details or _Details()
     return [
-        *(answer.status, answer.message, answer.reason),
+        *(status.status, status.message, status.reason),
         *(named.name, named.group, named.kind, named.uid),
     ]

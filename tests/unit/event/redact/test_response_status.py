@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.redact import RedactionRules
-from k8s_audit_otlp.event.redact.answers import texts_of_answer
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
+from k8s_audit_otlp.event.redact.response_status import texts_of_status
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from tests.unit.event.redact.redact_lines import CountingRedactor
 
@@ -38,13 +38,13 @@ def written(value: Any) -> bytes:
 @given(text.filter(bool), text.filter(bool), details)
 def test_every_text_is_seen(message: str, reason: str, details: dict[str, str]) -> None:
     answer = {**REFUSED, "message": message, "reason": reason, "details": details}
-    texts = texts_of_answer(written(answer))
+    texts = texts_of_status(written(answer))
     assert texts is not None
     assert sorted(filter(None, texts)) == sorted(["Failure", message, reason, *details.values()])
 
 
 def test_what_is_said_of_a_request_that_went_well_is_read() -> None:
-    assert texts_of_answer(b'{"metadata":{},"code":200}') == [""] * 7
+    assert texts_of_status(b'{"metadata":{},"code":200}') == [""] * 7
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_is_said_of_a_request_that_went_well_is_read() -> None:
     ],
 )
 def test_anything_else_is_read_by_its_pieces(json: bytes) -> None:
-    assert texts_of_answer(json) is None
+    assert texts_of_status(json) is None
 
 
 def answer(message: str, **others: Any) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from k8s_audit_otlp.exporter.decisions import (
+from k8s_audit_otlp.exporter.retry_decisions import (
     MAX_QUARANTINED,
     BatchProgress,
     Decision,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Rejected, Retry, TooLarge
-from k8s_audit_otlp.transport.answers import (
+from k8s_audit_otlp.transport.response_codes import (
     MAX_WAIT_S,
     read_grpc,
     read_http,
