@@ -9,9 +9,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
 from k8s_audit_otlp.event.severity import alarm_at_end
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
@@ -97,7 +97,7 @@ class FastEncoder:
         self._decode_status = msgspec.json.Decoder(Status | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
-        self._references = Verdicts(_reference, most=2048, longest=256, size=_bytes_of)
+        self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
 
     def expect(self, data: bytes) -> Tables:
         """Get ready for the lines of a block, and return what is known of their parts."""

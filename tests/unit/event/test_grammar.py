@@ -1,4 +1,4 @@
-"""The page on redaction says which forms are caught and kept; the gate lets none of them by."""
+"""The page on redaction names the forms that are caught; the prefilter lets none by."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
-from k8s_audit_otlp.event.secrets.gate import SOUGHT
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import PlainMatcher, matcher_of
+from k8s_audit_otlp.event.secrets.prefilter import SOUGHT
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
 from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS, TokenFormat
@@ -90,7 +90,7 @@ PARTS = st.sampled_from(
 @settings(max_examples=500, deadline=None)
 @given(st.lists(PARTS, max_size=12).map("".join) | st.text(max_size=60))
 def test_what_the_cleaner_changes_the_gate_lets_through(text: str) -> None:
-    """Both are made of one grammar: without the gate no more is replaced than with it."""
+    """Both are made of one grammar: without the prefilter no more is replaced than with it."""
     mask = Replacement(None)
     ungated = without_encoded(cleaned(text, ~0, mask), mask)
     assert ungated == clean(text, mask) or ungated == text
@@ -99,7 +99,7 @@ def test_what_the_cleaner_changes_the_gate_lets_through(text: str) -> None:
 @settings(max_examples=200, deadline=None)
 @given(st.lists(PARTS, max_size=12).map("".join) | st.text(max_size=60))
 def test_both_matchers_find_the_same(text: str) -> None:
-    """Where Hyperscan has no wheel the gate is the same, only slower."""
+    """Where Hyperscan has no wheel the prefilter is the same, only slower."""
     data = text.encode()
     assert PlainMatcher(SOUGHT)(data) == _QUICKEST(data)
 

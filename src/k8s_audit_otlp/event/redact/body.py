@@ -8,6 +8,7 @@ import re
 from itertools import compress
 from operator import not_
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import LARGE_BODY
 from k8s_audit_otlp.event.redact.actions import (
     Member,
@@ -31,8 +32,8 @@ from k8s_audit_otlp.event.redact.strings import (
     may_hold_json,
     string_verdicts,
 )
-from k8s_audit_otlp.event.secrets.gate import look
 from k8s_audit_otlp.event.secrets.messages import quoted_in
+from k8s_audit_otlp.event.secrets.prefilter import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.splice.tokens import (
@@ -43,7 +44,6 @@ from k8s_audit_otlp.event.splice.tokens import (
     plainly_escaped,
     split,
 )
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
@@ -59,7 +59,7 @@ class BodyRedactor:
         self._names: dict[tuple[OwnRule, ...], Names] = {}
         self._plain = self.names(())
         self._is_suspect = string_verdicts(credentials="text" not in rules.off)
-        self._quoted = Verdicts(self._leaves, most=_MAX_QUOTED, longest=_LONGEST_QUOTED)
+        self._quoted = BoundedCache(self._leaves, most=_MAX_QUOTED, longest=_LONGEST_QUOTED)
         self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:

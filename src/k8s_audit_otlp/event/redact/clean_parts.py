@@ -7,12 +7,12 @@ judged once. Together they must never be more lenient than `OutsideBodies`.
 import re
 from collections.abc import Callable, Sequence
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
-from k8s_audit_otlp.event.secrets.gate import FORMS, is_clean, needles_in_bytes
+from k8s_audit_otlp.event.secrets.prefilter import FORMS, is_clean, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
@@ -32,9 +32,9 @@ _FEW = 4  # of which each is judged when it is asked for
 _LONGEST_KEPT = 512  # characters
 
 
-def _texts(judge: Callable[[bytes], bool]) -> Verdicts[bytes, bool]:
+def _texts(judge: Callable[[bytes], bool]) -> BoundedCache[bytes, bool]:
     """Remember which texts leave as they are."""
-    return Verdicts(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+    return BoundedCache(judge, most=_MAX_KEPT, longest=_LONGEST_KEPT)
 
 
 def _is_plain(text: bytes) -> bool:
@@ -86,7 +86,7 @@ class CleanParts:
 
     def _judge_together(self, paths: list[bytes]) -> None:
         if _is_plain_path(b"\n".join(paths)):
-            self.paths.remember(paths, verdict=True)
+            self.paths.remember(paths, value=True)
         elif len(paths) > _FEW:
             half = len(paths) // 2
             self._judge_together(paths[:half])

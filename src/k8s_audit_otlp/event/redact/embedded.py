@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from k8s_audit_otlp.event.secrets.needles import IN_JSON
+from k8s_audit_otlp.event.secrets.prefilter_needles import IN_JSON
 from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import MASK
 

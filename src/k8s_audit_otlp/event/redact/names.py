@@ -4,8 +4,8 @@ from enum import IntEnum
 
 import msgspec
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.event.secrets.gate import NAMES, needles_in
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_environment,
@@ -14,10 +14,10 @@ from k8s_audit_otlp.event.secrets.grammar import (
     refers_to_credential,
     words_of,
 )
+from k8s_audit_otlp.event.secrets.prefilter import NAMES, needles_in
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import NOT_IN_NAMES, clean, clean_forms
 from k8s_audit_otlp.event.splice.tokens import text_of
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _MAX_NAMES = 8192  # distinct member names remembered
 _LONGEST_KEPT = 256  # bytes
@@ -79,7 +79,7 @@ _ANY = Replacement(None)
 _RULE_OF = {Action.ENV: "env", Action.COMMAND: "args", Action.ARGS: "args"}
 
 
-class Names(Verdicts[bytes, Action]):
+class Names(BoundedCache[bytes, Action]):
     """Member name, as its piece -> action."""
 
     def __init__(self, rules: RedactionRules, own: tuple[OwnRule, ...]) -> None:

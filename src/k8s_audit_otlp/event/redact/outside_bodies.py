@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.actions import act_on_members
 from k8s_audit_otlp.event.redact.body import BodyRedactor
@@ -17,9 +18,9 @@ from k8s_audit_otlp.event.redact.response_status import texts_of_status
 from k8s_audit_otlp.event.redact.rules import RedactionRules
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.strings import compacted
-from k8s_audit_otlp.event.secrets.gate import is_clean, may_hold
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, may_name_drawn
 from k8s_audit_otlp.event.secrets.messages import quoted_in
+from k8s_audit_otlp.event.secrets.prefilter import is_clean, may_hold
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
 from k8s_audit_otlp.event.secrets.text import (
@@ -40,7 +41,6 @@ from k8s_audit_otlp.event.splice.tokens import (
     split,
     text_of,
 )
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 from k8s_audit_otlp.model import AuditEvent
 
 PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
@@ -81,14 +81,14 @@ class OutsideBodies:
         self.always = bool(rules.pseudonymise or self._patterns)
         self.rules_look_at_bodies = bool(rules.own) or rules.bodies == "drop"
         # Of annotations and of `user.extra`: clients choose them.
-        self._free_names = Verdicts(self._says_more, most=_MAX_KEPT, longest=_LONGEST_KEPT)
+        self._free_names = BoundedCache(self._says_more, most=_MAX_KEPT, longest=_LONGEST_KEPT)
         # (name, JSON) of a member of an event -> does it leave as it is.
-        self.clean: Verdicts[tuple[bytes, bytes], bool] = Verdicts(
+        self.clean: BoundedCache[tuple[bytes, bytes], bool] = BoundedCache(
             self._is_clean, most=_MAX_MEMBERS, longest=_LONGEST_MEMBER, size=lambda m: len(m[1])
         )
         # Of an answer: reasons and kinds, and what the apiserver's own sentences quote.
         self._values, self._users_left = (
-            Verdicts(partial(self._leaves, owner), most=_MAX_KEPT, longest=_LONGEST_KEPT)
+            BoundedCache(partial(self._leaves, owner), most=_MAX_KEPT, longest=_LONGEST_KEPT)
             for owner in ("responseStatus", "user")
         )
 
@@ -97,7 +97,7 @@ class OutsideBodies:
         return None if self.always else [member[0] for member in members if not self.clean[member]]
 
     def _is_clean(self, member: tuple[bytes, bytes]) -> bool:
-        """Tell it of a member; the gate does not know what stands in addresses and patches."""
+        """Tell it of a member; the prefilter does not know what stands in addresses and patches."""
         name, value = member
         if name == b"responseStatus" and (read := texts_of_status(value)) is not None:
             return all(self.leaves("responseStatus", text) for text in read)

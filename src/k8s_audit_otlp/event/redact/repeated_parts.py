@@ -2,7 +2,7 @@
 
 Clusters write the same containers, rules and managed fields time and again, around a few members
 that are new. What a part becomes depends on the part and on the names of its own members alone; the
-exceptions are named here and read as a whole. `gate.look` tells of a body whether it may be
+exceptions are named here and read as a whole. `prefilter.look` tells of a body whether it may be
 judged so.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.siblings import tell_columns
 from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
-from k8s_audit_otlp.event.secrets.gate import is_clean, look
+from k8s_audit_otlp.event.secrets.prefilter import is_clean, look
 from k8s_audit_otlp.event.splice.members import items_of, members_of
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 Whole: TypeAlias = Callable[[bytes, Findings], bytes]  # redacts JSON as a whole
 
@@ -80,7 +80,7 @@ class PartRedactor:
         """*is_harmless* tells of a string, in its quotes, that it stays below a harmless name."""
         self._whole, self._names, self._is_harmless = whole, names, is_harmless
         self._small, self.large = _Known(), _Known()
-        self._tell_columns = Verdicts(tell_columns, most=_MOST_TABLES, longest=_LARGE)
+        self._tell_columns = BoundedCache(tell_columns, most=_MOST_TABLES, longest=_LARGE)
 
     def __call__(self, body: bytes) -> Part:
         """Redact a body that is not clean and whose members may be judged one by one."""

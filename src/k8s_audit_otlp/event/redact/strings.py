@@ -10,13 +10,14 @@ from functools import partial
 
 import msgspec
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.names import Action
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.siblings import parent_name
-from k8s_audit_otlp.event.secrets.gate import may_hold
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
+from k8s_audit_otlp.event.secrets.prefilter import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, clean_message, clean_of_object, clean_of_user
 from k8s_audit_otlp.event.splice.tokens import (
@@ -26,7 +27,6 @@ from k8s_audit_otlp.event.splice.tokens import (
     piece_of,
     text_of,
 )
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 _SHORTEST = 6  # bytes; shorter strings are no credentials
 _MAX_KNOWN = 32_768  # strings remembered as clean
@@ -42,10 +42,10 @@ _PLACES = frozenset(  # of what has many: which one it is
 _OF_USERS = (b"user", b"username", b"uid")
 
 
-def string_verdicts(*, credentials: bool) -> Verdicts[bytes, bool]:
+def string_verdicts(*, credentials: bool) -> BoundedCache[bytes, bool]:
     """Return which strings, as pieces, may hold JSON, or a credential as well; remembered."""
     judge = _may_hold if credentials else may_hold_json
-    return Verdicts(judge, most=_MAX_KNOWN, longest=LONGEST_KNOWN)
+    return BoundedCache(judge, most=_MAX_KNOWN, longest=LONGEST_KNOWN)
 
 
 def _may_hold(piece: bytes) -> bool:
@@ -67,7 +67,7 @@ def _quotes_json(piece: bytes) -> bool:
     return quote >= 0 and (b"{" in piece or b"[" in piece)
 
 
-def clean_strings(scan: Scan, suspects: set[bytes], known: Verdicts[bytes, bool]) -> None:
+def clean_strings(scan: Scan, suspects: set[bytes], known: BoundedCache[bytes, bool]) -> None:
     """Clean the strings among *suspects* that are no keys, and every string of own patterns.
 
     *known* learns which of them hold nothing.
@@ -93,7 +93,7 @@ def clean_strings(scan: Scan, suspects: set[bytes], known: Verdicts[bytes, bool]
                 scan.set(place, piece_of(new), name)
 
 
-def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
+def _credentials(scan: Scan, place: int, known: BoundedCache[bytes, bool]) -> None:
     before = scan.pieces[place]
     text = text_of(before)
     of_member = scan.pieces[place - 2] if is_member_value(scan.pieces, place) else b""
@@ -109,7 +109,7 @@ def _credentials(scan: Scan, place: int, known: Verdicts[bytes, bool]) -> None:
     if new != text:
         scan.set(place, piece_of(new), "text")
     elif not may_hold_json(before) and cleaner is clean:
-        known.remember((before,), verdict=False)
+        known.remember((before,), value=False)
 
 
 def _says_which_one(scan: Scan, place: int) -> bool:

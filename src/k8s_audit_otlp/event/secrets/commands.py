@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.randomness import PASSWORD_LIKE, is_drawn, looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import (
+from k8s_audit_otlp.event.secrets.substitution_steps import (
     Step,
     made_up,
     quoted,

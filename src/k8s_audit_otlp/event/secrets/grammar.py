@@ -1,8 +1,8 @@
 """The grammar of secrets: by which names a credential is known. Tables.
 
-What looks quickly (`gate.may_hold`, the gate) and what replaces (`text.clean`, the cleaner) are
-both made of the tables here, in `needles` and in `token_formats`: the cleaner changes nothing that
-the gate lets by. To teach it a name, add a stem or a word; a token of a vendor, a row of
+What looks quickly (`prefilter.may_hold`) and what replaces (`text.clean`, the cleaner) are both
+made of the tables here, in `prefilter_needles` and in `token_formats`: the cleaner changes nothing
+that the prefilter lets by. To teach it a name, add a stem or a word; a token of a vendor, a row of
 `token_formats`.
 
 Names are read as words (`dbPassword`, `db-password`, `DB_PASSWORD` are the same two), because a

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
 from k8s_audit_otlp.event.secrets.randomness import looks_random
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, second
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second
 
 _DUMP = (
     r"(?s)((?:(?<!Labels:)(?<!Selector:)(?<!Labels: )map\[|got &?\{|valueUnstructured\{"

@@ -9,10 +9,10 @@ from string import digits
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, names_one_value, words_of
-from k8s_audit_otlp.event.secrets.needles import CODE, HERE_DOCUMENT
+from k8s_audit_otlp.event.secrets.prefilter_needles import CODE, HERE_DOCUMENT
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, says_credential, second, where
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER
 
 _PASSWORDS = r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)w|wd))"

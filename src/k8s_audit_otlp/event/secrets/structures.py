@@ -13,10 +13,16 @@ from k8s_audit_otlp.event.secrets.grammar import (
     may_name_drawn,
     names_many,
 )
-from k8s_audit_otlp.event.secrets.needles import ENVIRONMENT
+from k8s_audit_otlp.event.secrets.prefilter_needles import ENVIRONMENT
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
-from k8s_audit_otlp.event.secrets.steps import Step, quoted, says_credential, second, where
+from k8s_audit_otlp.event.secrets.substitution_steps import (
+    Step,
+    quoted,
+    says_credential,
+    second,
+    where,
+)
 from k8s_audit_otlp.event.secrets.values import is_credential, names_a_file
 
 _QUOTED_BODY = r"(?s)(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)"  # a decoder's error

@@ -7,10 +7,10 @@ from html import unescape
 from typing import Final
 from urllib.parse import unquote_plus
 
-from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, sentences
-from k8s_audit_otlp.event.secrets.gate import NAMES, bits_of, holds, needles_in, ready
+from k8s_audit_otlp.event.secrets import commands, messages, patterns, random_words, sentences
 from k8s_audit_otlp.event.secrets.named_values import without_named_values
-from k8s_audit_otlp.event.secrets.needles import ENCODED, IN_BASE64
+from k8s_audit_otlp.event.secrets.prefilter import NAMES, bits_of, holds, needles_in, ready
+from k8s_audit_otlp.event.secrets.prefilter_needles import ENCODED, IN_BASE64
 from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 
@@ -24,10 +24,10 @@ _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _FEW_PARTS, _LONG_PART = 64, 256  # words that are encoded; characters of one, as addresses have
 _LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
-_SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (forms.SHOWN_WHOLE, forms.TOKENS, forms.STEPS))
-_GENERATED = ready(forms.GENERATED_WORDS)
-_TOKEN_BITS = bits_of(needle for step in forms.TOKENS for needle in step.needles)
-_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *drawn.STEPS, *sentences.STEPS))
+_SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (patterns.SHOWN_WHOLE, patterns.TOKENS, patterns.STEPS))
+_GENERATED = ready(patterns.GENERATED_WORDS)
+_TOKEN_BITS = bits_of(needle for step in patterns.TOKENS for needle in step.needles)
+_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *random_words.STEPS, *sentences.STEPS))
 _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Literal
 from urllib.parse import quote, unquote, unquote_plus
 
-from k8s_audit_otlp.event.secrets.drawn import tells, without_drawn
 from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
+from k8s_audit_otlp.event.secrets.random_words import tells, without_drawn
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import EncodedParts, clean_decoded, decodings

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import orjson
 
+from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import is_costly_to_split
-from k8s_audit_otlp.event.splice.verdicts import Verdicts
 
 MASKED_BACKSLASH, MASKED_QUOTE = b"\0\0", b"\0\1"
 _BRACKET = re.compile(rb"[\[\]{}]")
@@ -42,7 +42,7 @@ def _marks_key(punctuation: bytes) -> bool:
     return punctuation[0] == _COLON
 
 
-def _balance_of(brackets: bytes) -> Verdicts[bytes, tuple[int, int]]:
+def _balance_of(brackets: bytes) -> BoundedCache[bytes, tuple[int, int]]:
     """Return punctuation -> (depth after its lowest closing bracket, depth at its end), relative.
 
     *brackets* are those that count.
@@ -59,12 +59,12 @@ def _balance_of(brackets: bytes) -> Verdicts[bytes, tuple[int, int]]:
                 lowest = min(lowest, depth)
         return lowest, depth
 
-    return Verdicts(weigh, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED)
+    return BoundedCache(weigh, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED)
 
 
 balance = _balance_of(b"[]{}")
 _BALANCE_OF = {0x5B: (_balance_of(b"[]"), b"[", b"]"), 0x7B: (_balance_of(b"{}"), b"{", b"}")}
-marks_key = Verdicts(_marks_key, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED).__getitem__
+marks_key = BoundedCache(_marks_key, most=_CACHED_PUNCTUATION, longest=_LONGEST_CACHED).__getitem__
 
 
 # Of a letter: not of what ends a string, nor of what Go escapes.

@@ -9,7 +9,7 @@ import pytest
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.event.secrets.gate import NEEDLES
+from k8s_audit_otlp.event.secrets.prefilter import NEEDLES
 from tests.kit.log.planted import PlantedLines
 
 CLEAN = EventProcessor(None, Redactor()).clean_parts()
@@ -126,7 +126,7 @@ def test_paths_judged_together_are_judged_no_more_leniently_than_alone() -> None
         paths = [f"/api/v1/pods/{rng.getrandbits(32):x}{end}" for end in ends]
         together = [path.encode() for path in paths]
         if clean.expect_paths(b"".join(path + b"\n" for path in together)):
-            clean.paths.remember(together, verdict=True)
+            clean.paths.remember(together, value=True)
             free += 1
         known += len(clean.paths)
         assert all(CLEAN.paths[path] for path in clean.paths)

@@ -12,7 +12,7 @@ from k8s_audit_otlp.event.redact import RedactionRules, Redactor
 from k8s_audit_otlp.event.redact.body import BodyRedactor
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.repeated_parts import PartRedactor
-from k8s_audit_otlp.event.secrets.gate import look
+from k8s_audit_otlp.event.secrets.prefilter import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.splice.tokens import UnreadableError
 from k8s_audit_otlp.model import EMPTY

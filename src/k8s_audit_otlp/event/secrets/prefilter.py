@@ -1,4 +1,4 @@
-"""The gate: tells in one pass over bytes what of the tables is in a text, or in a body.
+"""The prefilter: tells in one pass over bytes what of the tables is in a text, or in a body.
 
 Most texts hold none of the needles, and most bodies besides no member that a rule is about and no
 quote inside a value. They are neither taken apart nor decoded. One matcher is made for both: to
@@ -11,10 +11,10 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
-from k8s_audit_otlp.event.secrets import commands, drawn, forms, messages, sentences
+from k8s_audit_otlp.event.secrets import commands, messages, patterns, random_words, sentences
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
-from k8s_audit_otlp.event.secrets.needles import (
+from k8s_audit_otlp.event.secrets.prefilter_needles import (
     ENCODED,
     ESCAPED,
     IN_BASE64,
@@ -22,11 +22,11 @@ from k8s_audit_otlp.event.secrets.needles import (
     NAME_NEEDLES,
     sought_for,
 )
-from k8s_audit_otlp.event.secrets.steps import Step, Steps
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, Steps
 
 _STEPS: Final = (
-    *(*forms.SHOWN_WHOLE, *forms.TOKENS, *forms.GENERATED_WORDS, *forms.STEPS),
-    *(*commands.STEPS_IN_TEXT, *messages.STEPS, *messages.STEPS_IN_PROSE, *drawn.STEPS),
+    *(*patterns.SHOWN_WHOLE, *patterns.TOKENS, *patterns.GENERATED_WORDS, *patterns.STEPS),
+    *(*commands.STEPS_IN_TEXT, *messages.STEPS, *messages.STEPS_IN_PROSE, *random_words.STEPS),
     *sentences.STEPS,
 )
 _FORM_NEEDLES: Final = (

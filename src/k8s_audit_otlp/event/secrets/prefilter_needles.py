@@ -1,4 +1,4 @@
-"""What any text must hold for a credential to be in it: the tables that the gate is made from.
+"""What any text must hold for a credential to be in it: the tables that the prefilter is made from.
 
 Each needle belongs to names of the grammar or to forms of the cleaner, which look for nothing in a
 text that does not hold theirs.

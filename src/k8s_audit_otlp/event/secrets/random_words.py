@@ -17,7 +17,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     says_drawn,
     words_of,
 )
-from k8s_audit_otlp.event.secrets.needles import SHORT_FLAG
+from k8s_audit_otlp.event.secrets.prefilter_needles import SHORT_FLAG
 from k8s_audit_otlp.event.secrets.randomness import (
     LETTERS,
     MADE_UP,
@@ -27,7 +27,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     is_drawn,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import Step, made_up, second
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, made_up, second
 from k8s_audit_otlp.event.secrets.values import in_resource
 
 _LOOK_BACK = 64  # characters

@@ -5,7 +5,7 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, names_or_tells
-from k8s_audit_otlp.event.secrets.needles import BOOTSTRAP, LOGIN_AT
+from k8s_audit_otlp.event.secrets.prefilter_needles import BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
     WITH_WHO,
@@ -15,7 +15,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     is_of_one_case,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.steps import (
+from k8s_audit_otlp.event.secrets.substitution_steps import (
     Step,
     drawn,
     made_up,

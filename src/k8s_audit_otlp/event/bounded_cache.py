@@ -1,4 +1,4 @@
-"""Verdicts that are remembered: the same few texts come again for ever, and are judged once.
+"""A bounded cache: the same few texts come again for ever, and are looked at once.
 
 What is looked up in the inner loops is a dict, so a known text costs one look-up and no call.
 """
@@ -10,12 +10,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Verdicts(dict[K, V], Generic[K, V]):
-    """`verdicts[text]` is `judge(text)`, remembered. Bounded: a full one begins anew."""
+class BoundedCache(dict[K, V], Generic[K, V]):
+    """`cache[text]` is `compute(text)`, remembered. Bounded: a full one begins anew."""
 
     def __init__(
         self,
-        judge: Callable[[K], V],
+        compute: Callable[[K], V],
         *,
         most: int,
         longest: int,
@@ -23,21 +23,21 @@ class Verdicts(dict[K, V], Generic[K, V]):
     ) -> None:
         """*most*: how many are remembered; *longest*: the size of one that is.
 
-        What *judge* raises is raised, and nothing is remembered.
+        What *compute* raises is raised, and nothing is remembered.
         """
         super().__init__()
-        self._judge: Callable[[K], V] = judge
+        self._compute: Callable[[K], V] = compute
         self._most, self._longest, self._size = most, longest, size
 
     def __missing__(self, text: K) -> V:
-        verdict = self._judge(text)
-        self.remember((text,), verdict)
-        return verdict
+        value = self._compute(text)
+        self.remember((text,), value)
+        return value
 
-    def remember(self, texts: Iterable[K], verdict: V) -> None:
-        """Keep one verdict on several texts."""
+    def remember(self, texts: Iterable[K], value: V) -> None:
+        """Keep one value for several texts."""
         for text in texts:
             if self._size(text) <= self._longest:
                 if len(self) >= self._most:
                     self.clear()
-                self[text] = verdict
+                self[text] = value
