@@ -9,9 +9,9 @@ from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.listing import Entry, list_log
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 from k8s_audit_otlp.receiver.marks import Farthest
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket
 
 
@@ -83,7 +83,7 @@ class AssumingLog(AuditLog):
 class NumberedLog(AuditLog):
     """Keeps positions as numbers, without a mark of the bytes before them."""
 
-    def was_read(self, segment: Segment, source: Source, farthest: Farthest | None) -> None:
+    def was_read(self, segment: Segment, source: LogFile, farthest: Farthest | None) -> None:
         super().was_read(segment, source, farthest and farthest._replace(marks=[], lines=b""))
 
 
@@ -104,7 +104,7 @@ class BrokenLog(AuditLog):
 
 def _can_be_read(entry: Entry) -> bool:
     try:
-        return open_source(entry.path, compressed=entry.name.compressed).readable
+        return open_log_file(entry.path, compressed=entry.name.compressed).readable
     except PermissionError:
         return True
     except OSError:

@@ -10,8 +10,8 @@ from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.otlp.resource import CLUSTER, NODE
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.names import GZIP
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.telemetry.backlog import backlog_of
 from k8s_audit_otlp.telemetry.logs import logger
 
@@ -88,7 +88,7 @@ class ForeignLogWarning:
         try:
             if not log.path.is_file():
                 return False
-            source = open_source(log.path, compressed=log.path.suffix == GZIP)
+            source = open_log_file(log.path, compressed=log.path.suffix == GZIP)
             head = source.read_at(0, _HEAD_BYTES)
         except (OSError, CorruptGzipError):
             return False  # which is said elsewhere

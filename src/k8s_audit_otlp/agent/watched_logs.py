@@ -15,9 +15,9 @@ from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.receiver.deleted import Handed
 from k8s_audit_otlp.receiver.listing import logs_in
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.log_file import descriptor_limit, descriptors_for
 from k8s_audit_otlp.receiver.names import GLOB
 from k8s_audit_otlp.receiver.segments import LogLimits
-from k8s_audit_otlp.receiver.source import descriptor_limit, descriptors_for
 from k8s_audit_otlp.receiver.watch import Watcher
 from k8s_audit_otlp.state.manifest import Manifest
 from k8s_audit_otlp.telemetry.journal import LogJournal

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -61,7 +61,7 @@ class RawHashes:
     def _begun(self, segment: Segment) -> "tuple[_Hash, int]":
         return self._of.get(segment.seq) or (sha256(), segment.state.begin)
 
-    def _read(self, done: "_Hash", source: Source, start: int, end: int) -> "tuple[_Hash, int]":
+    def _read(self, done: "_Hash", source: LogFile, start: int, end: int) -> "tuple[_Hash, int]":
         """Hash what lies between two places; less where it cannot be read."""
         try:
             while start < end and (data := source.read_at(start, min(_STEP, end - start))):

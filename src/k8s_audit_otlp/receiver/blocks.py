@@ -14,9 +14,9 @@ from k8s_audit_otlp.receiver.gaps import Gap, Losses
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Lines, Stretch
 from k8s_audit_otlp.receiver.log import AuditLog
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.marks import read_on
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
 
 BLOCKS_KEPT = 4 * 1024 * 1024  # bytes of them, for other exporters
 
@@ -80,7 +80,7 @@ class BlockReader:
             self._log.failed(segment, error)
             return None
 
-    def _read_from(self, source: Source, segment: Segment, offset: int) -> Block | Gap | None:
+    def _read_from(self, source: LogFile, segment: Segment, offset: int) -> Block | Gap | None:
         lines, state = self._lines(source, segment), segment.state
         found = lines.block_at(offset)
         if not segment.is_still_in(source):
@@ -100,7 +100,7 @@ class BlockReader:
         path = str(segment.path or "") if self._with_path else ""
         return Block(span, state.identity, state.name, found.data, self._log.clock_ns(), path)
 
-    def _lines(self, source: Source, segment: Segment) -> Lines:
+    def _lines(self, source: LogFile, segment: Segment) -> Lines:
         """Return the lines of a segment; a last one without its newline is one in what is final."""
         limits, upto = self._log.limits, segment.state.cut or sys.maxsize
         final = source.has_end
@@ -120,7 +120,7 @@ class BlockReader:
             return None  # the rest of a copy may be under way
         return Losses(state, self._log.states()).from_here(offset, "truncated")
 
-    def _torn(self, source: Source, segment: Segment, found: Stretch) -> Block | Gap | None:
+    def _torn(self, source: LogFile, segment: Segment, found: Stretch) -> Block | Gap | None:
         """Give up on a compressed file that will not get better; until then wait."""
         if not self._log.unchanged_for(segment, self._log.limits.torn_s):
             return None

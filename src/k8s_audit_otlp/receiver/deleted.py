@@ -16,18 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 from k8s_audit_otlp.receiver.marks import verified
 from k8s_audit_otlp.receiver.names import GZIP
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.state.files import replace_file
 from k8s_audit_otlp.state.manifest import SegmentState
 
 GIB = 1 << 30
 _STEP = 1024 * 1024  # bytes copied at once
 
-Handed = dict[int, Source]  # by the number of the segment
+Handed = dict[int, LogFile]  # by the number of the segment
 
 logger = logging.getLogger("k8s_audit_otlp")
 
@@ -56,7 +56,7 @@ class Rescue:
     def _paths(self, state: SegmentState) -> list[Path]:
         return [self._directory / f"{state.identity}.log{packed}" for packed in ("", GZIP)]
 
-    def copy(self, state: SegmentState, source: Source) -> Source | None:
+    def copy(self, state: SegmentState, source: LogFile) -> LogFile | None:
         """Copy the file of a segment; None where there is no room or the disk refuses."""
         path = self._paths(state)[source.compressed]
         try:
@@ -66,15 +66,15 @@ class Rescue:
             if used + size > self._max_bytes:
                 return None
             _copy(source, size, path)
-            return open_source(path, compressed=source.compressed)
+            return open_log_file(path, compressed=source.compressed)
         except OSError as error:
             logger.warning("%s: cannot rescue a segment: %s", self._directory, error.strerror)
             return None
 
-    def open(self, state: SegmentState) -> Source | None:
+    def open(self, state: SegmentState) -> LogFile | None:
         for path in self._paths(state):
             with suppress(OSError):
-                return open_source(path, compressed=path.suffix == GZIP)
+                return open_log_file(path, compressed=path.suffix == GZIP)
         return None
 
     def remove(self, state: SegmentState) -> None:
@@ -82,7 +82,7 @@ class Rescue:
             path.unlink(missing_ok=True)
 
 
-def _copy(source: Source, size: int, path: Path) -> None:
+def _copy(source: LogFile, size: int, path: Path) -> None:
     def write(file: BinaryIO) -> None:
         offset = 0
         while offset < size and (data := source.raw(offset, _STEP)):
@@ -124,7 +124,7 @@ class DeletedSegments:
         if self._handed:
             self._handed.clear()
 
-    def _kept(self, segment: Segment) -> Source | None:
+    def _kept(self, segment: Segment) -> LogFile | None:
         source = self._handed.get(segment.seq) if self._handed else None
         if source and (source.device, source.inode) == segment.key:
             return source
@@ -159,7 +159,7 @@ class DeletedSegments:
         if stamp is None or stamp in self._checked or known.may_grow(segment):
             return False
         try:
-            twin = open_source(segment.path, compressed=True)
+            twin = open_log_file(segment.path, compressed=True)
             whole = twin.length() == segment.state.size
             serves = whole and verified(twin, known.marks_of(segment))[1]
         except OSError:

@@ -9,7 +9,7 @@ import msgspec
 from k8s_audit_otlp.event.lenient_json import REFUSED
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.lines import BLANKS, length_of_line
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.log_file import LogFile
 
 HEAD_BYTES = 1024  # the fingerprint: enough to cover the first event's audit id
 _FIRST_READ = 64 * 1024  # enough for most first lines
@@ -43,7 +43,7 @@ class Identity:
     head_start: int
     when_ns: int = 0
 
-    def is_in(self, source: Source) -> bool:
+    def is_in(self, source: LogFile) -> bool:
         return fingerprint(source.read_at(self.head_start, self.head_length)) == self.head
 
 
@@ -70,7 +70,7 @@ def identify(data: bytes, *, finished: bool) -> Identity | None:
     return Identity(name, fingerprint(head), len(head), start, when_ns)
 
 
-def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Identity | None:
+def read_identity(source: LogFile, *, finished: bool, max_line_bytes: int) -> Identity | None:
     """Identify an open file. Memory is bounded whatever stands before the first line.
 
     *finished*: nothing is added to it; that of a compressed one counts once its end is known.
@@ -88,7 +88,7 @@ def read_identity(source: Source, *, finished: bool, max_line_bytes: int) -> Ide
     return replace(identity, head_start=identity.head_start + start) if identity else None
 
 
-def _first_byte(source: Source) -> int:
+def _first_byte(source: LogFile) -> int:
     """Return where something stands that is no blank line, hole or byte order mark."""
     offset = 0
     while True:

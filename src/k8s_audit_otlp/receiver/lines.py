@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.long_lines import END_KEPT, without_bodies
-from k8s_audit_otlp.receiver.source import Source
 
 BLOCK_BYTES = 256 * 1024
 _LOOK_AHEAD = 8 * 1024  # more than most lines: one read finds the end of the block
@@ -56,7 +56,7 @@ class Lines:
     belongs to the segment.
     """
 
-    source: Source
+    source: LogFile
     longest: int
     last: bool
     upto: int = sys.maxsize
@@ -160,7 +160,7 @@ def _blank(data: bytes, offset: int) -> int:
     return len(data) if len(data) >= BLOCK_BYTES and not data.strip(BLANKS) else 0
 
 
-def last_line_end(source: Source, end: int, begin: int = 0) -> int:
+def last_line_end(source: LogFile, end: int, begin: int = 0) -> int:
     """Return where the last whole line before *end* ends; *begin* where there is none."""
     while end > begin:
         start = max(begin, end - _STEP)
@@ -181,7 +181,7 @@ def line_time_ns(line: bytes) -> int:
     return max((unix_ns(text.decode()) or 0 for text in times), default=0)
 
 
-def first_line_since(source: Source, begin: int, when_ns: int) -> tuple[int, bool]:
+def first_line_since(source: LogFile, begin: int, when_ns: int) -> tuple[int, bool]:
     """Return the end of the last older line before the first whose event is of *when_ns* or later.
 
     And whether there is such a one. Lines are not quite in the order of their times: the first one

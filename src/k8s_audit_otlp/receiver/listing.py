@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 from k8s_audit_otlp.receiver.names import DATED, GLOB, GZIP, LogName, fold, looks_like_backup, parse
-from k8s_audit_otlp.receiver.source import Source, open_source
 
 _ATTEMPTS = 8
 _NAMED = 50  # files that a message names
@@ -161,7 +161,7 @@ def without_packed_twins(entries: list[Entry]) -> list[Entry]:
     return [e for e in entries if not (e.name.compressed and e.name.base in plain)]
 
 
-def open_entry(entry: Entry) -> Source:
+def open_entry(entry: Entry) -> LogFile:
     """Open the file of an entry, or what it was packed into since the listing.
 
     Raise FileNotFoundError where it is gone, or another file has its name by now; OSError where it
@@ -169,11 +169,11 @@ def open_entry(entry: Entry) -> Source:
     """
     path, packed = entry.path, entry.name.compressed
     try:
-        source = open_source(path, compressed=packed)
+        source = open_log_file(path, compressed=packed)
     except FileNotFoundError:
         if packed or entry.name.age[0] != DATED:
             raise
-        return open_source(path.with_name(path.name + GZIP), compressed=True)
+        return open_log_file(path.with_name(path.name + GZIP), compressed=True)
     info = path.stat()
     if (info.st_dev, info.st_ino) != entry.key:
         raise FileNotFoundError(path)

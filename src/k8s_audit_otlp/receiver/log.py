@@ -26,10 +26,10 @@ from k8s_audit_otlp.receiver.listing import (
     unknown_backups,
     without_packed_twins,
 )
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.marks import Farthest
 from k8s_audit_otlp.receiver.segment import Segment, reopened
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.receiver.troubles import UNVERIFIED, WAITING, LogEvents, Troubles, explain
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
@@ -137,7 +137,7 @@ class AuditLog:
         with self._known.lock:
             return segment.unchanged_for(seconds, self.clock_ns())
 
-    def was_read(self, segment: Segment, source: Source, farthest: Farthest | None) -> None:
+    def was_read(self, segment: Segment, source: LogFile, farthest: Farthest | None) -> None:
         """Note up to where a segment was read, past the last look too, and where its file ends."""
         with self._known.lock:
             state = segment.state

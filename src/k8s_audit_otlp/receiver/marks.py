@@ -15,7 +15,7 @@ from isal.isal_zlib import crc32
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.source import GzipSource, Source
+from k8s_audit_otlp.receiver.log_file import GzipLogFile, LogFile
 from k8s_audit_otlp.state.manifest import SegmentState
 
 Marks = Sequence[tuple[int, str]]  # (offset, mark of the bytes before it), the farthest first
@@ -85,7 +85,7 @@ def last_lines(before: bytes, data: bytes) -> bytes:
     return (before + found)[-_LINES * _LINE.size :]
 
 
-def whole_lines(source: Source, place: int, state: SegmentState) -> int:
+def whole_lines(source: LogFile, place: int, state: SegmentState) -> int:
     """Return how far the lines behind *place* are what they were, as far as each is known."""
     lines = list(_LINE.iter_unpack(state.lines))
     start = state.farthest - sum(length for length, _ in lines)
@@ -105,7 +105,7 @@ def merged(*several: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
     return sorted(every, reverse=True)
 
 
-def verified(source: Source, marks: Marks) -> tuple[int, bool]:
+def verified(source: LogFile, marks: Marks) -> tuple[int, bool]:
     """Return the farthest place in *source* that is what it was, and whether all of them are.
 
     Places after the end of the source say nothing about what is there; nor do NULs, which stand
@@ -122,7 +122,7 @@ def verified(source: Source, marks: Marks) -> tuple[int, bool]:
     return farthest, True
 
 
-def begins_with(source: Source, data: bytes) -> bool:
+def begins_with(source: LogFile, data: bytes) -> bool:
     """Say whether *data* stands at the beginning; no where nothing can be read there."""
     try:
         return _read(source, 0, len(data)) == data
@@ -130,7 +130,7 @@ def begins_with(source: Source, data: bytes) -> bool:
         return False
 
 
-def begins(source: Source, state: SegmentState) -> bool:
+def begins(source: LogFile, state: SegmentState) -> bool:
     """Say whether *source* begins as a segment does, or goes on so behind a hole."""
     head = _read(source, state.head_start, state.head_length)
     is_same = fingerprint(head) == state.head
@@ -140,17 +140,17 @@ def begins(source: Source, state: SegmentState) -> bool:
     return intact and farthest > 0
 
 
-def holds(source: Source, state: SegmentState) -> bool:
+def holds(source: LogFile, state: SegmentState) -> bool:
     """Say whether *source* begins as a segment does and has what was read of it.
 
     A file that was written anew or cut and written on does not. Of a packed one as long as the
     segment the beginning is enough: not all of it is unpacked.
     """
-    alike = isinstance(source, GzipSource) and source.promises(state.size)
+    alike = isinstance(source, GzipLogFile) and source.promises(state.size)
     return begins(source, state) and (alike or verified(source, state.marks[:1])[1])
 
 
-def _read(source: Source, offset: int, length: int) -> bytes:
+def _read(source: LogFile, offset: int, length: int) -> bytes:
     try:
         return source.read_at(offset, length)
     except CorruptGzipError:

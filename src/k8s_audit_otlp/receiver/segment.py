@@ -6,9 +6,9 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.inflate import MAGIC
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.log_file import GzipLogFile, LogFile, open_log_file
 from k8s_audit_otlp.receiver.marks import begins, holds, verified
 from k8s_audit_otlp.receiver.names import GZIP, LogName, may_become
-from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
 from k8s_audit_otlp.receiver.troubles import explain
 from k8s_audit_otlp.state.ledger import Place
 from k8s_audit_otlp.state.manifest import SegmentState
@@ -25,7 +25,7 @@ class Segment:
     state: SegmentState
     name: LogName | None = None  # None while no directory entry leads to it
     path: Path | None = None  # of the directory entry that it had last
-    source: Source | None = None
+    source: LogFile | None = None
     changed_ns: int = 0  # when it was last seen to grow
     disk_size: int = -1  # of the file at the last look
     stamp: tuple[int, int, int, int] | None = None  # of its directory entry at the last listing
@@ -69,7 +69,7 @@ class Segment:
         older = other is not None and 0 < self.state.last_ns <= other.state.first_ns
         return bool(self.state.lost) and not older
 
-    def is_still_in(self, source: Source) -> bool:
+    def is_still_in(self, source: LogFile) -> bool:
         """Say whether *source*, which holds it, was neither cut nor written anew since.
 
         A backup may lack what was read of it: it is read as far as it goes. A packed one is not
@@ -100,7 +100,7 @@ class Segment:
         source, at = self.file(), (place.offset, place.mark)
         return bool(source and place.mark and verified(source, [at]) == (place.offset, True))
 
-    def file(self) -> Source | None:
+    def file(self) -> LogFile | None:
         """Return its file, opened again where it was closed; None where that cannot be had now."""
         try:
             return self.source or reopened(self)
@@ -133,7 +133,7 @@ class Segment:
             self.state.size, self.state.complete = size, False
         return True
 
-    def hold(self, source: Source, now_ns: int) -> None:
+    def hold(self, source: LogFile, now_ns: int) -> None:
         """Read from *source* from now on."""
         self.source = source
         self.state.device, self.state.inode = source.device, source.inode
@@ -141,7 +141,7 @@ class Segment:
         self.trouble = ""
         self.state.truncated = not source.compressed and source.stat().st_size < self.state.size
         self.state.promised = 0
-        if isinstance(source, GzipSource):
+        if isinstance(source, GzipLogFile):
             self.state.promised = max(1, source.promised_size())
         self.disk_size = -1
         self.look(now_ns)
@@ -177,7 +177,7 @@ class Segment:
         return f"<Segment {self.seq} {self.state.identity} {where} size={self.state.size}{why}>"
 
 
-def reopened(segment: Segment) -> Source | None:
+def reopened(segment: Segment) -> LogFile | None:
     """Open the file of a known segment again, packed or not; None where it is not to be found.
 
     Raise OSError where it is there and cannot be read.
@@ -186,7 +186,7 @@ def reopened(segment: Segment) -> Source | None:
         return None
     for path in (segment.path, segment.path.with_name(segment.path.name + GZIP)):
         try:
-            source = open_source(path, compressed=path.suffix == GZIP)
+            source = open_log_file(path, compressed=path.suffix == GZIP)
         except FileNotFoundError:
             continue
         if holds(source, segment.state) or not source.readable:

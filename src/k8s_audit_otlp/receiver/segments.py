@@ -13,9 +13,9 @@ from threading import RLock
 
 from k8s_audit_otlp.receiver.identity import Identity, fingerprint
 from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.marks import Marks, merged
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.ledger import Ledger
 from k8s_audit_otlp.state.manifest import Manifest, SegmentState
 
@@ -177,7 +177,7 @@ class KnownSegments:
         """Say whether the writer may have it open: nobody has written to the next file yet."""
         return not segment.compressed and segment is self.predecessor()
 
-    def hold(self, segment: Segment, source: Source, *, live: bool) -> None:
+    def hold(self, segment: Segment, source: LogFile, *, live: bool) -> None:
         """Read *segment* from *source* from now on, and the one before it in the same file."""
         with self.lock:
             known_end = segment.state.complete and segment.source is None

@@ -14,9 +14,9 @@ from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import Lines, Stretch
 from k8s_audit_otlp.receiver.listing import Entry, list_log, without_packed_twins
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 from k8s_audit_otlp.receiver.names import GZIP, LogName
 from k8s_audit_otlp.receiver.segments import MAX_LINE_BYTES
-from k8s_audit_otlp.receiver.source import Source, open_source
 from k8s_audit_otlp.receiver.troubles import WAITING, explain
 
 
@@ -39,7 +39,7 @@ class OfflineSegment:
     entry: Entry
     number: int
     identity: str
-    source: Source
+    source: LogFile
     first: Identity
     damage: str = ""
     size: int = 0  # decompressed bytes of whole lines, once it was read
@@ -87,7 +87,7 @@ def segments(entries: list[Entry], damage: dict[str, str]) -> Iterator[OfflineSe
     number = 0
     for entry in entries:
         try:
-            source = open_source(entry.path, compressed=entry.name.compressed)
+            source = open_log_file(entry.path, compressed=entry.name.compressed)
             first = read_identity(
                 source, finished=not entry.name.live, max_line_bytes=MAX_LINE_BYTES
             )

@@ -16,9 +16,9 @@ from k8s_audit_otlp.evidence import raw_hash
 from k8s_audit_otlp.evidence.raw_hash import RawHashes
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 LINES = [b"%06d\n" % n for n in range(100)]
@@ -31,7 +31,7 @@ def segment_in(directory: Path, data: bytes = DATA, *, packed: bool = False) -> 
     path.write_bytes(gzip.compress(data) if packed else data)
     state = SegmentState(1, "a" * 16, "head", 0, size=len(data), complete=True)
     segment = Segment(state, parse("audit.log", name), path)
-    segment.source = open_source(path, compressed=packed)
+    segment.source = open_log_file(path, compressed=packed)
     return segment
 
 

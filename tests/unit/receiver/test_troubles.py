@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.troubles import Troubles
 from tests.kit.log.log_files import append, rotate
 
@@ -91,7 +91,7 @@ def test_what_must_be_known_is_said_once_and_is_no_trouble() -> None:
     assert troubles.now == []
 
 
-class _Stale(Source):
+class _Stale(LogFile):
     """As after a restart of the file server: this descriptor leads nowhere, the path does."""
 
     def stat(self) -> os.stat_result:
@@ -126,7 +126,7 @@ def test_a_stale_descriptor_is_opened_again(
     assert receiver.log.troubles.now == []
 
 
-class _Unreadable(Source):
+class _Unreadable(LogFile):
     """As on a disk that fails."""
 
     def read_at(self, offset: int, length: int) -> bytes:

@@ -16,11 +16,11 @@ from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.lines import first_line_since, first_time_after
 from k8s_audit_otlp.receiver.listing import MOST_DOUBT_NS, Entry, open_entry
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.marks import begins_with
 from k8s_audit_otlp.receiver.names import DATED, GZIP, is_lumberjacks
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import Source
 
 
 class Continuity:
@@ -78,7 +78,7 @@ class Continuity:
 
     # -- live files without a whole line -------------------------------------------------------
 
-    def follows(self, entry: Entry, source: Source, identity: Identity, found: ScanResult) -> bool:
+    def follows(self, entry: Entry, source: LogFile, identity: Identity, found: ScanResult) -> bool:
         """Say whether *source* follows what was known, now that its first line can be read."""
         self.succession.seen_empty = False
         if self._unread_before(entry, identity):
@@ -133,12 +133,12 @@ class Continuity:
         of = (f for f in unread if is_of(f, entry) and 0 < f.written_ns < identity.when_ns)
         return next((file.name for file in of), "")
 
-    def note_unnamed(self, entry: Entry, source: Source, found: ScanResult) -> None:
+    def note_unnamed(self, entry: Entry, source: LogFile, found: ScanResult) -> None:
         """Keep a live file open until it has a whole line."""
         follows = found.follows or self.unnamed.is_remembered(source)
         self.unnamed.keep(entry, source, follows=follows and entry.key not in self._cut)
 
-    def note_rotated_empty(self, entry: Entry, source: Source, found: ScanResult) -> None:
+    def note_rotated_empty(self, entry: Entry, source: LogFile, found: ScanResult) -> None:
         """Note that a file got a backup's name before it had a line: what comes next follows it."""
         manifest, unnamed = self._known.manifest, self.unnamed.open.pop(entry.key, None)
         found.follows |= unnamed.follows if unnamed else self.unnamed.is_remembered(source)
@@ -149,7 +149,7 @@ class Continuity:
     # -- a machine that came up again ----------------------------------------------------------
 
     def hold(
-        self, segment: Segment, source: Source, entry: Entry | None, identity: Identity
+        self, segment: Segment, source: LogFile, entry: Entry | None, identity: Identity
     ) -> Segment:
         """Read *segment* from *source*; return it, or the one that it is followed by in there."""
         live = entry is not None and entry.name.live
@@ -167,7 +167,7 @@ class Continuity:
         self._known.hold(later, source, live=live)
         return later
 
-    def _up_at(self, segment: Segment, source: Source, *, live: bool) -> int:
+    def _up_at(self, segment: Segment, source: LogFile, *, live: bool) -> int:
         """Return where in a file begins what was written since the machine came up, 0 for nowhere.
 
         What was sent of the end that the log lost then has the uids of what stands there now, and

@@ -17,10 +17,10 @@ from k8s_audit_otlp.receiver.identity import Identity, read_identity
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
 from k8s_audit_otlp.receiver.lines import HOLE, first_time_after
 from k8s_audit_otlp.receiver.listing import Entry, open_entry
+from k8s_audit_otlp.receiver.log_file import GzipLogFile, LogFile
 from k8s_audit_otlp.receiver.marks import Marks, begins
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import GzipSource, Source
 from k8s_audit_otlp.receiver.troubles import UNPACKED, explain
 
 _OPENED_AHEAD = 32  # descriptors: more new files than that are no race, but a first look
@@ -36,7 +36,7 @@ class Discovery:
         self._unread = UnreadableFiles(known)
         self.continuity = Continuity(known)  # with the live files without a whole line
         self._copies: dict[tuple[int, int, int, int], int] = {}  # stamps of copies, whose they are
-        self._opened: dict[Path, Source] = {}  # new files of this listing
+        self._opened: dict[Path, LogFile] = {}  # new files of this listing
 
     def bind(self, entries: list[Entry], *, final: bool = True, calm: bool = True) -> ScanResult:
         """Find the segment of every entry, oldest first.
@@ -208,19 +208,19 @@ class Discovery:
             return False
         return fit in (SegmentMatch.SAME, SegmentMatch.COMPRESSED)
 
-    def _not_unpacked(self, entry: Entry, source: Source, found: ScanResult) -> Segment | None:
+    def _not_unpacked(self, entry: Entry, source: LogFile, found: ScanResult) -> Segment | None:
         """Wait for a compressed file while it may still be written, then give it up."""
         if self._is_left_alone(source):
             return self._unread.give_up(entry, source, "corrupt_gzip")
         return self._unread.wait_for(entry, UNPACKED, found)
 
-    def _is_left_alone(self, source: Source) -> bool:
+    def _is_left_alone(self, source: LogFile) -> bool:
         """Say whether nobody has written to a file for a while: it is no copy under way."""
         age_ns = abs(self._known.clock_ns() - source.stat().st_mtime_ns)  # a clock may be set back
         return age_ns >= self._known.limits.torn_s * 1e9
 
     def _assign(
-        self, entry: Entry | None, source: Source, identity: Identity, found: ScanResult
+        self, entry: Entry | None, source: LogFile, identity: Identity, found: ScanResult
     ) -> Segment | None:
         """Give an identified file to its segment, or make it a new one.
 
@@ -255,7 +255,7 @@ class Discovery:
         return self.continuity.hold(segment, source, entry, identity)
 
     def _with_same_beginning(
-        self, identity: Identity, entry: Entry | None, source: Source
+        self, identity: Identity, entry: Entry | None, source: LogFile
     ) -> list[Segment]:
         alike = self._known.manifest.with_identity(identity.name)
         head = identity.head, identity.head_start
@@ -278,16 +278,16 @@ class Discovery:
         return segment
 
     @staticmethod
-    def _take(segment: Segment, source: Source) -> None:
+    def _take(segment: Segment, source: LogFile) -> None:
         """Note that a packed file may hold what was written after the end of *segment*."""
         state = segment.state
-        if isinstance(source, GzipSource) and state.complete and not source.promises(state.size):
+        if isinstance(source, GzipLogFile) and state.complete and not source.promises(state.size):
             length = source.length() or 0
             if length > state.size and not state.cut:
                 state.size = length
 
     def _compare(
-        self, segment: Segment, source: Source, marks: Marks, found: ScanResult, *, live: bool
+        self, segment: Segment, source: LogFile, marks: Marks, found: ScanResult, *, live: bool
     ) -> SegmentMatch:
         own, elsewhere = segment.source, segment.seq in found.bound
         if own is None and elsewhere and (own := segment.file()) is None:

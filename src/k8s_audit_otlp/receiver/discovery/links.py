@@ -13,10 +13,10 @@ from pathlib import Path
 
 from k8s_audit_otlp.receiver.identity import read_identity
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.names import LogName, parse
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import open_source
 
 
 def linked_before(path: Path, old: Path, live: Path, known: KnownSegments) -> list[Entry]:
@@ -67,7 +67,7 @@ def _form(name: str) -> str:
 def _first_ns(path: Path, known: KnownSegments) -> int:
     """Return the time of the first event in a file, 0 where there is none to be had."""
     with suppress(OSError):
-        source = open_source(path, compressed=False)
+        source = open_log_file(path, compressed=False)
         longest = known.limits.max_line_bytes
         identity = read_identity(source, finished=True, max_line_bytes=longest)
         return identity.when_ns if identity else 0

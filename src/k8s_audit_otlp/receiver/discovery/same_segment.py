@@ -10,9 +10,9 @@ from contextlib import suppress
 from enum import Enum
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
+from k8s_audit_otlp.receiver.log_file import GzipLogFile, LogFile
 from k8s_audit_otlp.receiver.marks import Marks, verified, whole_lines
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import GzipSource, Source
 
 _STEP = 1024 * 1024  # bytes that are compared at once; of a compressed file only its first
 
@@ -26,8 +26,8 @@ class SegmentMatch(Enum):
 
 def match(
     segment: Segment,
-    own: Source | None,
-    other: Source,
+    own: LogFile | None,
+    other: LogFile,
     marks: Marks = (),
     *,
     elsewhere: bool,
@@ -53,7 +53,7 @@ def match(
     return SegmentMatch.SAME if whole and verified(other, marks)[1] else SegmentMatch.DIFFERENT
 
 
-def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> SegmentMatch:
+def _beside(segment: Segment, own: LogFile, other: LogFile, *, live: bool) -> SegmentMatch:
     """Compare two files of the same content that are both in the directory.
 
     Of a log and its copy the log goes on; of two backups, the one that was put back and written to
@@ -67,13 +67,13 @@ def _beside(segment: Segment, own: Source, other: Source, *, live: bool) -> Segm
     return SegmentMatch.DIFFERENT if live else SegmentMatch.SAME
 
 
-def _is_longer(other: Source, own: Source) -> bool:
-    if isinstance(other, GzipSource) and not own.compressed and other.promises(own.stat().st_size):
+def _is_longer(other: LogFile, own: LogFile) -> bool:
+    if isinstance(other, GzipLogFile) and not own.compressed and other.promises(own.stat().st_size):
         return False  # it is not unpacked to see that
     return (other.length() or 0) > (own.length() or 0)
 
 
-def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> bool:
+def _continues(segment: Segment, other: LogFile, marks: Marks, *, live: bool) -> bool:
     """Say whether a file may hold a segment that no known file holds any more.
 
     A shorter one does only as a copy that was made before the log was cut, not as what was read
@@ -93,7 +93,7 @@ def _continues(segment: Segment, other: Source, marks: Marks, *, live: bool) -> 
     return size >= state.size or (copied and not live)
 
 
-def same_content(one: Source, other: Source) -> bool:
+def same_content(one: LogFile, other: LogFile) -> bool:
     """Say whether two files agree as far as both go.
 
     Of a compressed one the beginning counts, as to unpack it takes long. Two plain files may be
@@ -103,7 +103,7 @@ def same_content(one: Source, other: Source) -> bool:
     return not _shared(one, other, _STEP if packed else sys.maxsize)[1]
 
 
-def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
+def shared_place(segment: Segment, other: LogFile, marks: Marks) -> int:
     """Return the farthest of the places in *marks* up to which *other* is what *segment* was.
 
     Beside the segment's own file it may part from it and meet it again, as a spool after a failed
@@ -118,7 +118,7 @@ def shared_place(segment: Segment, other: Source, marks: Marks) -> int:
     return whole_lines(other, verified(other, marks)[0], segment.state)
 
 
-def _shared(one: Source, other: Source, most: int = sys.maxsize) -> tuple[int, bool]:
+def _shared(one: LogFile, other: LogFile, most: int = sys.maxsize) -> tuple[int, bool]:
     """Return how many bytes at the beginning are the same in both, and whether they part there."""
     at = 0
     with suppress(CorruptGzipError):

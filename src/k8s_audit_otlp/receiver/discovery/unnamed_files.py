@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.source import Source
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.state.manifest import Manifest, UnnamedFile
 
 Key = tuple[int, int]  # device and inode
@@ -15,7 +15,7 @@ _BEGIN = 256  # bytes by which a file is known that has no whole line yet
 class Unnamed:
     """An open live file without a whole first line: it has no identity yet."""
 
-    source: Source
+    source: LogFile
     follows: bool  # what was known before it was still there when it was first seen
     begin: bytes  # of its first line, as far as it was there then
 
@@ -28,7 +28,7 @@ class UnnamedFiles:
         self.open: dict[Key, Unnamed] = {}
         self.live_size = -1  # of the live one when it was looked at
 
-    def is_remembered(self, source: Source) -> bool:
+    def is_remembered(self, source: LogFile) -> bool:
         """Say whether an earlier process saw this very file without a line, and that it follows."""
         generation = source.generation
         return any(
@@ -37,7 +37,7 @@ class UnnamedFiles:
             if file.generation and file.generation == generation
         )
 
-    def keep(self, entry: Entry, source: Source, *, follows: bool) -> None:
+    def keep(self, entry: Entry, source: LogFile, *, follows: bool) -> None:
         """Keep a live file open until it has a whole line; *follows*: what was known before."""
         if entry.key not in self.open:
             self.open[entry.key] = Unnamed(source, follows, b"")

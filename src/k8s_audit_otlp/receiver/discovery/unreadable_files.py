@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from k8s_audit_otlp.receiver.identity import fingerprint
 from k8s_audit_otlp.receiver.listing import Entry
+from k8s_audit_otlp.receiver.log_file import LogFile
 from k8s_audit_otlp.receiver.names import DATED, may_become
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import Source
 from k8s_audit_otlp.state.manifest import UnreadableFile
 
 
@@ -104,7 +104,7 @@ class UnreadableFiles:
         why = f"{file.name} was {what} before it could be read"
         self._known.add_lost("unseen", file.name, key, detail=why)
 
-    def give_up(self, entry: Entry, source: Source, reason: str) -> Segment:
+    def give_up(self, entry: Entry, source: LogFile, reason: str) -> Segment:
         """Give up a file of which not one line can be read, for the *reason* that a gap has.
 
         Where its name says which segment it held, the rest of that one is lost, if there is any.

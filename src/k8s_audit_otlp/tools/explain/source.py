@@ -12,7 +12,7 @@ from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
 from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.source import GzipSource
+from k8s_audit_otlp.receiver.log_file import GzipLogFile
 from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments
 from k8s_audit_otlp.tools.text import counted
 
@@ -74,7 +74,7 @@ def _as_text(block: Block) -> EncodedBlock:
 
 def _with_progress(segment: OfflineSegment, now_ns: int, advance: Advance) -> Iterator[Block]:
     source, size, reported = segment.source, segment.entry.size, 0
-    whole = source.promised_size() if isinstance(source, GzipSource) else size
+    whole = source.promised_size() if isinstance(source, GzipLogFile) else size
     for block in segment.blocks(now_ns=now_ns, with_rest=True):
         yield block
         passed = min(size, block.span.end * size // max(1, whole))

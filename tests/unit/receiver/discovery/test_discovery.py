@@ -11,9 +11,9 @@ import pytest
 from k8s_audit_otlp.receiver.discovery.discovery import Discovery
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.listing import list_log, without_packed_twins
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.marks import mark_of
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from tests.conftest import ManualClock
 
@@ -187,7 +187,7 @@ def test_a_file_takes_over_from_a_packed_one_that_is_damaged(
     directory.look()
     assert directory.known[1].source is not None
     path.write_bytes(b"\xfedamaged" * 20)
-    directory.known[1].source = open_source(path, compressed=True)
+    directory.known[1].source = open_log_file(path, compressed=True)
     directory.write("audit.log.2", event(1) * 50)
     directory.look()
     assert directory.names()[1] == "audit.log.2"
@@ -205,7 +205,7 @@ def test_a_packed_file_gives_no_more_than_the_segment_before_a_cut_had(
     packed = directory.write("other.gz", gzip.compress(event(1) + event(2) + event(3)))
     for cut, expected in ((size, size), (0, size + len(event(3)))):
         state.size, state.complete, state.cut = size, True, cut
-        source = open_source(packed, compressed=True)
+        source = open_log_file(packed, compressed=True)
         directory.discovery._take(directory.known[1], source)
         assert state.size == expected
 

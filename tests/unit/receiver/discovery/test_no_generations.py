@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.receiver.source import open_source
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from tests.kit.log.log_files import append, rotate
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - made for it, and taken away again
@@ -26,7 +26,7 @@ def test_a_backup_that_was_empty_at_a_stop_proves_nothing(
 ) -> None:
     """It may be another file: nobody knows, so the doubt is told."""
     live.touch()
-    if open_source(live, compressed=False).generation:
+    if open_log_file(live, compressed=False).generation:
         pytest.skip("this one does tell")
     receiver = receive()
     assert receiver.drain() == []

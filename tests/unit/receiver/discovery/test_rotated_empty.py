@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from k8s_audit_otlp.receiver.source import Source, open_source
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 from tests.kit.log.log_files import append, rotate, rotations
 
 
@@ -69,8 +69,8 @@ def test_what_came_and_went_while_stopped_is_a_gap_though_the_log_is_empty_again
 
 
 def generation(path: Path) -> int:
-    source = open_source(path, compressed=False)
-    assert isinstance(source, Source)
+    source = open_log_file(path, compressed=False)
+    assert isinstance(source, LogFile)
     return source.generation
 
 

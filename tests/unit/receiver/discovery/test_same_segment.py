@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.discovery.same_segment import SegmentMatch, match, same_content
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.segment import Segment
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 DATA = b"".join(b"%06d\n" % n for n in range(1000))
@@ -24,7 +24,7 @@ def source(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     def make(data: Any, *, packed: Any = False) -> Any:
         path = tmp_path / f"file{len(opened)}"
         path.write_bytes(gzip.compress(data) if packed else data)
-        opened.append(open_source(path, compressed=packed))
+        opened.append(open_log_file(path, compressed=packed))
         return opened[-1]
 
     yield make

@@ -9,27 +9,27 @@ import pytest
 
 from k8s_audit_otlp.receiver.identity import read_identity
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES, Lines, last_line_end
-from k8s_audit_otlp.receiver.source import Source, open_source
+from k8s_audit_otlp.receiver.log_file import LogFile, open_log_file
 
 MIB = 1024 * 1024
-Open = Callable[[bytes], Source]
+Open = Callable[[bytes], LogFile]
 
 
 @pytest.fixture
 def source_of(tmp_path: Path) -> Open:
     """Give a file that holds these bytes."""
 
-    def make(data: bytes) -> Source:
+    def make(data: bytes) -> LogFile:
         path = tmp_path / "audit.log"
         path.write_bytes(data)
-        source = open_source(path, compressed=False)
-        assert isinstance(source, Source)
+        source = open_log_file(path, compressed=False)
+        assert isinstance(source, LogFile)
         return source
 
     return make
 
 
-def found_at(source: Source, offset: int, **limits: Any) -> tuple[bytes, int]:
+def found_at(source: LogFile, offset: int, **limits: Any) -> tuple[bytes, int]:
     """Return the lines at a place, and where they end."""
     found = Lines(source, **limits).block_at(offset)
     return found.data, found.end
@@ -141,7 +141,7 @@ def test_who_and_what_may_be_long_in_a_line_over_the_limit(source_of: Open) -> N
     assert data == head + tail
 
 
-class _Asked(Source):
+class _Asked(LogFile):
     """Remembers the most that was asked for at once."""
 
     def __init__(self, path: Path) -> None:
@@ -196,6 +196,6 @@ def test_a_hole_is_leapt_over(tmp_path: Path) -> None:
         os.truncate(file.fileno(), 1 << 30)
         file.seek(1 << 30)
         file.write(_line(10))
-    data, end = found_at(open_source(path, compressed=False), 0, longest=64 * MIB, last=False)
+    data, end = found_at(open_log_file(path, compressed=False), 0, longest=64 * MIB, last=False)
     assert data == b""
     assert (1 << 30) - 4096 <= end <= 1 << 30

@@ -7,10 +7,10 @@ import pytest
 
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.identity import Identity, fingerprint
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.names import parse
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments, LogLimits
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import Ledger, Tally
 from tests.conftest import ManualClock
 
@@ -38,7 +38,7 @@ def add(known: KnownSegments, log_dir: Path) -> Add:
         path.write_bytes(data)
         segment = known.add(Identity(f"{number:016x}", fingerprint(data), len(data), 0), name)
         segment.name, segment.path = parse("audit.log", name), path
-        known.hold(segment, open_source(path, compressed=False), live=live)
+        known.hold(segment, open_log_file(path, compressed=False), live=live)
         known.close_if_rotated(segment)
         return segment
 

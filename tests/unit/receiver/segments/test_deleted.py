@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from k8s_audit_otlp.receiver.deleted import DeletedSegments, HoldLimits, Rescue
-from k8s_audit_otlp.receiver.source import open_source
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from tests.kit.log.lumberjack import backup_name, compress_in_place
 
 FIRST = 1_767_323_045_000
@@ -133,7 +133,7 @@ def test_a_file_that_was_handed_over_is_read_as_its_own_segment_alone(
     live.unlink()
     live.write_bytes(event(1))
     (other := live.with_name("other")).write_bytes(event(7))
-    handed = {1: open_source(other, compressed=False)}
+    handed = {1: open_log_file(other, compressed=False)}
     after = receive(before, deleted=DeletedSegments(HoldLimits(), None, handed))
     assert after.drain() == [event(1)]
     assert after.gaps[0] == ("deleted", 0, len(event(0)))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.marks import (
     MARK_BYTES,
     begins_with,
@@ -17,7 +18,6 @@ from k8s_audit_otlp.receiver.marks import (
     mark_of,
     verified,
 )
-from k8s_audit_otlp.receiver.source import open_source
 from tests.kit.log.log_files import append, rotate
 
 LINES = [b"%06d %s\n" % (n, b"x" * (n % 700)) for n in range(3000)]
@@ -36,7 +36,7 @@ def marks_of(data: bytes, step: int = 100_000) -> list[tuple[int, str]]:
 
 def opened(path: Path, data: bytes) -> Any:
     path.write_bytes(data)
-    return open_source(path, compressed=False)
+    return open_log_file(path, compressed=False)
 
 
 def test_what_was_read_is_known_up_to_its_end(tmp_path: Path) -> None:
@@ -113,5 +113,5 @@ def test_what_a_damaged_file_begins_with_is_not_known(tmp_path: Path) -> None:
     ):
         path = tmp_path / name
         path.write_bytes(data)
-        source = open_source(path, compressed=name.endswith(".gz"))
+        source = open_log_file(path, compressed=name.endswith(".gz"))
         assert begins_with(source, b"one\n") is expected, name

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from k8s_audit_otlp.receiver.identity import fingerprint
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.marks import extended, holds
 from k8s_audit_otlp.receiver.segment import Segment, reopened
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.manifest import SegmentState
 
 LINES = b'{"auditID":"a"}\n{"auditID":"b"}\n'
@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 def segment(path: Path) -> Segment:
     state = SegmentState(1, "abc", fingerprint(LINES[:16]), 16, names=[path.name])
     made = Segment(state, path=path)
-    made.hold(open_source(path, compressed=False), SECOND)
+    made.hold(open_log_file(path, compressed=False), SECOND)
     return made
 
 
@@ -69,15 +69,15 @@ def test_a_file_is_known_by_its_head_and_by_what_was_read_farthest(
     assert segment.source is not None
     assert holds(segment.source, segment.state)
     path.write_bytes(LINES[:16] + b'{"auditID":"X"}\n')
-    assert not holds(open_source(path, compressed=False), segment.state)
+    assert not holds(open_log_file(path, compressed=False), segment.state)
     path.write_bytes(b'{"auditID":"Y"}\n' + LINES[16:])
-    assert not holds(open_source(path, compressed=False), segment.state)
+    assert not holds(open_log_file(path, compressed=False), segment.state)
 
 
 def test_a_shorter_file_is_a_truncated_one(segment: Segment, path: Path) -> None:
     """What no copy holds is lost."""
     path.write_bytes(LINES[:16])
-    segment.hold(open_source(path, compressed=False), 2 * SECOND)
+    segment.hold(open_log_file(path, compressed=False), 2 * SECOND)
     assert segment.state.truncated
     assert segment.state.size == len(LINES)
 

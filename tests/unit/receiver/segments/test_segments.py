@@ -3,8 +3,8 @@
 import pytest
 
 from k8s_audit_otlp.receiver.identity import Identity
+from k8s_audit_otlp.receiver.log_file import open_log_file
 from k8s_audit_otlp.receiver.segments import KnownSegments
-from k8s_audit_otlp.receiver.source import open_source
 from k8s_audit_otlp.state.ledger import Ledger
 from tests.conftest import ManualClock
 from tests.unit.receiver.segments.known_segments import Add, add, known, settle
@@ -71,7 +71,7 @@ def test_surplus_files_are_closed_from_the_one_that_is_needed_last(
     live = add(live=True)
     known.release_surplus()
     assert [s.source is not None for s in (*segments, live)] == [True, True, False, True]
-    known.hold(segments[2], open_source(segments[2].path, compressed=False), live=False)  # type: ignore[arg-type] # it has one
+    known.hold(segments[2], open_log_file(segments[2].path, compressed=False), live=False)  # type: ignore[arg-type] # it has one
     assert segments[2].source is None, "more than the bound is open: it waits for its turn"
 
 
@@ -101,7 +101,7 @@ def test_the_file_of_a_part_is_that_of_the_segment_before_it_while_that_is_neede
     before.release()
     settle(ledger, before, settled)
     assert before.path is not None
-    known.hold(part, open_source(before.path, compressed=False), live=True)
+    known.hold(part, open_log_file(before.path, compressed=False), live=True)
     assert (before.source is part.source) is (settled < 40)
 
 

@@ -1,6 +1,6 @@
-"""Open files of a log: decompressed bytes at an offset, whatever the file is called by now.
+"""An open file of a log: decompressed bytes at an offset, whatever the file is called by now.
 
-A source keeps its descriptor, so it outlives renames and deletion. It is closed with the last
+It keeps its descriptor, so it outlives renames and deletion. It is closed with the last
 reference to it: who reads from one holds it, and nobody closes it under a reader.
 """
 
@@ -25,8 +25,8 @@ _OTHERS = 32  # descriptors: sockets, inotify, state, the dead letter, libraries
 _LEAST_OPEN, _MOST_OPEN = 4, 256
 
 
-class Source:
-    """A file as it is on disk; a compressed one is a `GzipSource`."""
+class LogFile:
+    """A file as it is on disk; a compressed one is a `GzipLogFile`."""
 
     compressed = False
     end: int | None = None  # where a compressed file ends, once it was read so far
@@ -100,7 +100,7 @@ class Source:
         self.close()
 
 
-class GzipSource(Source):
+class GzipLogFile(LogFile):
     """A compressed file, read from its beginning as often as it must be."""
 
     compressed = True
@@ -192,7 +192,7 @@ def descriptors_for(limit: int) -> int:
     return max(_LEAST_OPEN, min(_MOST_OPEN, (limit - _OTHERS) // 4))
 
 
-def open_source(path: Path, *, compressed: bool) -> Source:
+def open_log_file(path: Path, *, compressed: bool) -> LogFile:
     """Open a file of the log. Raise OSError where it is gone or cannot be read.
 
     Its first bytes say whether it is packed: who renames, copies or unpacks a backup may leave it
@@ -206,4 +206,4 @@ def open_source(path: Path, *, compressed: bool) -> Source:
     if form not in ("", "text", "gzip"):
         os.close(fd)
         raise OSError(errno.EMEDIUMTYPE, f"is packed with {form}, which is not read", str(path))
-    return GzipSource(fd) if form == "gzip" or (compressed and not form) else Source(fd)
+    return GzipLogFile(fd) if form == "gzip" or (compressed and not form) else LogFile(fd)

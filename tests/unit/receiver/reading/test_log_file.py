@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from k8s_audit_otlp.receiver.inflate import CorruptGzipError
-from k8s_audit_otlp.receiver.source import GzipSource, Source, open_source
+from k8s_audit_otlp.receiver.log_file import GzipLogFile, LogFile, open_log_file
 
 DATA = random.Random(1).randbytes(100_000).hex().encode()  # noqa: S311 - it must not compress well
 
@@ -27,7 +27,7 @@ def gz(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     def make(packed: Any) -> Any:
         path = tmp_path / "audit.log.gz"
         path.write_bytes(packed)
-        opened.append(open_source(path, compressed=True))
+        opened.append(open_log_file(path, compressed=True))
         return opened[-1]
 
     yield make
@@ -41,7 +41,7 @@ def _sound(data: bytearray | bytes) -> int:
     return next(wrong, min(len(data), len(DATA)))
 
 
-def everything(source: GzipSource, step: int = 100_000) -> tuple[Any, ...]:
+def everything(source: GzipLogFile, step: int = 100_000) -> tuple[Any, ...]:
     data, damage = b"", None
     try:
         while piece := source.read_at(len(data), step):
@@ -158,7 +158,7 @@ def test_any_order_of_offsets_gives_the_same_bytes(
     """Consumers at different places share a source."""
     path = tmp_path_factory.mktemp("gz") / "audit.log.gz"
     path.write_bytes(gzip.compress(DATA, 1))
-    source = open_source(path, compressed=True)
+    source = open_log_file(path, compressed=True)
     for offset in offsets:
         assert source.read_at(offset, 1000) == DATA[offset : offset + 1000]
     source.close()
@@ -168,7 +168,7 @@ def test_a_plain_source_outlives_its_name(tmp_path: Path) -> None:
     """The descriptor is what is read."""
     path = tmp_path / "audit.log"
     path.write_bytes(b"0123456789")
-    source = open_source(path, compressed=False)
+    source = open_log_file(path, compressed=False)
     path.unlink()
     assert source.read_at(2, 3) == b"234"
     assert source.read_at(8, 10) == b"89"
@@ -181,7 +181,7 @@ def test_a_plain_source_outlives_its_name(tmp_path: Path) -> None:
 def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
     """It may have the name of a backup."""
     os.mkfifo(tmp_path / "audit.log.1")
-    source = open_source(tmp_path / "audit.log.1", compressed=False)
+    source = open_log_file(tmp_path / "audit.log.1", compressed=False)
     source.close()
 
 
@@ -190,7 +190,7 @@ def test_what_is_written_while_its_end_is_looked_for_is_no_hole(tmp_path: Path) 
     path = tmp_path / "audit.log"
     path.touch()
 
-    class Growing(Source):
+    class Growing(LogFile):
         def stat(self) -> os.stat_result:
             path.write_bytes(DATA)
             return super().stat()
@@ -202,7 +202,7 @@ def test_a_packed_file_that_goes_on_damaged_has_no_end_any_more(tmp_path: Path) 
     """What was its end is none: something was added that nobody can read."""
     path = tmp_path / "audit.log.gz"
     path.write_bytes(gzip.compress(b"one\n"))
-    source = open_source(path, compressed=True)
+    source = open_log_file(path, compressed=True)
     assert (source.read_at(0, 10), source.end) == (b"one\n", 4)
     with path.open("ab") as file:
         file.write(b"\x1f\x8b\x08\x00" + b"\xff" * 100)
