@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
 from k8s_audit_otlp.evidence.chain import words
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import Block
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.record import encode_record

@@ -106,7 +106,7 @@ def sender_of(
 
             return KafkaSender(exporter, resource_scopes)
         case Sdk():
-            from k8s_audit_otlp.transport.sdk import SdkSender  # noqa: PLC0415 - loads the SDK
+            from k8s_audit_otlp.transport.sdk_plugins import SdkSender  # noqa: PLC0415 - loads the SDK
 
             return SdkSender(exporter.exporter, resource_scopes, timeout_s=exporter.timeout_s)
         case _ as never:

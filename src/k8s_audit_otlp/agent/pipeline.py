@@ -38,7 +38,7 @@ from k8s_audit_otlp.exporter.shared import (
 )
 from k8s_audit_otlp.exporter.subscription import Subscription
 from k8s_audit_otlp.exporter.subscription_reader import SubscriptionReader
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import LogKey
 from k8s_audit_otlp.otlp.encode import Encoder, PythonEncoder
 from k8s_audit_otlp.otlp.record import uid_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from k8s_audit_otlp.exporter.subscription import Subscription
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.blocks import BlockReader
 from k8s_audit_otlp.receiver.lines import last_line_end

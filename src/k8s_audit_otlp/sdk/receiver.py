@@ -30,7 +30,7 @@ from k8s_audit_otlp.config.exporters import Sdk
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.config.receivers import K8sAudit
 from k8s_audit_otlp.config.service import Service
-from k8s_audit_otlp.transport.sdk import SCOPE, LoggerProviderSender
+from k8s_audit_otlp.transport.sdk_plugins import SCOPE, LoggerProviderSender
 
 NAME: Final = "logger_provider"  # of the exporter, in the checkpoint
 BURST: Final = 512  # records; the program's own share the queue, which holds 2048 by default

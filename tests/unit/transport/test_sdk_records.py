@@ -9,7 +9,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.otlp.resource import build_resource
-from k8s_audit_otlp.transport.sdk import sdk_records
+from k8s_audit_otlp.transport.sdk_plugins import sdk_records
 
 
 def test_the_sdk_sends_what_we_would_send() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.receiver.log_file import GzipLogFile

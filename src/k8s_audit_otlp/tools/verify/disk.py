@@ -14,7 +14,7 @@ from pathlib import Path
 from k8s_audit_otlp.event.decode import REFUSED, decode, is_event, read_line
 from k8s_audit_otlp.event.foreign import LOOKED_AT, seems
 from k8s_audit_otlp.event.times import stage_ns
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import AuditEvent, Block, EncodedBlock
 from k8s_audit_otlp.receiver.listing import Entry
 from k8s_audit_otlp.tools.offline import OfflineSegment, files_of, segments

@@ -15,7 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 from k8s_audit_otlp.receiver.sources.partition import lines_in

@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs.export import (
 )
 
 from k8s_audit_otlp.model import Delivered, Misconfigured, Outcome, Retry
-from k8s_audit_otlp.transport.sdk import SdkSender, load
+from k8s_audit_otlp.transport.sdk_plugins import SdkSender, load
 from tests.kit.backends.backend import Backend
 from tests.kit.backends.steps import Hang
 from tests.kit.present import present

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import ScopeLogs
 
-from k8s_audit_otlp.exporter.unwrapped import UnwrappingEncoder
+from k8s_audit_otlp.exporter.wrapped_lines import UnwrappingEncoder
 from k8s_audit_otlp.model import Block, EncodedBlock, Span
 from k8s_audit_otlp.otlp.encode import Encoder
 
