@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from k8s_audit_otlp.cli import STATE
+from k8s_audit_otlp.cli.exit_codes import STATE
 from k8s_audit_otlp.state.checkpoint import CheckpointFile
 from tests.faults.compare import compare, unbalanced
 from tests.faults.processes import Agent, Script, Totals, Writer, write_config

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import OK, UNDELIVERED
+from k8s_audit_otlp.cli.exit_codes import OK, UNDELIVERED
 from tests.faults.directories import OddDirectory
 from tests.faults.processes import MAX_RSS_KB, run_once, write_config
 from tests.kit.backends.backend import Backend

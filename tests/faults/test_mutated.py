@@ -19,7 +19,7 @@ import grpc
 import pytest
 import yaml
 
-from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.cli.exit_codes import OK
 from tests.faults.compare import unbalanced
 from tests.faults.processes import MAX_RSS_KB, MAX_TERM_S, Agent, run_once
 from tests.kit.backends.backend import Backend

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.cli import OK, UNDELIVERED
+from k8s_audit_otlp.cli.exit_codes import OK, UNDELIVERED
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.kit.log.events import EventSource

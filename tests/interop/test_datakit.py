@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.cli.exit_codes import OK
 from tests.interop.agent import Agent
 from tests.interop.imitations import DataKit
 from tests.interop.stores.stores import binary_of

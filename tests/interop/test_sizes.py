@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.cli.exit_codes import OK
 from tests.interop.agent import Agent
 from tests.interop.collector import Collector, attributes
 from tests.interop.imitations import DataKit, FluentBit

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import COMMANDS, EXIT_CODES
+from k8s_audit_otlp.cli import COMMANDS
+from k8s_audit_otlp.cli.exit_codes import EXIT_CODES
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from tests.kit.config_reference import reference_file
 from tests.kit.pages import attributes_page, markdown

@@ -13,50 +13,24 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib.metadata import version as installed
 from types import ModuleType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import click
 
-from k8s_audit_otlp.cli.terminal import echo
+from k8s_audit_otlp.cli.exit_codes import (
+    EXIT_CODES,
+    FAILURE,
+    INTERRUPTED,
+    OF_ERRORS,
+    OK,
+    PROGRAM,
+    USAGE,
+    die,
+    say,
+)
 from k8s_audit_otlp.config.mistakes import ConfigError, suggest
 
-PROGRAM: Final = "k8s-audit-otlp"
-
-OK: Final = 0
-FAILURE: Final = 1
-USAGE: Final = 2
-STATE: Final = 3
-UNDELIVERED: Final = 4
-MISSING: Final = 5
-CHANGED: Final = 6
-UNPROVEN: Final = 7
-NOTHING: Final = 8
-INTERRUPTED: Final = 130
-
-# Errors whose text says where, what and the way out; by name, as few commands import their modules.
-_SAID: Final = {
-    "KeyFileError": USAGE,
-    "RefusalError": USAGE,
-    "ReplayRunningError": STATE,
-    "StateError": STATE,
-    "StateLockedError": STATE,
-    "UnreadableExportError": USAGE,
-}
 _CANNOT_WRITE: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-
-EXIT_CODES: Final = """\b
-Exit codes:
-  0  done
-  1  unexpected failure; doctor, demo, status --fail: something is wrong
-  2  mistake in the usage or the configuration
-  3  trouble with the state: locked, corrupt, not writable
-  4  --once or a replay left something undelivered
-  5  verification found something missing
-  6  verification found something changed or forged
-  7  verification found nothing wrong, but could not judge all
-  8  there was nothing to verify
-  130  interrupted
-"""
 
 # name -> (module and attribute of the click command, its one line of help)
 COMMANDS: Final = {
@@ -91,18 +65,6 @@ COMMANDS: Final = {
     "schema": ("check:schema", "Print the JSON Schema of the configuration."),
     "version": (":version", "Print the version."),
 }
-
-
-def say(message: str) -> None:
-    """Write a message to standard error, each line under the one prefix that all errors have."""
-    for line in message.splitlines():
-        echo(f"{PROGRAM}: {line}", err=True)
-
-
-def die(message: str, code: int = USAGE) -> NoReturn:
-    """End the command with a message and an exit code."""
-    say(message)
-    sys.exit(code)
 
 
 class Group(click.Group):
@@ -191,7 +153,7 @@ def _end_for(error: Exception) -> None:
             denied = isinstance(error, PermissionError)
             hint = "run this as its owner, or as root" if denied else "check the path"
             die(f"{error.filename}: {error.strerror}; {hint}", USAGE)
-    if code := _SAID.get(type(error).__name__):
+    if code := OF_ERRORS.get(type(error).__name__):
         die(str(error), code)
 
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from k8s_audit_otlp.cli import FAILURE
+from k8s_audit_otlp.cli.exit_codes import FAILURE
 from k8s_audit_otlp.cli.options import Number
 from k8s_audit_otlp.tools.demo.backend import DemoRecord
 from k8s_audit_otlp.tools.demo.show import Demo, Script

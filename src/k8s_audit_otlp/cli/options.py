@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from k8s_audit_otlp.cli import STATE, die
+from k8s_audit_otlp.cli.exit_codes import STATE, die
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.durations import parse_duration
 from k8s_audit_otlp.config.mistakes import ConfigError, Mistake, suggest

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import USAGE, Group, die
+from k8s_audit_otlp.cli import Group
+from k8s_audit_otlp.cli.exit_codes import USAGE, die
 from k8s_audit_otlp.cli.options import JSON, checkpoint_in, on_state
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest

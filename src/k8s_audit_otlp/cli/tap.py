@@ -15,7 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from k8s_audit_otlp.cli import STATE, die, say
+from k8s_audit_otlp.cli.exit_codes import STATE, die, say
 from k8s_audit_otlp.cli.options import JSON, OF_EXPORTER, duration, on_state
 from k8s_audit_otlp.cli.terminal import LiveView, console
 from k8s_audit_otlp.config.mistakes import suggest

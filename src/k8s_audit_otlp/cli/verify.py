@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from k8s_audit_otlp.cli import CHANGED, MISSING, NOTHING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
+from k8s_audit_otlp.cli.exit_codes import CHANGED, MISSING, NOTHING, UNPROVEN, die, say
 from k8s_audit_otlp.cli.options import (
     AGAINST,
     CONFIG,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s_audit_otlp.cli import NOTHING
+from k8s_audit_otlp.cli.exit_codes import NOTHING
 from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.receiver.identity import identify
 from tests.faults.hour import series_of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import OK
+from k8s_audit_otlp.cli.exit_codes import OK
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp
 from tests.interop.stores.clickhouse import ClickHouse

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from k8s_audit_otlp.cli import MISSING, OK, UNDELIVERED
+from k8s_audit_otlp.cli.exit_codes import MISSING, OK, UNDELIVERED
 from k8s_audit_otlp.evidence.seal import make_key
 from k8s_audit_otlp.receiver.identity import identify
 from tests.interop.agent import Agent, k8s_audit_otlp

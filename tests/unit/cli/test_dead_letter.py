@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import STATE, UNDELIVERED, USAGE
 from k8s_audit_otlp.exporter.dead_letter import DeadLetterFile, read_entries
 from k8s_audit_otlp.exporter.in_flight import InFlight
 from k8s_audit_otlp.model import Batch, Span

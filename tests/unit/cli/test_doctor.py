@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.cli import FAILURE, OK, USAGE, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import FAILURE, OK, USAGE
 from tests.kit.backends.backend import Backend
 from tests.kit.present import present
 

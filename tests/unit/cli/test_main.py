@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 import k8s_audit_otlp
-from k8s_audit_otlp.cli import _SAID, COMMANDS, main
+from k8s_audit_otlp.cli import COMMANDS, main
+from k8s_audit_otlp.cli.exit_codes import OF_ERRORS
 from k8s_audit_otlp.cli.options import config_path
 from k8s_audit_otlp.state.checkpoint import Checkpoint, CheckpointFile
 from tests.kit.log.log_files import denied
@@ -48,7 +49,7 @@ def test_a_command_is_what_the_table_says(name: str) -> None:
     assert command.get_short_help_str(limit=200) == COMMANDS[name][1]
 
 
-@pytest.mark.parametrize("name", _SAID)
+@pytest.mark.parametrize("name", OF_ERRORS)
 def test_an_error_that_is_known_by_its_name_has_it(name: str) -> None:
     """One class of the package is called so, and its text is all that a person gets."""
     root = Path(k8s_audit_otlp.__file__).parent

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.cli import USAGE, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import USAGE
 from k8s_audit_otlp.evidence.seal import make_key
 
 GOOD = """

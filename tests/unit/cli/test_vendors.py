@@ -5,7 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.cli import USAGE, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import USAGE
 from k8s_audit_otlp.config.vendors.preset import ROUTES, VENDORS
 
 

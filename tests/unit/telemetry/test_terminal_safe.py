@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from k8s_audit_otlp.cli import say
+from k8s_audit_otlp.cli.exit_codes import say
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.telemetry.logs import set_up_logs
 from k8s_audit_otlp.telemetry.terminal_safe import visible, visible_json

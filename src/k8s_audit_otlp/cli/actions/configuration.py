@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.agent.startup_messages import remarks_on
-from k8s_audit_otlp.cli import USAGE
+from k8s_audit_otlp.cli.exit_codes import USAGE
 from k8s_audit_otlp.cli.options import NO_DEFAULT, config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.load import Loaded

@@ -22,7 +22,7 @@ from k8s_audit_otlp.agent.build import (
     sender_of,
     with_resource,
 )
-from k8s_audit_otlp.cli import FAILURE, STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli.exit_codes import FAILURE, STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.mistakes import suggest

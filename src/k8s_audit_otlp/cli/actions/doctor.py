@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from k8s_audit_otlp.apiserver.files import MAX_BYTES
-from k8s_audit_otlp.cli import FAILURE
+from k8s_audit_otlp.cli.exit_codes import FAILURE
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from k8s_audit_otlp.cli import (
+from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
+from k8s_audit_otlp.cli.exit_codes import (
     CHANGED,
     FAILURE,
     MISSING,
@@ -18,7 +19,6 @@ from k8s_audit_otlp.cli import (
     die,
     say,
 )
-from k8s_audit_otlp.cli.actions.exports import exports_in, files_of
 from k8s_audit_otlp.cli.options import config_path, load_config
 from k8s_audit_otlp.cli.terminal import echo, echo_json
 from k8s_audit_otlp.config.blocks import Tls

@@ -11,7 +11,7 @@ import click
 
 from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.build import resource_scopes_of
-from k8s_audit_otlp.cli import die, say
+from k8s_audit_otlp.cli.exit_codes import die, say
 from k8s_audit_otlp.cli.options import STDIN, config_path, load_config
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json, reading
 from k8s_audit_otlp.config.audit_files import read_policy

@@ -6,7 +6,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from k8s_audit_otlp.cli import say
+from k8s_audit_otlp.cli.exit_codes import say
 from k8s_audit_otlp.cli.terminal import reading
 from k8s_audit_otlp.tools.verify.exports.export import Export
 

@@ -11,8 +11,8 @@ from k8s_audit_otlp.apiserver import files, profiles, restart
 from k8s_audit_otlp.apiserver.manifest import Patched, patch
 from k8s_audit_otlp.apiserver.platforms import HINTS, Owner, kubeadm_api_version
 from k8s_audit_otlp.apiserver.settings import DEFAULTS, FLAGS, RefusalError
-from k8s_audit_otlp.cli import FAILURE, die
 from k8s_audit_otlp.cli.apiserver import flags_asked_for, note
+from k8s_audit_otlp.cli.exit_codes import FAILURE, die
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.tools.doctor.apiserver_facts import processes
 from k8s_audit_otlp.tools.text import duration

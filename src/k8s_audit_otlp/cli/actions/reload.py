@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from k8s_audit_otlp.cli import FAILURE, STATE, USAGE, die
+from k8s_audit_otlp.cli.exit_codes import FAILURE, STATE, USAGE, die
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.state.lock import StateLock
 from k8s_audit_otlp.telemetry.status_file import last_report

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.replay import CountingSender, ReplayPart, replay_config, state_of
 from k8s_audit_otlp.agent.start import AgentOptions
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
+from k8s_audit_otlp.cli.exit_codes import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import config_with
 from k8s_audit_otlp.cli.terminal import echo
 from k8s_audit_otlp.config.config import Config

@@ -23,7 +23,6 @@ from k8s_audit_otlp.agent.process import (
 from k8s_audit_otlp.agent.reload import Reload
 from k8s_audit_otlp.agent.start import AgentOptions, Resumed
 from k8s_audit_otlp.agent.startup_messages import remarks_on
-from k8s_audit_otlp.cli import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.actions.run_lines import (
     by_exporter,
     closing_lines,
@@ -33,6 +32,7 @@ from k8s_audit_otlp.cli.actions.run_lines import (
     never_delivered,
     say_started,
 )
+from k8s_audit_otlp.cli.exit_codes import STATE, UNDELIVERED, USAGE, die
 from k8s_audit_otlp.cli.options import NO_DEFAULT, STDIN, config_path, load_config
 from k8s_audit_otlp.config.load import Loaded
 from k8s_audit_otlp.config.mistakes import ConfigError

@@ -12,7 +12,7 @@ from k8s_audit_otlp import __version__
 from k8s_audit_otlp.agent.agent import Agent
 from k8s_audit_otlp.agent.build import endpoint_of
 from k8s_audit_otlp.agent.start import Resumed
-from k8s_audit_otlp.cli import USAGE, die
+from k8s_audit_otlp.cli.exit_codes import USAGE, die
 from k8s_audit_otlp.config.config import Config
 from k8s_audit_otlp.config.mistakes import ConfigError
 from k8s_audit_otlp.event.formats import left_out

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from k8s_audit_otlp.cli import FAILURE, OK
+from k8s_audit_otlp.cli.exit_codes import FAILURE, OK
 from k8s_audit_otlp.cli.options import checkpoint_in
 from k8s_audit_otlp.cli.terminal import console, echo, echo_json
 from k8s_audit_otlp.model import LogKey

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.cli import NOTHING, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import NOTHING
 from tests.kit.agent import Fixture, exported
 from tests.kit.backends.backend import Backend
 

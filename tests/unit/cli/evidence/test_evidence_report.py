@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from click.testing import CliRunner, Result
 
-from k8s_audit_otlp.cli import NOTHING, main
+from k8s_audit_otlp.cli import main
+from k8s_audit_otlp.cli.exit_codes import NOTHING
 from tests.kit.agent import Fixture, fixture, wait_for
 
 __all__ = ["fixture", "wait_for"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.cli import FAILURE, UNDELIVERED
+from k8s_audit_otlp.cli.exit_codes import FAILURE, UNDELIVERED
 from tests.unit.cli.evidence.test_evidence_report import (
     KINDS,
     Row,
