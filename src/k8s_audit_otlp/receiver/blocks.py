@@ -114,7 +114,7 @@ class BlockReader:
         source, state, offset = lines.source, segment.state, found.end
         if not source.has_end:
             return self._torn(source, segment, found)
-        if segment.live or not state.complete or offset >= state.size:
+        if not state.complete or offset >= state.size:
             return None
         if not source.compressed and (not lines.last or source.stat().st_size > offset):
             return None  # the rest of a copy may be under way

@@ -1,6 +1,7 @@
 """Blocks are whole lines, and where they end is a matter of the segment alone."""
 
 import gzip
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.gaps import Gap
 from k8s_audit_otlp.receiver.lines import BLOCK_BYTES
+from k8s_audit_otlp.receiver.log_file import LogFile
 from tests.conftest import ManualClock
 from tests.unit.receiver.reading.one_segment import blocks_from, lines_of, opened
 
@@ -242,3 +244,32 @@ def test_a_file_that_was_written_anew_is_looked_at_before_it_is_read_on(
     live.write_bytes(b"another\nlonger one\n")
     assert receiver.reader.read(segment, 0) is None
     assert receiver.reader.read(segment, 8) is None
+
+
+class WrittenOnMeanwhile(LogFile):
+    """A file that is written on just after somebody has read that it ends."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = super().read_at(offset, length)
+        if not data:
+            os.pwrite(self._fd, b"two\n", offset)
+        return data
+
+
+def test_a_copy_that_is_written_on_while_it_is_read_is_not_taken_for_cut(
+    receive: Callable[..., Any], log_dir: Path, clock: ManualClock
+) -> None:
+    """Whoever copies a backup back may pause for long: what comes at last is no loss."""
+    live = log_dir / "audit.log"
+    live.write_bytes(b"one\ntwo\n")
+    receiver = receive()
+    receiver.log.scan()
+    moved = live.rename(log_dir / "audit.log.1")
+    receiver.log.scan()
+    os.truncate(moved, 4)
+    (segment,) = receiver.log.segments()
+    segment.hold(WrittenOnMeanwhile(os.open(moved, os.O_RDWR)), int(clock() * 1e9))
+    clock.advance(60)
+    assert receiver.reader.read(segment, 4) is None
+    clock.advance(60)
+    assert receiver.reader.read(segment, 4).data == b"two\n"
