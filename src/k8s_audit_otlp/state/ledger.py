@@ -42,10 +42,8 @@ class Tally(msgspec.Struct, omit_defaults=True):
         self.refused += other.refused
         self.lines += other.lines
         self.gaps += other.gaps
-        if other.dropped:
-            self.dropped = dict(self.dropped)
-            for rule, n in other.dropped.items():
-                self.dropped[rule] = self.dropped.get(rule, 0) + n
+        for rule, n in other.dropped.items():
+            self.dropped[rule] = self.dropped.get(rule, 0) + n
         if other.first_ns and (not self.first_ns or other.first_ns < self.first_ns):
             self.first_ns = other.first_ns
         self.last_ns = max(self.last_ns, other.last_ns)

@@ -7,7 +7,13 @@ import pytest
 from google.rpc.status_pb2 import Status
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import ResourceLogs
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from k8s_audit_otlp.model import Rejected
 from k8s_audit_otlp.otlp.export_response import (
@@ -18,6 +24,11 @@ from k8s_audit_otlp.otlp.export_response import (
 )
 
 PROTOBUF = "application/x-protobuf"
+
+# A request as it was sent, which some servers give back.
+ECHO = ExportLogsServiceRequest(
+    resource_logs=[ResourceLogs(resource=Resource(attributes=[KeyValue(key="a")]))]
+).SerializeToString()
 
 
 def response(rejected: int, message: str) -> bytes:
@@ -43,6 +54,7 @@ def response(rejected: int, message: str) -> bytes:
             (4, "e"),
         ),
         (b'{"partialSuccess":{"rejectedLogRecords":2}}', "", (2, "")),
+        (b'{"partialSuccess":{"rejectedLogRecords":-2}}', "", (0, "")),
         (b'{"partialSuccess":[]}', "application/json", (0, "")),
         (b'{"partialSuccess":null}', "application/json", (0, "")),
         (b'{"partialSuccess":"x"}', "application/json", None),
@@ -53,6 +65,7 @@ def response(rejected: int, message: str) -> bytes:
         (b"{", "application/json; charset=utf-8", None),
         (b"<html>", "text/html", None),
         (b"OK", "", None),
+        (ECHO, PROTOBUF, None),
     ],
 )
 def test_refused_records_are_counted(
@@ -108,7 +121,7 @@ def test_the_words_of_a_back_end_are_cleaned() -> None:
     text = read_status(quoted, "text/plain")
     assert "abcdef123456" not in text
     assert "hunter2" not in text
-    refused = without_sent(Rejected("invalid key KEYecho of true"), ["KEYecho", "", "tru"])
+    refused = without_sent(Rejected("invalid key KEYecho of true"), ["KEYe", "KEYecho", "", "tru"])
     assert refused == Rejected("invalid key REDACTED of true")
 
 

@@ -79,6 +79,12 @@ def test_flat_names_keep_the_uid_readable() -> None:
     assert limiter.name(UID) == UID
 
 
+def test_names_that_become_one_are_sent_once() -> None:
+    """A record with a name that is there twice is refused by some, and read anyhow by others."""
+    limiter = AttributeLimiter(AttributeLimits(flat_names=True), "p.")
+    assert list(limiter([("a.b", "x"), ("a_b", "y")])) == [("a_b", "x")]
+
+
 def test_room_is_what_the_others_leave() -> None:
     """No limit is no bound."""
     assert AttributeLimits().room(50) is None

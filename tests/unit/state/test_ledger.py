@@ -116,9 +116,10 @@ def test_a_snapshot_does_not_change_any_more() -> None:
 
 def test_a_segment_can_begin_later_but_never_earlier() -> None:
     """What was settled or is on its way stays so."""
-    ledger = Ledger({1: Place(50)})
-    ledger.begin(1, 10)
-    assert ledger.settled_offset(1) == 50
+    ledger = Ledger({1: Place(50, "mark")})
+    for offset in (10, 50):
+        ledger.begin(1, offset)
+        assert ledger.place(1) == Place(50, "mark")
     ledger.begin(1, 60)
     ledger.open(Span(1, 60, 70))
     ledger.begin(1, 90)
@@ -156,6 +157,24 @@ def test_what_is_read_counts_at_once_and_apart_from_what_became_of_it() -> None:
     ledger.open(Span(1, 20, 30), read=4)
     ledger.rewind()
     assert ledger.tally().read == 5
+
+
+def test_no_span_is_open_that_would_be_read_backwards() -> None:
+    """It would settle bytes a second time, and leave the place before them."""
+    ledger = Ledger({1: Place(50)})
+    with pytest.raises(ValueError, match="is at 50"):
+        ledger.open(Span(1, 50, 40))
+
+
+def test_what_a_span_was_settled_as_first_is_what_counts() -> None:
+    """Also while it waits for the one before it."""
+    ledger = Ledger()
+    first, second = ledger.open(Span(1, 0, 10)), ledger.open(Span(1, 10, 20))
+    for tally in (Tally(delivered=1), Tally(dead_lettered=1)):
+        ledger.settle(second, tally)
+    ledger.settle(first, Tally())
+    assert ledger.place(1).tally == Tally(delivered=1)
+    assert ledger.settlements == 2
 
 
 def test_adding_tallies_leaves_the_added_one_alone() -> None:

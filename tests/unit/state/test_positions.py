@@ -52,16 +52,17 @@ def test_a_torn_write_costs_one_step_and_not_the_position(
     file.close()
 
 
+@pytest.mark.parametrize("resumed_at", [30, 50])
 @pytest.mark.parametrize("writers", [1, 2, 3])
 def test_the_slot_beside_a_torn_one_is_of_the_write_before(
-    tmp_path: Path, file: PositionFile, writers: int
+    tmp_path: Path, file: PositionFile, writers: int, resumed_at: int
 ) -> None:
     """However many exporters take turns, and in a process that goes on in the file, too."""
     lakes = [key_of("k8s_audit:audit.log", f"lake{n}") for n in range(writers - 1)]
     for offset in range(10, 60, 10):
         for key in (KEY, *lakes):
             file.write(key, numbered(1), at(offset))
-        if offset == 30:
+        if offset == resumed_at:
             file.close()
             file = PositionFile(tmp_path)
             file.resume()

@@ -156,3 +156,12 @@ def test_the_end_of_a_log_needs_no_later_proof() -> None:
     assert not quarantine.should_dead_letter(record, 1.0, idle=False)
     quarantine.add(_one())
     assert not quarantine.should_dead_letter(record, 1.0, idle=True)
+
+
+def test_a_record_of_which_nobody_knows_that_others_pass_is_kept() -> None:
+    """However often it is refused: that may be an outage."""
+    quarantine, record = Quarantine(), _one()
+    quarantine.add(record)
+    for _ in range(5):
+        record.refused("no", final=True)
+    assert not quarantine.should_dead_letter(record, 1.0, idle=True)

@@ -198,6 +198,20 @@ def test_what_is_written_while_its_end_is_looked_for_is_no_hole(tmp_path: Path) 
     assert Growing(os.open(path, os.O_RDONLY)).next_data(0) == 0
 
 
+def test_beyond_the_end_the_next_data_is_where_it_is_looked_for(tmp_path: Path) -> None:
+    """A file that was cut has none before the place that was read."""
+    path = tmp_path / "audit.log"
+    path.write_bytes(b"one\n")
+    assert open_log_file(path, compressed=False).next_data(9) == 9
+
+
+@pytest.mark.parametrize("trailer", [b"\xff\xff\xff\xff", b"\0\0\0\0"])
+def test_a_trailer_that_cannot_be_is_no_promise(gz: Callable[..., Any], trailer: bytes) -> None:
+    """Nothing packs a thousand to one, and nothing packs to more than it was."""
+    packed = gzip.compress(DATA)[:-4] + trailer
+    assert gz(packed).promised_size() == len(packed)
+
+
 def test_a_packed_file_that_goes_on_damaged_has_no_end_any_more(tmp_path: Path) -> None:
     """What was its end is none: something was added that nobody can read."""
     path = tmp_path / "audit.log.gz"
