@@ -48,7 +48,8 @@ _PATCH = PATCH_ANNOTATION.encode()
 _KUBERNETES_DOMAINS = ("k8s.io", "kubernetes.io")  # their annotations name things, never hold them
 _OF_A_USER = ("username", "uid", "groups")
 _USERS = (b"user", b"impersonatedUser")
-_ACCESS_KEY_ID, _ONE_WORD = "accessKeyId", re.compile(r"[A-Z0-9]{16,32}")  # of AWS: which key
+# What says of a user which credential it came with, and how that looks: a name, no secret.
+_CREDENTIAL_IDS = {"accessKeyId": re.compile(r"[A-Z0-9]{16,32}")}  # of AWS
 _JUDGED_BY_TEXT = frozenset((b"requestURI", b"annotations", *_USERS))  # their names, too
 _OF_AN_ANSWER = frozenset(  # names that say nothing of their values
     b"""
@@ -215,7 +216,7 @@ class OutsideBodies:
         told = self._free_names[name] or (
             name not in _OF_A_USER and may_name_drawn(name) and looks_drawn(text)
         )
-        if name == _ACCESS_KEY_ID and _ONE_WORD.fullmatch(text):
+        if name in _CREDENTIAL_IDS and _CREDENTIAL_IDS[name].fullmatch(text):
             return text
         if told and "key" not in self._rules.off:
             return found.noted("key", text, self._replacement(text))

@@ -79,3 +79,14 @@ def test_the_same_word_goes_where_it_says_who_nobody_is(encoder: Encoder) -> Non
     about = {"metadata": {}, "message": f'pods "{word}" not found', "code": 404}
     for event in (asked, {**EVENT, "user": {"username": "a"}, "responseStatus": about}):
         assert word not in sent(encoder, event)
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"), [("accessKeyId", True), ("example.com/sub", False), ("accessKey", False)]
+)
+def test_which_key_of_aws_someone_used_stays_where_eks_says_it(
+    encoder: Encoder, name: str, *, stays: bool
+) -> None:
+    """Investigations begin with it; anywhere else it may be half of a credential."""
+    user = {"username": "kubernetes-admin", "extra": {name: ["ASIAIOSFODNN7EXAMPLE"]}}
+    assert ("ASIAIOSFODNN7EXAMPLE" in sent(encoder, {**EVENT, "user": user})) is stays
