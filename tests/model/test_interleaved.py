@@ -37,6 +37,26 @@ def test_a_gap_that_is_not_told_is_caught(tmp_path: Path) -> None:
     assert run.silent()
 
 
+@pytest.mark.parametrize(("kept", "seeds"), [(2, (365, 380)), (3, (302, 322))])
+def test_of_two_ways_to_name_backups_each_is_proven_by_itself(
+    tmp_path: Path, kept: int, seeds: tuple[int, ...]
+) -> None:
+    """Three ways to rotate at once; gaps are told where nothing is gone, too: nothing proves it."""
+    for seed in seeds:
+        _judge(seed, tmp_path / str(seed), "mixed", kept)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_of_two_ways_to_name_backups_each_is_proven_by_itself_in_many_runs(
+    tmp_path: Path, kept: int
+) -> None:
+    """The same with other seeds."""
+    for seed in range(1000, 1200):
+        _judge(seed, tmp_path / str(seed), "mixed", kept)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kept", [1, 2, 3, 0])

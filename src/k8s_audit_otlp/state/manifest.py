@@ -119,6 +119,8 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     unnamed: list[UnnamedFile] = []
     unread: list[UnreadableFile] = []
     doubts: list[tuple[int, int]] = []  # segments between which something may be missing or not
+    # By kind of names: a segment before this number would prove that nothing is gone since when
+    unproven: dict[int, tuple[int, int]] = {}
     empty_ns: int = 0  # when the log was listed last and held no event yet
     up_since_ns: int = 0  # when the machine came up again, if nobody had stopped the agent before
     following: dict[int, str] = {}  # identities of what may come next by the positions of before
@@ -165,5 +167,6 @@ class Manifest(msgspec.Struct, omit_defaults=True):
             unnamed=list(self.unnamed),
             unread=list(self.unread),
             doubts=list(self.doubts),
+            unproven=dict(self.unproven),
             following=dict(self.following),
         )

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
+from k8s_audit_otlp.receiver.discovery.kinds_of_names import KindsOfNames
 from k8s_audit_otlp.receiver.discovery.succession import Missing, Succession, missing_proof
 from k8s_audit_otlp.receiver.discovery.unnamed_files import Key, UnnamedFiles
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult, is_of
@@ -29,6 +30,7 @@ class Continuity:
     def __init__(self, known: KnownSegments) -> None:
         self._known = known
         self.succession = Succession()
+        self.kinds = KindsOfNames(known)
         self.unnamed = UnnamedFiles(known.manifest)
         self._cut: set[Key] = set()  # files that held another segment: they may be cut again
 
@@ -36,13 +38,13 @@ class Continuity:
         """Say in *found* whether what is new in *entries* follows; return what it has to follow."""
         before = self._known.predecessor()
         self._cut = {s.key for s in self._known if s is before or s.state.truncated}
+        if before is not None:
+            self.kinds.begin(entries, before, found.bound)
         self.succession = Succession(
             entries,
             before,
             before.name if before else None,
-            before,
-            last_names={s.state.name for s in self._known if not s.state.gone},
-            proven={s.name.age[0] for s in self._known if s.name and s.seq in found.bound},
+            mixed=self.kinds.mixed,
         )
         if before is None:
             found.follows = self._nothing_before(entries)
@@ -194,9 +196,13 @@ class Continuity:
         *entry*: of its file, if that has a name. *cut*: it begins in the midst of a file that held
         another one.
         """
+        missing = None
+        if entry is not None and not self._known.limits.collected:
+            missing = self.kinds.missing_before(entry, identity)
         if self._known.manifest.in_positions(identity.name) or self._is_older(identity):
             return
-        missing = None if entry is None or cut else self._missing_before(entry, identity)
+        if missing is None and entry is not None and not cut:
+            missing = self._missing_before(entry, identity)
         before = self._known.predecessor() if missing is None else self.succession.newest
         if missing is None and not found.follows:
             unread = self._unread_before(entry, identity) if entry else ""

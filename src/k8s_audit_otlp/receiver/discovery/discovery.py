@@ -80,7 +80,7 @@ class Discovery:
             elif entry.name.name not in placed:
                 segment = self._identify(entry, found)
                 if segment is not None:
-                    self.continuity.succession.proven.add(entry.name.age[0])
+                    self.continuity.kinds.listed(segment, entry.name.age[0])
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
                 if found.outdated and not found.final:

@@ -7,14 +7,13 @@ the clock was set back, and the files that seem to be the oldest, and go first, 
 leaves no number out.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from k8s_audit_otlp.event.times import unix_ns
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import DATED, NUMBERED, LogName, live_name, parse
+from k8s_audit_otlp.receiver.names import LogName
 from k8s_audit_otlp.receiver.segment import Segment
 
 _LATE_NS = 1_000_000_000  # an event is stamped before it is written
@@ -39,16 +38,13 @@ class Missing:
 class Succession:
     """The files of one listing, and the segment that the next new one of them has to follow.
 
-    `last_names`: of the listing before this one. `proven`: kinds of names, as DATED, of which a
-    file is listed that is older than what comes next.
+    `mixed`: two ways to name backups are in use, so that a file that is next may have either name.
     """
 
     entries: Sequence[Entry] = ()
     newest: Segment | None = None
     newest_name: LogName | None = None  # that it has in the listing
-    known: Segment | None = None  # the newest one before this listing
-    last_names: Collection[str] = ()
-    proven: set[int] = field(default_factory=set)
+    mixed: bool = False
     seen_empty: bool = False  # the next new one was, right behind the one that it has to follow
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
@@ -58,8 +54,6 @@ class Succession:
         log again, older than it, is no successor.
         """
         before, newest, after = self.newest_name, self.newest, entry.name
-        if self.known and self._mixed and (missing := self._missing_of_kind(after, self.known)):
-            return missing
         if before is None or newest is None or self.seen_empty:
             return None
         if not after.live and 0 < identity.when_ns < newest.state.first_ns:
@@ -68,25 +62,9 @@ class Succession:
         if any(before.age < name.age < after.age for name in names):
             return None
         missing = None
-        if not self._mixed:  # else the next file may have a number
+        if not self.mixed:
             missing = _missing_by_time(before, newest.state.first_ns, after, identity.when_ns)
         return missing or self.missing_number(before, after)
-
-    @cached_property
-    def _mixed(self) -> bool:
-        """Say whether two ways to name backups are in use: each deletes the oldest of its own."""
-        last = (parse(live_name(name), name) for name in self.last_names)
-        names = (*last, *(entry.name for entry in self.entries))
-        return {DATED, NUMBERED} <= {name.age[0] for name in names if name}
-
-    def _missing_of_kind(self, after: LogName, known: Segment) -> Missing | None:
-        """Return that of one of two kinds of names no file proves that none is gone."""
-        unproven = {DATED, NUMBERED} - self.proven
-        if not (unproven if after.live else unproven & {after.age[0]}):
-            return None
-        why = "some backups have dates and some numbers"
-        missing = f"{why}: others may have come and gone before what is now {after.name}"
-        return Missing(missing, known.state.since_ns)
 
     def missing_number(self, before: LogName | None, after: LogName | None) -> Missing | None:
         """Return that a number is missing between two names, as one is while others are renamed."""

@@ -1,0 +1,102 @@
+"""Backups with dates beside others with numbers: each kind of rotation deletes its own oldest."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kit.log.log_files import append, rotate
+
+
+def numbered(live: Path, number: int) -> None:
+    live.rename(live.with_name(f"{live.name}.{number}"))
+    live.touch()
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("first", ["live", "copy"])
+def test_what_no_file_proves_is_told_once_a_file_that_was_empty_has_a_line(
+    receive: Any, live: Path, event: Any, first: str, *, restart: bool
+) -> None:
+    """The look before shows only backups of the other kind, which prove nothing of this one."""
+    append(live, event(0))
+    numbered(live, 1)
+    append(live, event(1))
+    rotate(live, 1)
+    append(live, event(2))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 2)  # it stays
+    append(live, event(3))
+    numbered(live, 1)  # and this comes and goes, and what was number 1
+    live.with_name("audit.log.1").unlink()
+    if first == "copy":
+        numbered(live, 1)
+    assert receiver.drain() == [], "nothing new has a line yet"
+    assert receiver.gaps == []
+    receiver = receive(receiver) if restart else receiver
+    append(live.with_name("audit.log.1") if first == "copy" else live, event(4))
+    assert receiver.drain() == [event(4)]
+    assert receiver.gaps == [("unseen", 0, 1)]
+    since_ns, until_ns = receiver.between[0]
+    assert since_ns < until_ns
+    append(live, event(5))
+    assert receiver.drain() == [event(5)]
+    assert len(receiver.gaps) == 1, "it is told once"
+
+
+def test_of_each_kind_it_is_told_before_its_own_next_file(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """The stretch of the other one reaches back to the last look as well."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 0)
+    next(live.parent.glob("audit-*")).unlink()
+    append(live, event(1))
+    rotate(live, 1)
+    append(live, event(2))
+    numbered(live, 1)
+    append(live, event(3))
+    assert receiver.drain() == [event(1), event(2), event(3)]
+    assert len(receiver.gaps) == 2
+    assert len({since_ns for since_ns, _ in receiver.between}) == 1
+    assert receiver.between[0][1] < receiver.between[1][1]
+
+
+def test_a_kind_whose_known_file_is_listed_again_is_proven(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """As one that another listing did not show because it was being renamed."""
+    append(live, event(0))
+    numbered(live, 1)
+    append(live, event(1))
+    rotate(live, 1)
+    append(live, event(2))
+    receiver = receive()
+    receiver.drain()
+    away = live.parent.parent / "away"
+    live.with_name("audit.log.1").rename(away)
+    rotate(live, 2)
+    live.touch()
+    assert receiver.drain() == []
+    away.rename(live.with_name("audit.log.1"))
+    append(live, event(3))
+    assert receiver.drain() == [event(3)]
+    assert receiver.gaps == []
+
+
+def test_a_backup_beside_a_log_that_nobody_rotated_is_no_gap(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """Some backup of the other kind is put there, and another deleted."""
+    append(live, event(0))
+    rotate(live, 0)
+    append(live, event(2))
+    receiver = receive()
+    receiver.drain()
+    append(live.with_name("audit.log.1"), event(1))
+    next(live.parent.glob("audit-*")).unlink()
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == []
