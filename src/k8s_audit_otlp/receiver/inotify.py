@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x40, 0x80, 0x100, 0x200
-_OVERFLOW = 0x4000
+_OVERFLOW, _DIRECTORY = 0x4000, 0x40000000
 _HEADER = struct.Struct("iIII")  # watch, mask, cookie, length of the name that follows
 _READ = 64 * 1024  # bytes, more than any one change has
 
@@ -65,7 +65,8 @@ class DirectoryWatch:
                 while at < len(data):
                     _, mask, cookie, length = _HEADER.unpack_from(data, at)
                     at += _HEADER.size + length
-                    yield mask, cookie, os.fsdecode(data[at - length : at].rstrip(b"\0"))
+                    if not mask & _DIRECTORY:  # as kubelet makes for a mount that is missing
+                        yield mask, cookie, os.fsdecode(data[at - length : at].rstrip(b"\0"))
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -67,6 +67,21 @@ def test_it_is_told_where_nothing_follows_yet(receiver: Any, live: Path, event: 
     assert len(receiver.gaps) == 1
 
 
+def test_a_directory_in_the_place_of_the_log_is_no_file_that_left(
+    receiver: Any, live: Path, event: Event
+) -> None:
+    """As kubelet makes one for a mount whose file is not there."""
+    rotate(live, 0)
+    live.mkdir()
+    assert receiver.drain() == []
+    live.rename(live.with_name("audit.log.old"))
+    live.mkdir()
+    live.rmdir()
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == []
+
+
 def test_rotations_between_two_looks_leave_nothing_out(
     receiver: Any, live: Path, event: Event
 ) -> None:
