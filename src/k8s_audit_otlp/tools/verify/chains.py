@@ -74,12 +74,15 @@ class ChainReport:
     sealed: int = 0  # newest number that a trusted seal names
     sealed_ns: int = 0  # and the time that it gives
     sealed_by: str = ""  # and the key that made it; "" where there is none
-    seen_ns: int = 0  # the newest time of a trusted seal of the range, or of a receipt
+    seen: int = 0  # the number of the newest receipt, or trusted seal of the range
+    seen_ns: int = 0  # and its time
     stopped: bool = False  # that seal says that the agent ended then
     unsealed_ns: list[int] = field(default_factory=list)  # last events of receipts after it
     waits: bool = False  # those links are so new that the next seal may be still to come
     ends_early: bool = False  # later ones were due, while the agent ran
     twice: list[int] = field(default_factory=list)  # numbers with two links, both sealed
+    # Number, whether it is a seal, and when it was made: sorted, as the agent made them.
+    times: list[tuple[int, bool, int]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -193,7 +196,10 @@ class Links:
         links = [link for number in numbers for link in of[number].values()]
         report.since_ns = min(filter(None, (link.since_ns for link in links)), default=0)
         report.before_ns = links[0].before_ns
-        report.seen_ns, report.replay = max(x.told_ns for x in links), name in self._replays
+        told = ((n, x.told_ns) for n in numbers for x in of[n].values() if x.sound and x.told_ns)
+        report.times = [(number, False, ns) for number, ns in told]
+        report.seen, _, report.seen_ns = max(report.times, default=(0, False, 0))
+        report.replay = name in self._replays
         before: set[str] = set()  # hashes
         for at, number in enumerate(numbers):
             if at and number != numbers[at - 1] + 1:
@@ -242,8 +248,10 @@ class Links:
             return
         if (number, time_ns) >= (chain.sealed, chain.sealed_ns):
             chain.sealed, chain.sealed_ns, chain.sealed_by = number, time_ns, said[SEAL + "key"]
-        if time_ns >= chain.seen_ns and not (self._until_ns and time_ns >= self._until_ns):
-            chain.seen_ns, chain.stopped = time_ns, said[AGENT] == STOPPED
+        chain.times.append((number, True, time_ns))
+        is_later = self._until_ns and time_ns >= self._until_ns
+        if (number, time_ns) >= (chain.seen, chain.seen_ns) and not is_later:
+            chain.seen, chain.seen_ns, chain.stopped = number, time_ns, said[AGENT] == STOPPED
 
 
 def _proven(of: Mapping[int, Mapping[str, _Link]], sealed: Collection[str]) -> set[str]:

@@ -13,6 +13,8 @@ from k8s_audit_otlp.tools.verify.scope import Scope
 from k8s_audit_otlp.tools.verify.segment_contents import ContentReport
 from k8s_audit_otlp.tools.verify.unreceipted import Unreceipted
 
+_STEP_NS = 60 * 10**9  # a clock that is kept right goes back by less
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -164,7 +166,7 @@ class Verdict:
         beyond += [f"open segment ({i}): reaches beyond the range" for i in self.open_beyond]
         proof = [line for line in self.unproven if line not in self.raw.not_judged]
         more = [*self.fields.not_compared, *self.raw.not_judged]
-        return [*beyond, *proof, *self._ends(), *more]
+        return [*beyond, *proof, *self._ends(), *self._went_back(), *more]
 
     def _ends(self) -> Iterator[str]:
         """Name chains of which nothing shows that no more came: a stopped agent's are so, too."""
@@ -182,6 +184,22 @@ class Verdict:
                 f"{chain.name}: what came after its newest seal, of "
                 f"{time_of(chain.seen_ns)}: {why} were taken out, which seals kept elsewhere show"
             )
+
+    def _went_back(self) -> Iterator[str]:
+        """Name where a chain goes on and its times do not, as what is late is told by times."""
+        for chain in self.sound.chains:
+            newest_ns, went_back = 0, -1
+            for number, _, ns in sorted(chain.times):
+                if ns < newest_ns - _STEP_NS:
+                    yield (
+                        f"{chain.name}: at number {number} its times go back from "
+                        f"{time_of(newest_ns)} to {time_of(ns)}: the node's clock was set back, or "
+                        "the agent's state to an older copy; the times in between came twice, and "
+                        "while they did nothing here is found to be late"
+                    )
+                    newest_ns, went_back = ns, number
+                elif number != went_back:
+                    newest_ns = max(newest_ns, ns)
 
     @property
     def faults(self) -> list[str]:
