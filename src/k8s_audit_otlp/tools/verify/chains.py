@@ -131,11 +131,11 @@ class Links:
         said = {name: text_of(fields, name) for name in (*_NAMES, *_SEAL_NAMES)}
         if not said[CHAIN + "id"]:
             return
-        number = said[CHAIN + "number"]
+        number = number_of(said[CHAIN + "number"], -1)
         if said[SEAL + "signature"]:
             said[_SOURCE] = source_of(fields)
             self._seals[uid, *said.values()] = said
-        elif not number.isdecimal():
+        elif number < 0:
             self._faults.append(f"{uid}: a link without a number")
         else:
             event = text_of(fields, "event.name") or text_of(fields, "eventname")
@@ -147,7 +147,7 @@ class Links:
                 sound &= text == text_hash(body) and name in body
             link = _Link(uid, said[CHAIN + "previous"], said[HASH], sound, *times)
             chain = self._links.setdefault(said[CHAIN + "id"], {})
-            chain.setdefault(int(number), {})[f"{link.hash} {sound} {uid}"] = link
+            chain.setdefault(number, {})[f"{link.hash} {sound} {uid}"] = link
             self._exporters.setdefault(said[CHAIN + "id"], said[EXPORTER])
             if text_of(fields, REPLAYED):
                 self._replays.add(said[CHAIN + "id"])
@@ -233,7 +233,7 @@ class Links:
         return "" if is_true else f"seal that its key did not sign: {uid}"
 
     def _hold_against_seal(self, chain: ChainReport, said: Mapping[str, str]) -> None:
-        number = int(said[CHAIN + "number"]) if said[CHAIN + "number"].isdecimal() else -1
+        number = number_of(said[CHAIN + "number"], -1)
         links = self._links.get(chain.id, {}).get(number)
         time_ns = number_of(said[SEAL + "time_ns"])
         if links is None:

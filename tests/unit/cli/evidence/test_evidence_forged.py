@@ -268,3 +268,14 @@ def test_a_forgery_is_found(
     result = judged(fixture.folder, rows, "--key", str(key))
     assert result.exit_code in codes, result.output
     assert words in result.output
+
+
+@pytest.mark.parametrize("name", ["k8s.audit.chain.number", "k8s.audit.segment.told_ns"])
+def test_a_number_that_is_too_long_to_be_read_ends_no_report(
+    night: tuple[Fixture, Path], name: str
+) -> None:
+    fixture, key = night
+    rows = exported(fixture.backend)
+    next(filter(is_receipt, rows))[name] = "9" * 5000
+    result = judged(fixture.folder, rows, "--key", str(key))
+    assert result.exit_code == 6, result.output

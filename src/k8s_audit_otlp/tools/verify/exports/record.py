@@ -256,7 +256,10 @@ def sums_in(text: str) -> tuple[int, ...]:
 _NUMBERS: Final = {n: d for n, d in Receipt._field_defaults.items() if type(d) is int}
 
 
+_MOST_DIGITS: Final = 40  # far more than any count has; thousands Python does not read
+
+
 def number_of(value: Any, default: int = 0) -> int:
     """Read a field that holds a count or a time; *default* where it holds something else."""
     text = str(_whole(value))
-    return int(text) if text.isdecimal() else default
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else default
