@@ -131,13 +131,18 @@ _PIPED = (
     r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
     r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
     r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
-    r"(?:--password-stdin|chpasswd|passwd\b|login\b|sudo -S|create secret|base64|kubeseal|kinit)"
+    r"(?:--password-stdin|chpasswd|s?m?b?passwd\b|login\b|sudo -S|create secret"
+    r"|base64|kubeseal|kinit"
+    r"|kinit|cryptsetup)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
-_WRITTEN = r"(<<-?[ ]?[\"']?(\w{2,16})[\"']?[^\n]{0,128}+\n)([^\n:]{4,512}+)(?=\n[ \t]{0,8}\2\b|\Z)"
-_FILE_OF_SECRET = re.compile(r"secret|token|passw|credential")
-_HERE = r"((?<=\s)<<<[ \t]{0,8})" + _VALUE
+_WRITTEN = (
+    r"(<<-?[ ]?[\"']?(\w{1,16})[\"']?[^\n]{0,128}+\n)((?!\2\b)[^\n:]{4,512}+"
+    r"(?:\n(?![ \t]{0,8}\2\b)[^\n:]{4,512}+){0,2})(?=\n[ \t]{0,8}\2\b|\Z)"
+)
+_FILE_OF_SECRET = re.compile(r"secret|token|passw|cred|auth[\w-]{0,16}\.|auth-user-pass")
+_HERE = r"((?<=\s)<<<[ \t]{0,8}(?:\$(?=[\"']))?)" + _VALUE
 _FLAG = re.compile(
     r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
@@ -161,7 +166,6 @@ _SAID = (
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`"
     r"|\"[^\"\n]{4,128}\"(?=[ \t]*(?:[;)\n]|\Z)))"
 )
-_PGPASS = r"(:(?:5432|6432):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"']+)"
 _PARAMETER = r"([?&;]([\w.%-]{1,64})=)([^&\s\"'<>]+)"
 _AFTER_A_FLAG = frozenset(
     """
@@ -285,7 +289,6 @@ STEPS: tuple[Step, ...] = (
     Step(("echo ", "printf "), _PIPED, _user),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),
-    Step((":5432:", ":6432:"), _PGPASS, second),
     Step((), _FLAG.pattern, _flag, "-"),
     Step((), _LONE, where(_is_alone), " \t"),
     Step((), _ENV_LINE, where(_is_set), " \t"),

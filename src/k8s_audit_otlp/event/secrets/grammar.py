@@ -50,12 +50,13 @@ CREDENTIAL_STEMS: Final = tuple(
     privateexponent authtok pincode recoverycode backupcode securestring securejsondata otlpheaders
     kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode motdepasse cleapi contrasena
     senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi
+    snmpcommunity contrasenya slaptazod lykilor pasahitz parool wagwoord парола лозинка
     المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
-    "pass mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
+    "pass clave mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
 _SPELT: Final = "password passwort secret token credential credentials apikey".split()  # noqa: SIM905
 # These words with a letter left out, or two that changed places; also with digits for letters.
@@ -113,7 +114,7 @@ DRAWN_WORDS: Final = frozenset(
     key pat signature sig license licence rsa dsa ecdsa ed25519 pem pfx p12 session sess csrf xsrf
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
-    clave tok users accounts admins logins headers
+    tok users accounts admins logins headers
     secure magiclink oauth unlock answer vpn wifi wlan wpa luks basic phrase combination pairing
     onetime recovery activation escrow schluessel schlüssel sleutel llave chiave
     ключ avain klucz anahtar nyckel nøgle jeton gizli tajne

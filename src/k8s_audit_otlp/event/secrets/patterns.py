@@ -5,7 +5,7 @@ from functools import partial
 
 from k8s_audit_otlp.event.secrets import commands, structures
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, names_or_tells
-from k8s_audit_otlp.event.secrets.prefilter_needles import BOOTSTRAP, LOGIN_AT
+from k8s_audit_otlp.event.secrets.prefilter_needles import AT_PORT, BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
     WITH_WHO,
@@ -19,7 +19,6 @@ from k8s_audit_otlp.event.secrets.substitution_steps import (
     Step,
     drawn,
     made_up,
-    quoted,
     says_credential,
     second,
     where,
@@ -31,6 +30,7 @@ from k8s_audit_otlp.event.secrets.token_formats import (
     TOKEN_FORMATS,
 )
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER, in_resource
+from k8s_audit_otlp.event.secrets.written import calls, programs
 
 _ARMOURS = ("private key", "static key", "secret key", "client key-", "server key-")
 _ADMINISTRATORS = ("admin:", "root:", "postgres:", "admin/", "root/")
@@ -86,6 +86,11 @@ _BASIC = r"(?ia)(\bbasic(?:\s|%20|\+)++)([A-Za-z0-9+/]{8,}+={0,2})"
 _COOKIE = r"(?i)((?:set-)?cookie[\"'\\]{0,4}\s{0,8}[:=]\s{0,8}[\"'\\]{0,4})([^\s\"'][^\n\"']*)"
 _PASSWORD_IN_URL = re.compile(r"(:/{1,2}[^\s/:@\"'\\]*+:)(?!\d{1,5}(?:[/?#]|$))([^\s\"'\\]*)(?=@)")
 _CUT_URL = r"(:/{1,2}[^\s/:@\"'\\]{1,128}:)(?!\d{1,5}\Z)([^\s/:@\"'\\]{6,})\Z"
+# Any word, where a port or a path is behind it: `bob:X@host:6379`, `bob:X@/db`.
+_LOGIN_AT_PORT = (
+    r"((?<![\w.:@/-])(?!sips?:|mailto:)[\w.-]{1,64}+:)([^\s\"'@:/{}$]{4,64})"
+    r"(?=@(?:[\w.-]{1,128}:\d{2,5}(?![\w@])|/\w))"
+)
 # Words that hold an address and, behind it, an @: each is looked at once, up to the last of them.
 _WORD_OF_TEXT = r"[^\s\"'\\]++"
 _ALONE_IN_URL = r"(://)(?=[^\s/:@]*\d)([^\s/:@\"'\\]{8,})(?=@|:[^\s/:@]{0,64}@)"
@@ -105,27 +110,6 @@ _ADMINISTRATOR = (
 _HEADER = (
     r"(?i)header\s+(?P<name>[\w-]{2,64})\s+[\"']?"
     r"(?P<value>(?:[a-z][\w-]{1,24} )?[^\s\"';]+)"
-)
-
-# Calls with a name and a value, or with who and a password.
-_QUOTED = r"(?:\\{0,4}\"[^\"\n]*\"?|\\{0,4}'[^'\n]*'?|\\{0,4}`[^`\n]*`?)"
-_CALL = (
-    r"\(\s{0,8}\\{0,4}[\"'`](?P<name>[\w.:-]{1,64})\\{0,4}[\"'`]\s{0,8},\s{0,64}"
-    rf"(?P<value>{_QUOTED})"
-)
-# Who and the password, for a function that says so: `auth("bob", "X")`.
-_LOGS_IN = (
-    r"(?i)((?:auth|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
-    r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
-    r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
-)
-_LOGIN_ONLY = re.compile(
-    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth)",
-    re.IGNORECASE,
-)
-_BASIC_AUTH = (
-    r"(?i)(\bauth\w{0,8}\s?=\s?(?:\w{1,32}\.)?\w{0,32}"
-    rf"\(\s{{0,8}}{_QUOTED}\s{{0,8}},\s{{0,8}})({_QUOTED})"
 )
 
 
@@ -223,11 +207,6 @@ def _password_in_url(replacement: Replacement, match: re.Match[str]) -> str:
     return _PASSWORD_IN_URL.sub(partial(second, replacement), word[:end]) + word[end:]
 
 
-def _logs_in(replacement: Replacement, match: re.Match[str]) -> str:
-    """Mask a password in a call: any word where the function's name leaves nothing else."""
-    return (quoted if _LOGIN_ONLY.match(match[1]) else made_up)(replacement, match)
-
-
 def _given(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what is given, not what stands in for it: `Bearer ${env:TOKEN}`."""
     return match[0] if PLACEHOLDER.fullmatch(match[2]) else second(replacement, match)
@@ -277,24 +256,9 @@ STEPS: tuple[Step, ...] = (
     Step(_ADMINISTRATORS, _ADMINISTRATOR, made_up),
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step((LOGIN_AT,), _LOGIN_AT, made_up),
+    Step((AT_PORT,), _LOGIN_AT_PORT, second),
     Step(("header",), _HEADER, where(says_credential)),
-    Step((), _CALL, where(says_credential), "("),
-    Step(
-        (
-            "auth",
-            "authenticate",
-            "wordauth",
-            "login",
-            "logon",
-            "signin(",
-            "pw",
-            "dial(",
-            "connect(",
-        ),
-        _LOGS_IN,
-        _logs_in,
-        "(",
-    ),
-    Step(("auth",), _BASIC_AUTH, quoted, "("),
+    *calls.STEPS,
+    *programs.STEPS,
     *commands.STEPS,
 )

@@ -23,11 +23,12 @@ from k8s_audit_otlp.event.secrets.prefilter_needles import (
     sought_for,
 )
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, Steps
+from k8s_audit_otlp.event.secrets.written import lines
 
 _STEPS: Final = (
     *(*patterns.SHOWN_WHOLE, *patterns.TOKENS, *patterns.GENERATED_WORDS, *patterns.STEPS),
     *(*commands.STEPS_IN_TEXT, *messages.STEPS, *messages.STEPS_IN_PROSE, *random_words.STEPS),
-    *sentences.STEPS,
+    *(*sentences.STEPS, *lines.STEPS),
 )
 _FORM_NEEDLES: Final = (
     *(needle for step in _STEPS for needle in step.needles),

@@ -28,6 +28,7 @@ _DRAWN: Final = {
 CODE: Final = "code"
 _MISSPELT: Final = "misspelt"
 LOGIN_AT: Final = ":X@"
+AT_PORT: Final = "@X:1"
 ENCODED: Final = "%3"
 SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
@@ -46,9 +47,9 @@ _OTHER_SCRIPTS: Final = tuple(
     dict.fromkeys(
         each
         for word in (
-            *"clé hasło jelszó şifre ароль токен секрет κωδικ".split(),  # noqa: SIM905
+            *"clé hasło jelszó şifre ароль арола лозинка токен секрет κωδικ".split(),  # noqa: SIM905
             *"密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호".split(),  # noqa: SIM905
-            *"المرور السر סיסמה סיסמא".split(),  # noqa: SIM905
+            *"المرور السر ذرواژه عبور סיסמה סיסמא khẩu รหัสผ่าน पासवर्ड".split(),  # noqa: SIM905
         )
         for each in (word, word.upper())
     )
@@ -77,7 +78,7 @@ NAME_NEEDLES: Final = (
     securest secure-st secure_st securejson sudo pswd otlp_h otlp-h otlph kennwort zugangsda
     geheimni wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana
     sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
-    authorization assword
+    authorization assword clave contrasenya slapta lykilor pasahitz parool wagwoord
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *_OTHER_SCRIPTS,
     CODE,
@@ -130,6 +131,7 @@ _NEEDLE_PATTERNS: Final = {
     _MISSPELT: "|".join(sorted(MISSPELT | {"api[_.-]kye", "a[pi][_.-]?key"})).encode(),
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}[\"']?@[a-z0-9]",
+    AT_PORT: rb":[^ :@/\"]{4,64}@(?:/[a-z]|[a-z0-9.-]{1,64}:[0-9]{2})",
     ENCODED: rb"%(?:25)*(?:3[ad]|[4-7])",
     ESCAPED: rb"\\(?:u00|x)[4-7]",
     **{word: f"{word}|{re.escape(dumps(word)[1:-1])}".encode() for word in _OTHER_SCRIPTS},

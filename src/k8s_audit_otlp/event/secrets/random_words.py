@@ -66,7 +66,7 @@ _WITH_USER = (
 )
 # And a word: a port is a number, and what has a sign in it is published or mounted.
 _WITH_WORD = (
-    r"((?:(?:\s|^)-[uU]|\s--?user(?:name)?)[ =]?[A-Za-z][\w.@\\-]{1,63}+ (?:-{1,2}[\w-]{1,32}"
+    r"((?:(?:\s|^)-[uU]|\s--?user(?:name)?)[ =]?[A-Za-z][\w.@\\-]{0,63}+ (?:-{1,2}[\w-]{1,32}"
     r"[ =][^\s|;&]{1,64} ){0,4}-[pPwW][ =]?[\"']?)([A-Za-z](?=[^\s\"']{5})[\w!#$*+~.-]+)"
     r"(?=[\"']?(?:\s|\Z))"
 )

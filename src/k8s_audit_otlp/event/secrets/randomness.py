@@ -74,6 +74,10 @@ MADE_UP: Final = re.compile(
 _LOWER, _SIGN, _END_SIGN = "[a-z\xdf-\xff]", "[!#$*+^~-]", "[!#$^*~]"
 _TITLE, _PART = rf"[A-Z]{_LOWER}{{3,32}}", rf"(?:[A-Z]{{2,8}}|[A-Z]{_LOWER}+)"
 _LOWER_PARTS = rf"(?=[\w!#$*+^~-]{{7}})(?=[0-9]*[a-z])[a-z0-9_]++(?:{_SIGN}[a-z0-9_]++)*+{_SIGN}"
+# Not `python39dev`, `postgres14alpine`, but what no word ends in.
+_NO_ENDING = (
+    r"(?!(?:db|dn|ms|px|kb|mb|gb|ns|kg|rd|th|st|nd|rc|hz|lts|bit|gz|js|ts|vm|dr|mm|km|ppc|sp)\b)"
+)
 _CERTAIN = "|".join(
     (
         rf"{_LOWER_PARTS}[A-Z]{_LOWER}{{2}}[\w!#$*+^~-]*+",  # `gw-Kettle`
@@ -84,6 +88,11 @@ _CERTAIN = "|".join(
         r"(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
         rf"[A-Za-z][a-z]{{3,32}}[0-9]{{3,8}}{_END_SIGN}?[A-Za-z][A-Za-z0-9]*+",  # `kettle805cq`
         rf"{_TITLE}[0-9]{{2,6}}(?:[a-z]{{3,32}})?{_END_SIGN}[A-Za-z0-9]*+",  # `Kettle69#x`
+        r"[A-Za-z]{4,32}[#!^*+][0-9]{1,4}[A-Za-z][A-Za-z0-9]*+",  # `kettle#7K`, `Kettle+3lid`
+        r"[A-Za-z]{4,32}_?[0-9]{1,6}[#!^*][A-Za-z][A-Za-z0-9]*+",  # `Kettle_44#b`
+        rf"(?:{_PART}[.])+{_TITLE}[0-9]{{1,4}}[a-ce-wyz][a-z]{{0,3}}",  # `Kettle.Lid2q`
+        r"[a-z]{2,16}_[A-Z][a-z]{2,32}[0-9]{1,4}[a-z]{1,4}",  # `ket_Lid93v`
+        rf"[a-z]{{5,32}}[0-9]{{2}}{_NO_ENDING}[bcdfghjklmnpqrstvwxz]{{2,4}}",  # `kettle90pq`
         # `Kettle#609lid`, `Kettle#60lid`
         rf"{_TITLE}(?:[!#$^*~@][0-9]{{3,8}}|[!#$^*~][0-9]{{2}})[a-z]{{2}}[A-Za-z0-9]*+",
         rf"(?:[A-Z][a-z]{{2,32}}){{2,3}}[0-9]{{2,6}}{_END_SIGN}",  # `BigKettle17!`

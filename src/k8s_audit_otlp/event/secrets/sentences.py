@@ -13,13 +13,23 @@ from k8s_audit_otlp.event.secrets.prefilter_needles import CODE, HERE_DOCUMENT
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, second, where
-from k8s_audit_otlp.event.secrets.values import PLACEHOLDER
 
-_PASSWORDS = r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)w|wd))"
+_PASSWORDS = r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd))"
 _OF_ANOTHER_LANGUAGE = (
-    r"(?:kennwort|contrase[ñn]a|senha|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode)"
+    r"(?:kennwort|contrase[ñn]a|senha|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode"
+    r"|(?<!\w)(?:la|su|tu|mi)[ \t]clave)"
 )
-_OTHERS = ("kennwort", "contrase", "senha", "wachtwoord", "hasło", "haslo", "heslo", "senord")
+_OTHERS = (
+    "clave",
+    "kennwort",
+    "contrase",
+    "senha",
+    "wachtwoord",
+    "hasło",
+    "haslo",
+    "heslo",
+    "senord",
+)
 _IS = "(?:is|was|to|from|est|ist|war|lautet|es|era|[éè]|är|jest)"
 # With a digit in it: `password is X`, `| password | X |`.
 _TOLD = (
@@ -31,16 +41,83 @@ _TOLD = (
 )
 # A word at the end of a sentence that says nothing about it: `the passphrase is magnolia.`
 _ABOUT_ONE: Final = (
-    r"(?!(?:[a-z-]*(?:ed|ing|able|ible|ly|en|ent|ant|ory|ary|ive|al|ous|ful|less|ic|own|set)"
+    r"(?!(?:[a-z-]*(?:ed|ing|able|ible|ly|en|ent|ant|ory|ary|ive|al|ous|ful|less|ic|own|set|tion)"
     r"|required|wrong|weak|short|long|empty|blank|null|none|missing|new|old|same|safe|secure|okay"
     r"|insecure|fine|good|right|correct|incorrect|valid|invalid|stale|strong|simple|here|there"
     r"|above|below|clear|mine|yours|true|false|unclear|complex|plaintext|private|secret|enough"
-    r"|sent|kept|lost|spent|broken|mandatory|unique|ready|open|late|again|together|anyway|twice)\b)"
+    r"|sent|kept|lost|spent|broken|mandatory|unique|ready|open|late|again|together|anyway|twice"
+    r"|text|string|hash|base64|default|better|worse|what|that|this|them|with|from|have|also|just"
+    r"|only|still|never|always|based|part|data|email|needs|must|used|longer|shorter|something"
+    r"|another|anything|nothing|passwords?|tokens?|secrets?|keys?|users?|username|admin|root)\b)"
+)
+# A word, or one with digits and signs behind it; then a clause ends.
+_X = r"([^\W\d_](?:[^\W_]|[-!#$*+](?!\s)){4,40}!?)"
+_CLAUSE_ENDS = (
+    r"(?=[\"'`]?(?:[.!,;)](?:\s|\Z)|[ \t]*(?:\n|\Z)|[ \t]+(?:yesterday|today|now|until|since|for"
+    r"|but|and|before|after|to|\()(?:\s|\Z)))"
+)
+_IS_SET = (
+    r"(?:[ \t]{1,4}(?:was|is|got|has[ \t]been|have)?[ \t]{0,4}(?:re)?(?:set|changed|rotated"
+    r"|updated)(?:[ \t]back)?[ \t](?:to|from)|['\u2019]s|[ \t]{1,4}(?:will|should|must)[ \t]be)"
 )
 _TOLD_WORD = (
-    r"(?i)(%s(?:[ \t](?:for|of|to|at|pour|für|de|para)[ \t][\w.@-]{1,32}){0,2}"
-    rf"[ \t]{{1,4}}{_IS}:?[ \t]{{1,4}}[\"'`]?){_ABOUT_ONE}"
-    r"([a-z][a-z-]{4,31})(?=[\"'`]?[.!]?[ \t]*(?:\n|\Z))"
+    r"(?i)(%s(?:[ \t](?:for|of|to|at|pour|für|de|para)(?:[ \t][\w.@-]{1,32}){1,2}?){0,2}"
+    rf"(?:[ \t]{{1,4}}{_IS}:?|{_IS_SET})[ \t]{{1,4}}[\"'`]?){_ABOUT_ONE}{_X}{_CLAUSE_ENDS}"
+)
+# Behind a remark on it: `password (hint: a flower): X`, `password, e.g. X`, `(root, pw X)`.
+_TOLD_ASIDE = (
+    rf"(?i)(\b{_PASSWORDS}(?:[ \t]?\([^()\n]{{1,48}}\)[ \t]?[:=]"
+    r"|,?[ \t](?:e\.g\.|such as|like|for example|for instance|z\. ?B\.)[:,]?"
+    r"|(?=[ \t][^\s()]{4,40}\)))[ \t]{1,4}[\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+)
+_THE_NEW_ONE = (
+    r"(?i)(\bthe (?:new|old|current|real|actual|next) one (?:is|was)[ \t]{1,4}[\"'`]?)"
+    + _ABOUT_ONE
+    + _X
+    + _CLAUSE_ENDS
+)
+# Accounts that are called so everywhere, and what stands behind one of them.
+_WHO = (
+    r"(?:root|(?:[a-z]{1,8}-)?admin(?:istrator)?|sysadmin|operator|guest|postgres|oracle|ubuntu|pi"
+    r"|ec2-user|svc[\w-]{0,16}|test(?:er|user)?|demo|backup|deploy(?:er)?)"
+)
+_LOGS_IN_AS = (
+    r"(?i)(\b(?:(?:log|sign)[ -]?in[ \t](?:with|as|using)|(?:default[ \t])?(?:creds|credentials"
+    rf"|log-?in|account)(?:[ \t](?:are|is)|:)?)[ \t]{{1,4}}{_WHO}[ \t]?(?:[/:|,][ \t]?"
+    r"|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t]))[\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+)
+_PAIR = r"(?i)(\blog-?in: [\w.@-]{2,32} [/|] [\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+_LOGS_IN_WITH = (
+    r"(\b(?i:(?:log|sign)[ -]?in with)[ \t][\"'`]?)([A-Z][a-z]{4,32}[0-9]{1,6}[!#*]?)"
+    + _CLAUSE_ENDS
+)
+_TO_UNLOCK = (
+    r"(?i)(\b(?:use|enter|type)[ \t](?P<quote>[\"'`]?))"
+    r"([^\W\d_][^\s\"'`,;:/()]{4,40})"
+    r"(?=[\"'`]?[ \t](?:to[ \t](?:unlock|decrypt|(?:log|sign)[ -]?in|open[ \t]the)"
+    r"|(?:when|if)[ \t](?:asked|prompted)|at[ \t]the[ \t]\w{1,16}[ \t]?prompt))"
+)
+_ADMINISTRATED = (
+    r"((?<![\w./:@-])(?:admin|root|administrator)[/:])([A-Z][a-zäöüß]{5,40}[0-9]{0,6}!?)"
+    r"(?=[\s,.;)\"']|\Z)"
+)
+_COMBINATION = (
+    r"(?i)(\b(?:safe|vault|lock|gate|door|alarm|locker)(?:'s)?[ \t]combination"
+    r"(?:[ \t]is)?[ \t:=]{1,8})"
+    r"(\d{1,4}(?:[- ]\d{1,4}){2,5})"
+)
+# Where words are written otherwise what stands behind one is no word of that sentence.
+_IN_OTHER_WORDS = (
+    r"(?i)((?:парол[ьяюа]|лозинка|密码|密碼|口令|パスワード|비밀번호|암호|jelszó|jelszava|mật khẩu"
+    r"|รหัสผ่าน|पासवर्ड|رمز عبور|گذرواژه|slaptažodis|lykilorð|pasahitza|contrasenya|wagwoord"
+    r"|\bparool|passord(?:et)?[ \t]er|adgangskoden[ \t]er|lösenordet[ \t]är|salasana[ \t]on)"
+    r"[ \t]{0,4}(?::|\uff1a|[-\u2013\u2014]|是|は|는|은|là|यह|है|есть|yra|és|is)?[ \t]{0,4}[\"'`]?)"
+    r"([A-Za-z][^\s\"'`,;:=/()]{4,40})" + _CLAUSE_ENDS
+)
+_OTHER_WORDS = (  # of those, as they are written in either case of their first letter
+    *("арол", "озинка", "密码", "密碼", "口令", "パスワード", "비밀번호", "암호", "elsz", "khẩu"),
+    *("รหัสผ่าน", "पासवर्ड", "ذرواژه", "عبور", "lapta", "ykilor", "asahitz", "ontrasenya"),
+    *("agwoord", "arool", "assord", "dgangskode", "senord", "alasana"),
 )
 # One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
 _TOLD_BEFORE = (
@@ -66,39 +143,6 @@ _CODE_TOLD = (
 # A remark, and what follows the name is all of it: `# pw X`.
 _REMARK = r"(?m)((?:^|#|//|--|;)[ \t]*(?:pw|pswd|psw|pwd)[ \t]{1,8})(?![=:])(\S{6,})(?=[ \t]*$)"
 
-# Lines of files, each of a format of its own.
-_OF_A_DEVICE = (  # of routers and switches: `username bob privilege 15 secret 0 X`
-    r"(?im)(^[ \t]*(?:no[ \t])?(?:(?:username|neighbor|tacacs-server|radius-server)[ \t]"
-    r"[^\n]{0,96}?[ \t](?:password|secret|key)(?:[ \t]\d{1,2})?|(?:user|enable|ntp|key|aaa"
-    r"|isis|standby|vrrp|ppp|crypto|server|password|secret)\b[^\n:=]{0,64}?"
-    r"(?:password|secret|key|key-string|md5)[ \t]\d{1,2})[ \t]{1,4})([^\s\"':=]{5,})(?=[ \t\r]*$)"
-)
-_OF_PPP = (
-    r"(?m)(^[ \t]*\S{1,64}[ \t]{1,16}\*[ \t]{1,16})(\S{4,})(?=[ \t]{1,16}(?:\*|\d[\d./]*)[ \t]*$)"
-)
-_OF_DEBCONF = (
-    r"(?m)(^[ \t]*[\w.+-]{1,64}[ \t]{1,8}\S{0,64}?(?:passw|secret|token)\S{0,64}[ \t]{1,8}"
-    r"password[ \t]{1,8})(\S[^\n]*)$"
-)
-_OF_SNMP = (
-    r"(?i)((?:(?:createUser|usmUser)(?:[ \t]{1,8}-e[ \t]{1,8}\w{1,32})?[ \t]{1,8}\S{1,64}"
-    r"|v3[ \t]{1,8}auth)[ \t]{1,8}(?:MD5|SHA[\d-]{0,4})[ \t]{1,8})"
-    r"(\S{5,}(?:[ \t]{1,8}(?:priv[ \t]{1,8})?"
-    r"(?:DES|AES[\d-]{0,4})(?:[ \t]\d{3})?[ \t]{1,8}\S{5,})?)"
-)
-_OF_FTP = r"(?m)(^[ \t]*user[ \t]{1,8}\S{1,64}[ \t]{1,8})([^\s|;&]{4,})(?=[ \t]*$)"
-_STORED_BY_NAME = (  # `vault kv put secret/app a=X b=X`, `heroku config:set A=X`
-    r"(\b(?:vault (?:kv (?:put|patch)|write(?= (?:secret|kv|cubbyhole)/))"
-    r"(?: -[\w=-]{1,32}){0,3} [\w./@-]{1,128}"
-    r"|(?:secrets?(?: |:)|config:)set(?: -{1,2}[\w-]{1,32}(?:[ =][\w.-]{1,64})?){0,3}))"
-    r"((?: [\"']?[A-Za-z][\w.-]{0,64}=[^\s=]\S*)+)"
-)
-_BY_NAME = re.compile(r"( [\"']?[A-Za-z][\w.-]{0,64}=)([^\s]+)")
-_ORACLE = (  # `sqlplus -s bob/X@db`, `expdp userid=bob/X`
-    r"(?i)(\b(?:sqlplus|expdp|impdp|exp|imp|sqlldr|rman target|tkprof)[ ](?:-\w{1,8} ){0,4}"
-    r"(?:[a-z_]{1,32}=\S{1,64} ){0,4}?(?:userid=)?[\"']?[a-z][\w$#]{1,32}/)"
-    r"([^\s/@\"']{4,64})(?=[@\s\"']|\Z)"
-)
 # What prompts ask for: base64 of `Password:`, and two lines that are the same, as for a new one.
 _OF_SMTP = r"(334 UGFzc3dvcmQ6[^\n]*\n(?:[A-Za-z>]{1,2}:?[ \t])?)([\w+/]{4,}+={0,2})(?=\s|\Z)"
 _OF_SASL = (
@@ -118,15 +162,10 @@ def _is_told(name: str, value: str) -> bool:
     return words[-1].startswith("pass") or is_drawn(value)
 
 
-def _by_name(replacement: Replacement, match: re.Match[str]) -> str:
-    """Replace what a store of secrets is given, by any name; not a file, nor what is elsewhere."""
-
-    def one(found: re.Match[str]) -> str:
-        value = found[2].strip("\"'")
-        kept = value[:1] in "@-$" or PLACEHOLDER.fullmatch(value)
-        return found[0] if kept else second(replacement, found)
-
-    return match[1] + _BY_NAME.sub(one, match[2])
+def _to_unlock(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask what unlocks something and is no program: in quotes, or with a digit in it."""
+    is_one = match["quote"] or any(map(str.isdigit, match[3]))
+    return match[1] + replacement(match[3]) if is_one else match[0]
 
 
 def _asked(replacement: Replacement, match: re.Match[str]) -> str:
@@ -134,17 +173,6 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: Final[tuple[Step, ...]] = (
-    Step((), _OF_A_DEVICE, second, ("secret ", "password ", "key ", "md5 ", "key-string ")),
-    Step((), _OF_PPP, second, ("*",)),
-    Step((), _OF_DEBCONF, second, ("password ",)),
-    Step(("createuser", "usmuser", "v3 auth"), _OF_SNMP, second),
-    Step(("ftp ",), _OF_FTP, second, ("user ",)),
-    Step(
-        ("vault kv", "vault write", "secret set", "secrets set", ":set "),
-        _STORED_BY_NAME,
-        _by_name,
-    ),
-    Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
     Step(("334 ",), _OF_SMTP, second),
     Step(("auth",), _OF_SASL, second),
     Step((HERE_DOCUMENT,), _ASKED_TWICE, _asked),
@@ -152,8 +180,25 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(_OTHERS, _TOLD % _OF_ANOTHER_LANGUAGE, second, digits),
     Step(_OTHERS, _TOLD_WORD % _OF_ANOTHER_LANGUAGE, second),
     Step(
-        (), _TOLD_WORD % _PASSWORDS, second, (" is", " wa", " to", " fr", " es", " l", " é", " è")
+        (),
+        _TOLD_WORD % _PASSWORDS,
+        second,
+        (" is", " wa", " to", " fr", " es", " l", " é", " è", " be", "'s", "\u2019s"),
     ),
+    Step((), _TOLD_ASIDE, second, ("(", "e.g.", " like ", "such as", "instance", "example", ")")),
+    Step((), _LOGS_IN_AS, second, ("cred", "Cred", "account")),
+    Step((), _THE_NEW_ONE, second, (" one ",)),
+    Step(("login", "log in", "log-in", "sign in", "sign-in"), _LOGS_IN_AS, second),
+    Step(("login",), _PAIR, second, (" / ", " | ")),
+    Step(("login ", "log in ", "log-in ", "sign in ", "sign-in "), _LOGS_IN_WITH, second),
+    Step(
+        ("unlock", "decrypt", "login", "log in", "sign in", "prompt", "open the"),
+        _TO_UNLOCK,
+        _to_unlock,
+    ),
+    Step(("admin/", "root/", "administrator/", "admin:", "root:"), _ADMINISTRATED, second),
+    Step(("combination",), _COMBINATION, second, digits),
+    Step((), _IN_OTHER_WORDS, second, _OTHER_WORDS),
     Step((CODE,), _CODE_TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),

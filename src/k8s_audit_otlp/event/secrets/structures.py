@@ -118,7 +118,8 @@ _ELEMENT = (
 )
 _USER_OF_JAAS = r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)"
 _LISTED = re.compile(  # of Apple, of Hadoop
-    r"<(?:key|name)>(?P<name>[^<>]{1,128})</(?:key|name)>\s{0,64}<\w{1,16}>(?P<value>[^<>]+)"
+    r"<(?:key|name|[\w:]{1,16}-name)>(?P<name>[^<>]{1,128})</[\w:-]{1,32}>\s{0,64}"
+    r"(?:<description>[^<>]{0,256}</description>\s{0,64})?<[\w:-]{1,32}>(?P<value>[^<>]+)"
 )
 _LISTED_BEFORE = re.compile(  # of Hadoop, too
     r"<value>(?P<value>[^<>]+)</value>\s{0,64}(?:<\w{1,32}>[^<>]{0,256}</\w{1,32}>\s{0,64}){0,2}"
@@ -198,8 +199,8 @@ def _table(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _names(tag: str, attributes: str | None) -> bool:
     """Tell an element whose name, or the name that it states, says credential."""
-    stated = _NAMING_ATTRIBUTE.search(attributes) if attributes else None
-    return says_credential(tag) or (stated is not None and says_credential(stated[1]))
+    stated = _NAMING_ATTRIBUTE.findall(attributes) if attributes else ()
+    return says_credential(tag) or any(map(says_credential, stated))
 
 
 def _element(replacement: Replacement, match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.secrets.prefilter import NAMES, bits_of, holds, needle
 from k8s_audit_otlp.event.secrets.prefilter_needles import ENCODED, IN_BASE64
 from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.written import lines
 
 _ENCODED = bits_of((ENCODED,))
 _IN_BASE64 = bits_of((*IN_BASE64, "eyj"))  # {" begins so
@@ -27,7 +28,9 @@ _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (patterns.SHOWN_WHOLE, patterns.TOKENS, patterns.STEPS))
 _GENERATED = ready(patterns.GENERATED_WORDS)
 _TOKEN_BITS = bits_of(needle for step in patterns.TOKENS for needle in step.needles)
-_STEPS = ready((*commands.STEPS_IN_TEXT, *messages.STEPS, *random_words.STEPS, *sentences.STEPS))
+_STEPS = ready(
+    (*commands.STEPS_IN_TEXT, *messages.STEPS, *random_words.STEPS, *sentences.STEPS, *lines.STEPS)
+)
 _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 

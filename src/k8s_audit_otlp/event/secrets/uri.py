@@ -29,6 +29,7 @@ _OWN_PARAMETERS = re.compile(
 _LOGIN = re.compile(r"([/=][\w.%-]{1,64}:)([^/@:&]{6,256})(?=@(?!sha\d))")
 _ENCODED_WHOLE = re.compile(r"(?<=[?&;#])[^=&;?#\s]*%(?:25)*3[dD][^=&;?#\s]*")  # name and value
 _SELECTORS = frozenset(("labelSelector", "fieldSelector"))  # names of labels, and their values
+_WHO = re.compile(r"[?&;](?:u|usr|user|username|login)=[^&]")  # `p` is no page beside it
 _ENCODED = re.compile(r"[%?=:]")
 _LONGEST_PROGRAM = 256
 _LOGGING_IN = frozenset(("login", "signin", "logon", "authenticate"))
@@ -52,6 +53,7 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
     """Take credentials out of the query, and what a command was given: names stay."""
     commands = 0
     harmless: set[str] = set()  # a client may repeat one a thousand times
+    logs_in = _WHO.search(uri) is not None
     decoded = partial(_decoded, EncodedParts(uri), replacement)
 
     def change(match: re.Match[str]) -> str:
@@ -63,7 +65,10 @@ def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials
         if plain.lower() in ("command", "cmd"):
             commands += 1
             value = _command(value, args, replacement, is_program=commands == 1)
-        elif credentials and is_credential_in_query(plain, value):
+        elif credentials and (
+            is_credential_in_query(plain, value)
+            or (plain == "p" and logs_in and not value.isdigit())
+        ):
             value = replacement(unquote_plus(value))
         elif credentials and _ENCODED.search(value) and plain not in _SELECTORS:
             value = decoded(value)

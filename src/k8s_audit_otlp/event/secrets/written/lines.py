@@ -1,0 +1,155 @@
+"""Lines of files, each of a format of its own, whose place says what a word in them is.
+
+`username bob secret 0 X` of routers, `db:5432:app:bob:X` of `.pgpass`, `database password X`.
+"""
+
+import re
+from typing import Final
+
+from k8s_audit_otlp.event.secrets.grammar import is_reference, judge, words_of
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second, where
+from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
+
+_OF_A_DEVICE = (  # of routers and switches: `username bob privilege 15 secret 0 X`
+    r"(?im)(^[ \t]*(?:no[ \t])?(?:(?:username|neighbor|tacacs-server|radius-server)[ \t]"
+    r"[^\n]{0,96}?[ \t](?:password|secret|key)(?:[ \t]\d{1,2})?|(?:user|enable|ntp|key|aaa"
+    r"|isis|standby|vrrp|ppp|crypto|server|password|secret)\b[^\n:=]{0,64}?"
+    r"(?:password|secret|key|key-string|md5)[ \t]\d{1,2})[ \t]{1,4})([^\s\"':=]{5,})(?=[ \t\r]*$)"
+)
+_OF_PPP = (
+    r"(?m)(^[ \t]*(?:\S{1,64}[ \t]{1,16}\*|\*[ \t]{1,16}(?:PAP|CHAP)[ \t]{1,16}\S{1,64})"
+    r"[ \t]{1,16})(\S{4,})(?=[ \t]{1,16}(?:\*|\d[\d./]*)[ \t]*$)"
+)
+_OF_DEBCONF = (
+    r"(?m)(^[ \t]*[\w.+-]{1,64}[ \t]{1,8}\S{0,64}?(?:passw|secret|token)\S{0,64}[ \t]{1,8}"
+    r"password[ \t]{1,8})(\S[^\n]*)$"
+)
+_OF_SNMP = (
+    r"(?i)((?:(?:createUser|usmUser)(?:[ \t]{1,8}-e[ \t]{1,8}\w{1,32})?[ \t]{1,8}\S{1,64}"
+    r"|v3[ \t]{1,8}auth)[ \t]{1,8}(?:MD5|SHA[\d-]{0,4})[ \t]{1,8})"
+    r"(\S{5,}(?:[ \t]{1,8}(?:priv[ \t]{1,8})?"
+    r"(?:DES|AES[\d-]{0,4})(?:[ \t]\d{3})?[ \t]{1,8}\S{5,})?)"
+)
+_OF_FTP = r"(?m)(^[ \t]*user[ \t]{1,8}\S{1,64}[ \t]{1,8})([^\s|;&]{4,})(?=[ \t]*$)"
+_STORED_BY_NAME = (  # `vault kv put secret/app a=X b=X`, `heroku config:set A=X`
+    r"(\b(?:vault (?:kv (?:put|patch)|write(?= (?:secret|kv|cubbyhole)/))"
+    r"(?: -[\w=-]{1,32}){0,3} [\w./@-]{1,128}"
+    r"|(?:secrets?(?: |:)|config:)set(?: -{1,2}[\w-]{1,32}(?:[ =][\w.-]{1,64})?){0,3}))"
+    r"((?: [\"']?[A-Za-z][\w.-]{0,64}=[^\s=]\S*)+)"
+)
+_BY_NAME = re.compile(r"( [\"']?[A-Za-z][\w.-]{0,64}=)([^\s]+)")
+_ORACLE = (  # `sqlplus -s bob/X@db`, `expdp userid=bob/X`
+    r"(?i)(\b(?:sqlplus|expdp|impdp|exp|imp|sqlldr|rman target|tkprof)[ ](?:-\w{1,8} ){0,4}"
+    r"(?:[a-z_]{1,32}=\S{1,64} ){0,4}?(?:userid=)?[\"']?[a-z][\w$#]{1,32}/)"
+    r"([^\s/@\"']{4,64})(?=[@\s\"']|\Z)"
+)
+
+# A name of several parts and a word, at the end of a line; a password alone, where no sentence is.
+_LAST = (
+    r"(?i)(?<![^\s\"'(])(?P<name>[\w./:-]{0,64}?(?:pass(?:word|wd|phrase|code)|passwd|psk|(?<![a-z])pw)"
+    r"(?:[-_:](?:value|reset))?+)[\"']?(?:[ \t]{1,4}-[a-z])?(?:[ \t]{1,4}\d{1,2})?[ \t]{1,8}"
+    r"(?P<value>[\"']?[^\W\d_][^\s\"'`:=/()|;,<>]{3,64}[\"']?)(?=[ \t;]{0,8}(?:\n|\Z))"
+)
+_OF_A_SENTENCE: Final = frozenset(
+    """
+    a an the my your our their his her its this that no not any each new old wrong invalid bad good
+    with without and or of for to from by in on at is was be reset change changed forgot forgotten
+    missing need needs ever rotate show service verify enter encrypted plain same strong weak use
+    using require requires root's their's set-up every default temporary
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+# What is said about a password, behind it.
+_ABOUT: Final = re.compile(
+    r"(?i)[\w-]*(?:ed|ing|able|ible|ly|tion|ment|ance|ence|ity|ness|less|ful|ive)|expire|reset|setup"
+    r"|change|required|daily|often|again|please|wrong|hash(?:es)?|prompt|check|fails?|hint|generator"
+    r"|yesterday|today|tomorrow|weekly|auth|login|only|now|rules?|text|needed|spray|strength|entry"
+    r"|flow|link|or|and|here|there|below|above|later|first|file|safe|input|form|screen|page"
+    r"|passwords?|tokens?|secrets?|users?|keys?|true|false|null|none|nil|sync|vault|manager|stdin"
+)
+# `stats auth bob:X` of HAProxy, `root:X` of chpasswd, a host and who logs in there, of Postfix.
+_WHO_AND = (
+    r"(?m)(^[ \t]*(?:stats[ \t]{1,4}auth[ \t]{1,4}[\w.@-]{1,64}:|-[ \t]root:"
+    r"|(?:root|[\w-]{0,16}admin(?:istrator)?):(?=[^\n]{4,64}\n)"
+    r"|(?:\[[\w.-]{1,128}\](?::\d{1,5})?|(?:smtp|mail|relay)[\w.-]{0,64}(?::\d{1,5})?)[ \t]{1,8}"
+    r"[\w.@-]{1,64}:))([^\s:/@\"'{$]{5,128})(?=[ \t\r]*$)"
+)
+_COMMUNITY = r"(?i)(\b(?:snmp(?:-server)?[ \t]community|r[ow]community6?)[ \t]{1,8})(\S{4,64})"
+_OF_A_ROUTER = (
+    r"(?im)(^[ \t]*(?:enable[ \t]secret|set[ \t]passwd|(?:tacacs|radius)-server[ \t]"
+    r"(?:host[ \t]\S{1,64}[ \t])?key|standby[ \t]\d{1,3}[ \t]authentication|wpa-psk[ \t]ascii"
+    r"(?:[ \t]\d)?|crypto[ \t]isakmp[ \t]key|ppp[ \t]\w{3,4}[ \t]password)"
+    r"[ \t]{1,8})([^\s\"':=]{5,64})"
+    r"(?=[ \t\r]*$|[ \t]address)"
+)
+_AS_TEXT = r"(?i)((?:password-value|ascii-text|pre-shared-key)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
+_KEEPALIVED = r"(?i)(\bauth[-_]pass[ \t]{1,8})([^\s\"'{}]{4,64})"
+_OF_IPSEC = r"(:[ \t]{1,8}(?:EAP|XAUTH|NTLM)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
+_PGPASS = (
+    r"((?:^|(?<=[\s\"'=]))[^\s:\"']{1,128}:(?:\d{1,5}|\*):[^\s:]{1,63}:[^\s:]{1,63}:)([^\s\"':]{4,})"
+    r"(?=[\s\"']|\Z)"
+)
+_USER_OF_JAAS = r"(?m)^[ \t]*user_(?P<name>[\w.@-]{1,64})=(?P<value>\"[^\"\n]{4,128}\")(?=[ \t;]*$)"
+_NO_USER: Final = frozenset("agent data pool agents email claim attributes".split())  # noqa: SIM905
+
+
+def _last(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask a word at the end of a line of a command or a file, not of a sentence."""
+    name, value = match["name"], match["value"]
+    bare = value.strip("\"'")
+    words = words_of(name)
+    if len(words) == 1:
+        line = match.string[max(0, match.start() - 64) : match.start()].rpartition("\n")[2]
+        before = line.split()[-1:] or [""]
+        said = before[0].lower().strip(",.;") in _OF_A_SENTENCE or before[0][:1].isupper()
+        if said or not match.string.startswith("\n", match.end()):
+            return match[0]
+    is_about = bare[-1] in ".!?" or _ABOUT.fullmatch(bare) or is_reference(bare)
+    if is_about or PLACEHOLDER.fullmatch(bare) or judge(bare) or says_which(name, bare):
+        return match[0]
+    return match[0].removesuffix(value) + in_quotes(value, replacement)
+
+
+def _of_a_router(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[0] if _ABOUT.fullmatch(match[2]) else second(replacement, match)
+
+
+def _is_password_of(user: str, _value: str) -> bool:
+    return not is_reference(user) and user not in _NO_USER
+
+
+def _by_name(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace what a store of secrets is given, by any name; not a file, nor what is elsewhere."""
+
+    def one(found: re.Match[str]) -> str:
+        value = found[2].strip("\"'")
+        kept = value[:1] in "@-$" or PLACEHOLDER.fullmatch(value)
+        return found[0] if kept else second(replacement, found)
+
+    return match[1] + _BY_NAME.sub(one, match[2])
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step((), _OF_A_DEVICE, second, ("secret ", "password ", "key ", "md5 ", "key-string ")),
+    Step((), _OF_PPP, second, ("*",)),
+    Step((), _OF_DEBCONF, second, ("password ",)),
+    Step(("createuser", "usmuser", "v3 auth"), _OF_SNMP, second),
+    Step(("ftp ",), _OF_FTP, second, ("user ",)),
+    Step(
+        ("vault kv", "vault write", "secret set", "secrets set", ":set "),
+        _STORED_BY_NAME,
+        _by_name,
+    ),
+    Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
+    Step((), _OF_A_ROUTER, _of_a_router),
+    Step((), _COMMUNITY, second),
+    Step((), _AS_TEXT, quoted, '"'),
+    Step((), _KEEPALIVED, second),
+    Step((": eap ", ": xauth ", ": ntlm "), _OF_IPSEC, quoted),
+    Step(
+        ("stats auth", "admin:", "root:", "administrator:", "smtp", "mail", "]:"), _WHO_AND, second
+    ),
+    Step((":5432:", ":6432:", ":*:"), _PGPASS, second),
+    Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
+    Step((), _LAST, _last),
+)

@@ -1,0 +1,90 @@
+"""Passwords that programs take as a word, or that a script puts somewhere: `vault login X`."""
+
+import re
+from typing import Final
+
+from k8s_audit_otlp.event.secrets.grammar import REFERENCE_WORDS, judge
+from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, where
+from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER
+
+_FLAGS = r"(?: -{1,2}[\w-]{1,32}(?:=\S{1,128})?){0,4}"
+_WORD = r"(?P<value>\"[^\"\n]{4,256}\"|'[^'\n]{4,256}'|(?![-$\"'(<|&>])[^\s\"'|;&<>]{4,256})"
+# A program and what it takes before a password, which is the next word.
+_COMMANDS: Final = (
+    rf"vault (?:login|operator unseal){_FLAGS}",
+    rf"(?:consul|nomad) acl bootstrap{_FLAGS}",
+    r"rclone obscure",
+    r"openssl passwd(?: -(?:salt \S{1,32}|\w{1,16})){0,4}",
+    r"mc (?:alias set|config host add)(?: [^\s-]\S{0,256}){3}",
+    r"mc admin user add(?: [^\s-]\S{0,128}){2}",
+    rf"pulumi config set{_FLAGS} --secret [\w:.-]{{1,64}}",
+    rf"ansible-vault encrypt_string{_FLAGS}",
+    r"htpasswd -(?=\w{0,4}n)(?=\w{0,4}b)\w{2,6} \S{1,64}",
+    r"(?:ldapmodify|ldapadd|ldapdelete|ldapwhoami)\b[^\n|;&]{0,96}? -w",
+    r"ldappasswd\b[^\n|;&]{0,96}? -[sa]",
+    r"(?:useradd|adduser|usermod)\b[^\n|;&]{0,96}? -p",
+    r"schtasks\b[^\n|;&]{0,128}? /rp",
+    r"gh secret set \S{1,64} (?:--body|-b)",
+    r"wpa_passphrase \S{1,64}",
+    r"dscl \S{1,32} -passwd \S{1,128}",
+)
+_OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)}) (?![\w.-]{{1,64}}=){_WORD}"
+_NEEDLES = (
+    *("vault login", "vault operator", "acl bootstrap", "rclone ob", "ssl passwd", "mc alias set"),
+    *("host add ", "user add ", "config set", "encrypt_s", "htpasswd", "ldapmod", "ldapadd"),
+    *("ldapdel", "ldapwho", "ldappass", "useradd", "adduser", "usermod", "schtasks", "secret set"),
+    *("wpa_passphrase", "dscl "),
+)
+# The basic credentials of an HTTP client: `http -a bob:X`.
+_OF_HTTP = (
+    r"\b(?:https?|xhs?)\b[^\n|;&]{0,64}? (?:-a|--auth)[ =][^\s:]{1,64}:(?P<value>[^\s\"']{4,})"
+)
+# What stands for a password in a template, and what is put there: `sed 's/__PASSWORD__/X/'`.
+_PUT = (
+    r"\bs(?P<mark>[/|#,@])(?P<name>(?:(?!(?P=mark))[^\n]){2,64}+)(?P=mark)"
+    r"(?P<value>(?:(?!(?P=mark))[^\n]){4,128}+)(?P=mark)"
+)
+_OF_JQ = rf"--arg(?:json)? {{1,4}}(?P<name>[\w-]{{1,64}}) {{1,4}}{_WORD}"
+# A variable of a script that is given as a password further on.
+_SCRIPT = r"(?s)\A.*\Z"
+_AS_PASSWORD = re.compile(
+    r"(?:pass(?:word|wd|phrase)?|PASS(?:WORD|WD)?|PWD|pw|PW|token|TOKEN|secret|SECRET)[\"']?[ =:]"
+    r"[\"']?\$\{?([A-Za-z_]\w{0,63})\b| -p ?[\"']?\$\{?([A-Za-z_]\w{0,63})\b"
+)
+_ASSIGNED = re.compile(
+    r"(?m)^([ \t]*(?:export |local |readonly )?([A-Za-z_]\w{0,63})=[\"']?)([^\s\"'$`(;]{4,256})"
+)
+
+
+def _word(replacement: Replacement, match: re.Match[str]) -> str:
+    value = match["value"]
+    bare = value.strip("\"'").lower()
+    kept = PLACEHOLDER.fullmatch(value.strip("\"'")) or bare in NOTHING or bare in REFERENCE_WORDS
+    return match[0] if kept else match[0].removesuffix(value) + in_quotes(value, replacement)
+
+
+def _is_put(name: str, value: str) -> bool:
+    """Tell what a credential's place is filled with, not a name that is written otherwise."""
+    word = value.strip("\"'")
+    return says_credential(name) and not judge(word) and word[:1] not in "$\\&{<%"
+
+
+def _script(replacement: Replacement, match: re.Match[str]) -> str:
+    names = {one or other for one, other in _AS_PASSWORD.findall(match[0])}
+    if not names:
+        return match[0]
+
+    def assigned(found: re.Match[str]) -> str:
+        return found[1] + replacement(found[3]) if found[2] in names else found[0]
+
+    return _ASSIGNED.sub(assigned, match[0])
+
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step(_NEEDLES, _OF_A_COMMAND, _word),
+    Step(("http -a", "https -a", "xh -a", "xhs -a", "--auth"), _OF_HTTP, _word),
+    Step((), _PUT, where(_is_put), ("s/", "s|", "s#", "s,", "s@")),
+    Step(("--arg",), _OF_JQ, where(says_credential)),
+    Step((), _SCRIPT, _script, ("$",)),
+)
