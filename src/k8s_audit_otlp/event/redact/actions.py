@@ -8,6 +8,7 @@ from k8s_audit_otlp.event.redact.context import KINDS, data_rule
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import (
+    is_of_password,
     is_reference,
     judge_value,
     mask_drawn_names,
@@ -15,20 +16,21 @@ from k8s_audit_otlp.event.redact.siblings import (
     rename,
     siblings,
     table,
+    tells_where,
+    told_by_pairs,
 )
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, words_of
+from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import UNREAD_NEEDLES
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import NOTHING, says_which
+from k8s_audit_otlp.event.secrets.values import says_which
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
 _PARTS_OF_A_VARIABLE = frozenset((b"value", b"valueFrom", b"name", b"secretKeyRef", b"from"))
-_PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",))
 _REMOTE = (b"remoteRef", b"sourceRef", b"value")  # beside `secretKey`: it names a key then
 _ECHOING = (b"alue", b"map[", b"...|", *map(str.encode, UNREAD_NEEDLES))
 # v1 Secret, SecretList, Table, Status and what patches and watches add; data is another rule's
@@ -84,7 +86,11 @@ def credential(scan: Scan, key: int) -> int | None:
     several = scan.pieces[key].endswith(b"s") and scan.pieces[key + 1][:2] == b":{"
     if several:
         mask_drawn_names(scan, key, end)
-    scan.all_strings(key, end, rule, keep_references=not several)
+        for member in [*members(scan.pieces, key, end)]:
+            if not tells_where(scan.pieces, member):
+                scan.whole(member, rule)
+        return end
+    scan.all_strings(key, end, rule, keep_references=True)
     return end
 
 
@@ -120,6 +126,8 @@ def drawn(scan: Scan, key: int) -> None:
     for place in places:
         if looks_drawn(text_of(pieces[place])):
             scan.mask(place, "key")
+    for place in [*told_by_pairs(pieces, key, end)]:
+        scan.mask(place, "key")
 
 
 def reference(scan: Scan, key: int) -> None:
@@ -271,15 +279,8 @@ def labels(scan: Scan, key: int) -> int | None:
     end = end_of(scan.pieces, key)
     for place in members(scan.pieces, key, end):
         if scan.names[scan.pieces[place]] is Action.CREDENTIAL:
-            (credential if _is_of_password(scan.pieces, place) else drawn)(scan, place)
+            (credential if is_of_password(scan.pieces, place) else drawn)(scan, place)
     return end
-
-
-def _is_of_password(pieces: list[bytes], key: int) -> bool:
-    """Tell a label called a password, whose value is not a word about one."""
-    text = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
-    last = words_of(text_of(pieces[key]))[-1:]
-    return last in _PASSWORDS and text.lower() not in NOTHING and not text.isdigit()
 
 
 def schema(scan: Scan, key: int) -> None:

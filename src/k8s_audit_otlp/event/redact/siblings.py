@@ -15,9 +15,11 @@ from k8s_audit_otlp.event.secrets.grammar import (
     may_name_drawn,
     names_one_value,
     names_or_tells,
+    words_of,
 )
 from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn, looks_random
 from k8s_audit_otlp.event.secrets.values import (
+    NOTHING,
     PLACEHOLDER,
     is_credential,
     names_an_object,
@@ -45,6 +47,11 @@ _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a 
 _LEADING = (b"valueFrom", b"secretKeyRef", b"secretRef", b"from")  # to a reference
 _NAMES_OF_SECRETS = (b"name", b"secretName")
 _MOST_SIBLINGS = 64
+_PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",), ("pw",))
+_LOGINS = (("login",), ("logins",), ("accounts",), ("auth",), ("credentials",))
+_BASIC, _USER_AND = (("basic",), ("basicauth",), ("userpass",)), re.compile(r"[\w.@-]{1,64}:\S{4,}")
+_SHORTEST_IN_PAIR = 5  # bytes
+_SOURCES = (b"source", b"kind", b"provider")
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
 _IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another one
@@ -76,6 +83,13 @@ def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
     return all(
         pieces[name + 1] == b":" and names_an_object(text_of(pieces[name + 2])) for name in names
     )
+
+
+def tells_where(pieces: list[bytes], key: int) -> bool:
+    """Tell what says where a credential is, in a map of several: `source: Secret`."""
+    if pieces[key + 1] == b":":
+        return pieces[key] in _SOURCES and pieces[key + 2].isalpha()
+    return is_reference(pieces, key, end_of(pieces, key))
 
 
 def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
@@ -219,7 +233,8 @@ def _is_cell(column: str, value: str) -> bool:
     """Tell a credential from the name of the object that has it."""
     if judge(column) is not KeyVerdict.CREDENTIAL:
         return looks_drawn(value)
-    return "pass" in column.lower() or not names_an_object(value)
+    holds_names = words_of(column)[-1].startswith(("secret", "cred"))
+    return not holds_names or not names_an_object(value)
 
 
 def mask_drawn_names(scan: Scan, key: int, end: int) -> None:
@@ -228,3 +243,26 @@ def mask_drawn_names(scan: Scan, key: int, end: int) -> None:
         name = text_of(scan.pieces[member])
         if looks_random(name):
             scan.set(member, piece_of(scan.replacement(name)), "key")
+
+
+def is_of_password(pieces: list[bytes], key: int) -> bool:
+    """Tell a label called a password, whose value is not a word about one."""
+    text = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
+    last = words_of(text_of(pieces[key]))[-1:]
+    return last in _PASSWORDS and text.lower() not in NOTHING and not text.isdigit()
+
+
+def told_by_pairs(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
+    """Yield passwords behind who logs in: `{"accounts": [["bob", "X"]]}`, `{"basic": "bob:X"}`."""
+    last = words_of(text_of(pieces[key]))[-1:]
+    if pieces[key + 1] == b":":
+        if last in _BASIC and _USER_AND.fullmatch(text_of(pieces[key + 2])):
+            yield key + 2
+    elif last in _LOGINS:
+        for place in range(key + 2, end - 3, 2):
+            opens, closes = pieces[place - 1].endswith(b"["), pieces[place + 3].startswith(b"]")
+            value = pieces[place + 2]
+            is_pair = opens and closes and pieces[place + 1] == b","
+            methods = pieces[place - 1] == b":[" and value.islower()  # a list of two of them
+            if is_pair and not methods and len(value) >= _SHORTEST_IN_PAIR:
+                yield place + 2
