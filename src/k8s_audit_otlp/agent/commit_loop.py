@@ -28,17 +28,17 @@ class Wake:
     """
 
     def __init__(self) -> None:
-        self._asked: SimpleQueue[None] = SimpleQueue()
+        self._wake_ups: SimpleQueue[None] = SimpleQueue()
 
     def set(self) -> None:
-        self._asked.put(None)
+        self._wake_ups.put(None)
 
     def wait(self, timeout_s: float) -> None:
         """Return once it was set, or after so long; it is not set then any more."""
         with suppress(Empty):
-            self._asked.get(timeout=timeout_s)
-            for _ in range(self._asked.qsize()):
-                self._asked.get_nowait()
+            self._wake_ups.get(timeout=timeout_s)
+            for _ in range(self._wake_ups.qsize()):
+                self._wake_ups.get_nowait()
 
 
 @dataclass(eq=False, repr=False)

@@ -45,7 +45,7 @@ class Reload:
         self._read = read
         self._file = file
         self._watch = watch
-        self._asked = False
+        self._requested = False
         self._seen: Stamp | None = None
         self._last_seen: Stamp | None = None
         self._running_mappings: Mappings | None = None  # a policy's file may change
@@ -60,7 +60,7 @@ class Reload:
 
     def ask(self) -> None:
         """Read the configuration again soon; safe to call from a signal handler."""
-        self._asked = True
+        self._requested = True
 
     def began(self, loaded: Loaded) -> None:
         """Note that *loaded* runs now; a reload that was asked for meanwhile is still to come."""
@@ -81,9 +81,9 @@ class Reload:
             said = [f"{path} has come to match" for path in sorted(appeared)]
             self._start_next([*said, *self._effects(config, config)], self._now)
             return True
-        if not self._asked and not self._changed(config):
+        if not self._requested and not self._changed(config):
             return False
-        self._asked, self._read_at = False, time.monotonic()
+        self._requested, self._read_at = False, time.monotonic()
         if self._read is None:
             why = "with --once, with --path or from standard input nothing is read again"
             logger.warning("reload_refused", f"reload refused: {why}")

@@ -51,12 +51,12 @@ class Sources:
         self._on = on
         self._specs = list(config.spools()) if on else []
         self._monotonic = monotonic
-        self._passed: list[tuple[Spool, str]] = []  # segments that may be deleted
+        self._deletable: list[tuple[Spool, str]] = []  # segments that may be deleted
         self.is_short_of_room = False  # a spool needs the room of what is passed soon
         self.spools: dict[str, Spool] = {}  # by the id of the receiver that reads it
         self.addresses: dict[str, str] = {}  # where each source listens or reads
         self.running: dict[str, RunningSource] = {}
-        self._told: Counter[str] = Counter()  # losses, by source
+        self._reported: Counter[str] = Counter()  # losses that were, by source
 
     def open(self) -> None:
         """Take up the spools. Raise OSError where a directory cannot be written."""
@@ -124,13 +124,13 @@ class Sources:
     def report_losses(self, evidence: Evidence, runtimes: Sequence[ExporterRuntime]) -> None:
         """Tell every exporter what a service deleted before it was read."""
         for name, running in self.running.items():
-            for lost in running.lost[self._told[name] :]:
-                self._told[name] += 1
+            for lost in running.lost[self._reported[name] :]:
+                self._reported[name] += 1
                 logs = {log for source, _, log in self._specs if source == name}
                 for runtime in runtimes:
                     for subscription in runtime.subscriptions:
                         if subscription.log.key.receiver in logs:
-                            evidence.lost_at_source(subscription, self._told[name], *lost)
+                            evidence.lost_at_source(subscription, self._reported[name], *lost)
                             runtime.journal.lost_at_source(name, *lost)
 
     def mark_passed(self, logs: Sequence[AuditLog], runtimes: Sequence[ExporterRuntime]) -> None:
@@ -139,21 +139,21 @@ class Sources:
         It may be deleted once receipts and positions of now are on disk.
         """
         subscriptions = [one for runtime in runtimes for one in runtime.subscriptions]
-        self._passed = [
+        self._deletable = [
             (spool, segment.state.name)
             for log in logs
             if (spool := self.spools.get(log.key.receiver)) is not None
-            for segment in _passed(log.segments(), [s for s in subscriptions if s.log is log])
+            for segment in _deletable(log.segments(), [s for s in subscriptions if s.log is log])
         ]
-        self.is_short_of_room = any(spool.is_short_of_room for spool, _ in self._passed)
+        self.is_short_of_room = any(spool.is_short_of_room for spool, _ in self._deletable)
 
     def free(self) -> None:
         """Delete the passed segments, now that the checkpoint about them is on disk."""
-        for name, count in self._told.items():
+        for name, count in self._reported.items():
             self.running[name].on_record = count
-        for spool, name in self._passed:
+        for spool, name in self._deletable:
             spool.delete(name)
-        self._passed = []
+        self._deletable = []
 
     def stop(self, within_s: float) -> None:
         """Take nothing more; what is being taken is still answered, as far as there is time."""
@@ -164,7 +164,7 @@ class Sources:
             spool.close()
 
 
-def _passed(segments: Sequence[Segment], readers: Sequence[Subscription]) -> list[Segment]:
+def _deletable(segments: Sequence[Segment], readers: Sequence[Subscription]) -> list[Segment]:
     """Return the rotated segments that everyone has settled and written the receipt of.
 
     The newest of all stays: that it is there when its successor is seen proves that nothing

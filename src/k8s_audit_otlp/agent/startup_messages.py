@@ -51,7 +51,7 @@ class SharedFileWarning:
 
     def __init__(self, subscriptions: Iterable[Subscription]) -> None:
         self._subscriptions = list(subscriptions)
-        self._said: set[tuple[str, str]] = set()
+        self._reported: set[tuple[str, str]] = set()
 
     def __call__(self) -> None:
         first: dict[tuple[str, int, int], AuditLog] = {}
@@ -60,8 +60,8 @@ class SharedFileWarning:
             for device, inode in (s.key for s in log.segments() if s.live and s.source):
                 other = first.setdefault((subscription.exporter, device, inode), log)
                 pair = str(other.key), str(log.key)
-                if other is not log and pair not in self._said:
-                    self._said.add(pair)
+                if other is not log and pair not in self._reported:
+                    self._reported.add(pair)
                     text = (
                         f"{log.key}: is the same file as {other.key}, so every event of it is sent "
                         "twice; remove one of them, or a hard link"

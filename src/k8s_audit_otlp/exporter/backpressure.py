@@ -21,7 +21,7 @@ class Gate:
         self._clock = clock
         self._lock = Lock()
         self._retries: list[float] = []  # when each request in back-off is repeated
-        self._asked: list[float] = []  # when each request that is not answered yet was sent
+        self._sent_at: list[float] = []  # when each request that is not answered yet was sent
         self._stalled: dict[str, str] = {}  # by who stalls
         self.last_error = ""
         self.last_error_at = 0.0
@@ -54,21 +54,21 @@ class Gate:
     def unanswered_s(self) -> float | None:
         """How long nothing has come back; None where no request is under way."""
         with self._lock:
-            if not self._asked:
+            if not self._sent_at:
                 return None
-            return max(0.0, self._clock() - max(min(self._asked), self.last_acknowledged_at))
+            return max(0.0, self._clock() - max(min(self._sent_at), self.last_acknowledged_at))
 
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Note that a request is under way."""
         asked_at = self._clock()
         with self._lock:
-            self._asked.append(asked_at)
+            self._sent_at.append(asked_at)
         try:
             yield
         finally:
             with self._lock:
-                self._asked.remove(asked_at)
+                self._sent_at.remove(asked_at)
 
     @contextmanager
     def backing_off(self, why: str, delay_s: float) -> Iterator[None]:

@@ -72,7 +72,7 @@ class _SlotPair:
 
     slot: int  # that is written next
     turn: int = 0  # of the record in the other one
-    said: tuple[int, bool, int] | None = None  # by that record
+    written: tuple[int, bool, int] | None = None  # by that record
 
 
 class PositionFile:
@@ -139,9 +139,9 @@ class PositionFile:
             place = ledger.place(segment.seq)
             place.near, place.lines = segment.marks[:_MARKS], segment.lines
             ended = end is not None and place.offset >= end
-            said = place.offset, ended, max((at for at, _ in place.near), default=0)
+            place_now = place.offset, ended, max((at for at, _ in place.near), default=0)
             pair = self._pair(key)
-            if pair.said == said:
+            if pair.written == place_now:
                 return
             self._turn += 1
             record = PositionRecord(self._turn, *key, segment.identity, place, ended)
@@ -150,7 +150,7 @@ class PositionFile:
             except OSError as error:
                 self.error = str(error.strerror)
                 return
-            pair.slot, pair.turn, pair.said = pair.slot ^ 1, record.turn, said
+            pair.slot, pair.turn, pair.written = pair.slot ^ 1, record.turn, place_now
             self.error = ""
 
     def _pair(self, key: tuple[bytes, int]) -> _SlotPair:

@@ -222,16 +222,16 @@ class Failures:
     def __init__(self, evidence: Evidence, *, monotonic: Callable[[], float]) -> None:
         self._evidence = evidence
         self._monotonic = monotonic
-        self._told: dict[str, float] = {}  # when, by what
+        self._last_reported: dict[str, float] = {}  # when, by what
 
     def say(self, part: str, why: str) -> None:
         """Tell that *part* of the agent has failed, and that it goes on."""
         text, now = f"{part}: {why}", self._monotonic()
         logger.error("failed", text, part=part, reason=why)
-        if now - self._told.get(text, -_NOTICE_S) >= _NOTICE_S:
-            if len(self._told) >= _MAX_FAILURES:
-                self._told.clear()
-            self._told[text] = now
+        if now - self._last_reported.get(text, -_NOTICE_S) >= _NOTICE_S:
+            if len(self._last_reported) >= _MAX_FAILURES:
+                self._last_reported.clear()
+            self._last_reported[text] = now
             self._evidence.agent("failed", text, {"k8s.audit.agent.part": part})
 
     def guard(self, part: str, act: Callable[[], object]) -> bool:

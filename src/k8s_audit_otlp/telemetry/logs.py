@@ -123,7 +123,7 @@ class _Json(logging.Formatter):
 
 
 @dataclass(slots=True)
-class _Said:
+class _RecentLine:
     """When a line was written, and what was held back since: how many, and the last of them."""
 
     at: float
@@ -147,7 +147,7 @@ class _HoldBack(logging.Handler):
         self._repeat_s = repeat_s
         self._target = target
         self._monotonic = monotonic
-        self._said: dict[str, _Said] = {}
+        self._recent: dict[str, _RecentLine] = {}
         self._timer: Timer | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -155,24 +155,24 @@ class _HoldBack(logging.Handler):
         more = getattr(record, "fields", {})
         text = _TOOK.sub("", f"{record.levelno} {record.getMessage()} {more}")
         text, now = getattr(record, "once", text), self._monotonic()
-        said = self._said.get(text)
+        said = self._recent.get(text)
         if said is not None and now - said.at < self._repeat_s:
             said.held, said.last = said.held + 1, record
             self._wait(self._repeat_s - (now - said.at))
             return
-        if len(self._said) >= _MAX_REMEMBERED:
+        if len(self._recent) >= _MAX_REMEMBERED:
             self._write_held()
-            self._said.clear()
+            self._recent.clear()
         self._write(record, said.held if said is not None else 0)
-        self._said[text] = _Said(now, record.levelno)
+        self._recent[text] = _RecentLine(now, record.levelno)
 
     def write_to(self, target: logging.Handler) -> None:
         """Write to *target* from now on; of troubles the minute goes on, the rest is told anew."""
         with self._guard():
             self._target = target
-            for text, said in list(self._said.items()):
+            for text, said in list(self._recent.items()):
                 if said.level < logging.WARNING and not said.held:
-                    del self._said[text]
+                    del self._recent[text]
 
     def flush(self) -> None:
         """Write what is held back: nobody will be there when the minute is over."""
@@ -181,7 +181,7 @@ class _HoldBack(logging.Handler):
                 self._timer.cancel()
                 self._timer = None
             self._write_held()
-            self._said.clear()  # the timer may wait for its turn already, and finds nothing
+            self._recent.clear()  # the timer may wait for its turn already, and finds nothing
 
     def close(self) -> None:
         self.flush()
@@ -198,12 +198,12 @@ class _HoldBack(logging.Handler):
         with self._guard():
             self._timer = None
             now = self._monotonic()
-            held = {text: said.level for text, said in self._said.items() if said.held}
+            held = {text: said.level for text, said in self._recent.items() if said.held}
             self._write_held()
-            self._said.update({text: _Said(now, level) for text, level in held.items()})
+            self._recent.update({text: _RecentLine(now, level) for text, level in held.items()})
 
     def _write_held(self) -> None:
-        lines = [(said.last, said.held - 1) for said in self._said.values() if said.last]
+        lines = [(said.last, said.held - 1) for said in self._recent.values() if said.last]
         for record, more in sorted(lines, key=lambda line: line[0].created):
             self._write(record, more)
 

@@ -27,10 +27,10 @@ class ServiceManager:
         self._beaten = float("-inf")
         self._stops = False
         self._looked = float("-inf")
-        self._said = ""
+        self._last_status = ""
 
     def ready(self, status: str) -> None:
-        self._said, self._looked = status, float("-inf")
+        self._last_status, self._looked = status, float("-inf")
         self._tell(f"READY=1\nSTATUS={status}{self._watchdog()}")
 
     def reloading(self, drain_s: float = 0.0) -> None:
@@ -49,9 +49,9 @@ class ServiceManager:
         now = self._monotonic()
         if not self._address or self._stops or now - self._looked < _LOOK_S:
             return
-        self._looked, before, self._said = now, self._said, text()
-        if self._said != before:
-            self._tell(f"STATUS={self._said}")
+        self._looked, before, self._last_status = now, self._last_status, text()
+        if self._last_status != before:
+            self._tell(f"STATUS={self._last_status}")
 
     def beat(self) -> None:
         """Show that the commit loop comes round, as often as systemd wants to see it."""

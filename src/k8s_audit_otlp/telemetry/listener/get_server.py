@@ -66,7 +66,7 @@ class _Path:
         self._cached = Cached(safe)
         self._waiting: dict[_Connection, Callable[[Reply], None]] = {}
         self._making = False
-        self._asked: SimpleQueue[bool] = SimpleQueue()
+        self._requests: SimpleQueue[bool] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         Thread(target=self._make, name=f"answer {path}", daemon=True).start()
 
@@ -79,21 +79,21 @@ class _Path:
         self._waiting[asks] = then
         if not self._making:
             self._making = True
-            self._asked.put(True)
+            self._requests.put(True)
 
     def left(self, asked: "_Connection") -> None:
         self._waiting.pop(asked, None)
 
     def close(self) -> None:
-        self._asked.put(False)
+        self._requests.put(False)
 
     def _make(self) -> None:
-        while self._asked.get():
+        while self._requests.get():
             reply = self._cached()
             with suppress(RuntimeError):  # the loop has ended meanwhile
-                self._loop.call_soon_threadsafe(self._made, reply)
+                self._loop.call_soon_threadsafe(self._give_out, reply)
 
-    def _made(self, reply: Reply) -> None:
+    def _give_out(self, reply: Reply) -> None:
         waiting, self._waiting = self._waiting, {}
         self._making = False
         for then in waiting.values():
@@ -171,9 +171,9 @@ class _Connection(asyncio.Protocol):
             self._send(reply, last=last, bare=bare)
         else:
             self._busy = True
-            path.ask(self, lambda reply: self._made(reply, last=last, bare=bare))
+            path.ask(self, lambda reply: self._answer_ready(reply, last=last, bare=bare))
 
-    def _made(self, reply: Reply, *, last: bool, bare: bool) -> None:
+    def _answer_ready(self, reply: Reply, *, last: bool, bare: bool) -> None:
         self._busy = False
         self._send(reply, last=last, bare=bare)
 

@@ -25,17 +25,17 @@ class PacedSelector(DefaultSelector):
         self._wall = wall
         self._used = used
         self._sleep = rest
-        self._seen = wall(), used()
-        self._left = _AT_ONCE_S
+        self._last_reading = wall(), used()
+        self._allowance_s = _AT_ONCE_S
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
         """Wait for what is ready, after a rest where one is due."""
         wall, used = self._wall(), self._used()
-        earned = _SHARE * (wall - self._seen[0]) - (used - self._seen[1])
-        self._left = min(self._left + earned, _AT_ONCE_S)
-        self._seen = wall, used
-        if self._left < 0:
-            self._sleep(min(-self._left / _SHARE, _LONGEST_S))
-            self._left = 0.0
-            self._seen = self._wall(), used
+        earned = _SHARE * (wall - self._last_reading[0]) - (used - self._last_reading[1])
+        self._allowance_s = min(self._allowance_s + earned, _AT_ONCE_S)
+        self._last_reading = wall, used
+        if self._allowance_s < 0:
+            self._sleep(min(-self._allowance_s / _SHARE, _LONGEST_S))
+            self._allowance_s = 0.0
+            self._last_reading = self._wall(), used
         return super().select(timeout)
