@@ -129,6 +129,8 @@ def _by_name(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + _BY_NAME.sub(one, match[2])
 
 
+_BLANKS = " \t"  # no address has them
+
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_A_DEVICE, second, ("secret ", "password ", "key ", "md5 ", "key-string ")),
     Step((), _OF_PPP, second, ("*",)),
@@ -141,15 +143,15 @@ STEPS: Final[tuple[Step, ...]] = (
         _by_name,
     ),
     Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
-    Step((), _OF_A_ROUTER, _of_a_router),
-    Step((), _COMMUNITY, second),
+    Step((), _OF_A_ROUTER, _of_a_router, _BLANKS),
+    Step((), _COMMUNITY, second, _BLANKS),
     Step((), _AS_TEXT, quoted, '"'),
-    Step((), _KEEPALIVED, second),
+    Step((), _KEEPALIVED, second, _BLANKS),
     Step((": eap ", ": xauth ", ": ntlm "), _OF_IPSEC, quoted),
     Step(
         ("stats auth", "admin:", "root:", "administrator:", "smtp", "mail", "]:"), _WHO_AND, second
     ),
     Step((":5432:", ":6432:", ":*:"), _PGPASS, second),
     Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
-    Step((), _LAST, _last),
+    Step((), _LAST, _last, _BLANKS),
 )
