@@ -78,7 +78,7 @@ _COMMUNITY = r"(?i)(\b(?:snmp(?:-server)?[ \t]community|r[ow]community6?)[ \t]{1
 _OF_A_ROUTER = (
     r"(?im)(^[ \t]*(?:enable[ \t]secret|set[ \t]passwd|(?:tacacs|radius)-server[ \t]"
     r"(?:host[ \t]\S{1,64}[ \t])?key|standby[ \t]\d{1,3}[ \t]authentication|wpa-psk[ \t]ascii"
-    r"(?:[ \t]\d)?|crypto[ \t]isakmp[ \t]key|ppp[ \t]\w{3,4}[ \t]password)"
+    r"|crypto[ \t]isakmp[ \t]key|ppp[ \t]\w{3,4}[ \t]password)(?:[ \t]\d{1,2})?"
     r"[ \t]{1,8})([^\s\"':=]{5,64})"
     r"(?=[ \t\r]*$|[ \t]address)"
 )
