@@ -13,12 +13,8 @@ def numbered(live: Path, number: int) -> None:
     live.touch()
 
 
-@pytest.mark.parametrize("restart", [False, True])
-@pytest.mark.parametrize("first", ["live", "copy"])
-def test_what_no_file_proves_is_told_once_a_file_that_was_empty_has_a_line(
-    receive: Any, live: Path, event: Any, first: str, *, restart: bool
-) -> None:
-    """The look before shows only backups of the other kind, which prove nothing of this one."""
+def beside_backups_of_both_kinds(receive: Any, live: Path, event: Any) -> Any:
+    """Return a receiver that has read a log with a number and one with a date."""
     append(live, event(0))
     numbered(live, 1)
     append(live, event(1))
@@ -26,6 +22,16 @@ def test_what_no_file_proves_is_told_once_a_file_that_was_empty_has_a_line(
     append(live, event(2))
     receiver = receive()
     receiver.drain()
+    return receiver
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("first", ["live", "copy"])
+def test_what_no_file_proves_is_told_once_a_file_that_was_empty_has_a_line(
+    receive: Any, live: Path, event: Any, first: str, *, restart: bool
+) -> None:
+    """The look before shows only backups of the other kind, which prove nothing of this one."""
+    receiver = beside_backups_of_both_kinds(receive, live, event)
     rotate(live, 2)  # it stays
     append(live, event(3))
     numbered(live, 1)  # and this comes and goes, and what was number 1
@@ -69,13 +75,7 @@ def test_a_kind_whose_known_file_is_listed_again_is_proven(
     receive: Any, live: Path, event: Any
 ) -> None:
     """As one that another listing did not show because it was being renamed."""
-    append(live, event(0))
-    numbered(live, 1)
-    append(live, event(1))
-    rotate(live, 1)
-    append(live, event(2))
-    receiver = receive()
-    receiver.drain()
+    receiver = beside_backups_of_both_kinds(receive, live, event)
     away = live.parent.parent / "away"
     live.with_name("audit.log.1").rename(away)
     rotate(live, 2)
