@@ -37,9 +37,9 @@ class OneCpu:
         can_choose = hasattr(os, "sched_getaffinity")
         self._allowed = os.sched_getaffinity(0) if can_choose else set()
         self.cpu: int | None = None  # on which all threads are, None where the kernel chooses
-        self._since = self._monotonic(), self._cpu_time(), 0.0
         if len(self._allowed) > 1:
             self._choose()
+        self._begin()
 
     def look(self) -> None:
         """About once a second: go on, let the kernel choose, or take what it has chosen."""
@@ -72,7 +72,6 @@ class OneCpu:
         if cpu in self._allowed and self._busy_s(cpu):
             self.cpu = cpu
             self._place({cpu})
-        self._begin()
 
     def _begin(self) -> None:
         taken = 0.0 if self.cpu is None else self._busy_s(self.cpu)
