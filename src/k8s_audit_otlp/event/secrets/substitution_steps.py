@@ -20,17 +20,14 @@ Change: TypeAlias = Callable[[Replacement, re.Match[str]], str]
 
 class Step(NamedTuple):
     needles: tuple[str, ...]  # one of them is in the text; of none: any that a name must hold
-    pattern: str  # compiled when a text first needs it: most logs have few of the forms
+    pattern: str  # compiled when a text first holds a sign: most logs have few of the forms
     change: Change
     signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
 
 
-_Ready: TypeAlias = tuple[Callable[..., str], Change, Sequence[str]]
-
-
 @cache
-def _ready(step: Step) -> _Ready:
-    return re.compile(step.pattern).sub, step.change, step.signs
+def _substitution(pattern: str) -> Callable[..., str]:
+    return re.compile(pattern).sub
 
 
 class Steps:
@@ -43,13 +40,13 @@ class Steps:
 
     def apply(self, text: str, found: int, replacement: Replacement) -> str:
         """Change a text; *found* are the needles that it holds, as bits."""
-        for substituted, change, signs in self._that_have(found):
-            if not signs or any(map(text.__contains__, signs)):
-                text = substituted(partial(change, replacement), text)
+        for step in self._that_have(found):
+            if not step.signs or any(map(text.__contains__, step.signs)):
+                text = _substitution(step.pattern)(partial(step.change, replacement), text)
         return text
 
-    def _with_one_of(self, found: int) -> list[_Ready]:
-        return [_ready(step) for needles, step in self._steps if found & needles]
+    def _with_one_of(self, found: int) -> list[Step]:
+        return [step for needles, step in self._steps if found & needles]
 
 
 def second(replacement: Replacement, match: re.Match[str]) -> str:
