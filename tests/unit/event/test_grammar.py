@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
-from k8s_audit_otlp.event.secrets.matcher import PlainMatcher, matcher_of
+from k8s_audit_otlp.event.secrets.matcher import PlainMatcher, Shape, matcher_of
 from k8s_audit_otlp.event.secrets.prefilter import SOUGHT
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
@@ -136,3 +136,15 @@ def test_no_token_of_a_vendor_leaves(place: str) -> None:
     """Known by its prefix, wherever it stands; not as the end of a longer word."""
     assert [token for token in TOKENS if token[-16:] in record_of(f"see {token} ok", place)] == []
     assert "mysqp_" in record_of("mysqp_" + "0f" * 20, place)
+
+
+@pytest.mark.parametrize("shape", [sought for sought in SOUGHT if isinstance(sought, Shape)])
+@settings(max_examples=50, deadline=None)
+@given(st.data(), st.binary(max_size=20))
+def test_what_shapes_are_looked_for_by_is_wherever_they_are(
+    shape: Shape, data: st.DataObject, around: bytes
+) -> None:
+    text = around + data.draw(st.from_regex(shape.source, fullmatch=True)) + around
+    assert re.search(shape.loosely, text)
+    assert PlainMatcher(SOUGHT)(text) == _QUICKEST(text)
+    assert _QUICKEST(text) & 1 << SOUGHT.index(shape)

@@ -30,6 +30,11 @@ class KeptDatabase:
         path = Path(cache_from_source(module)).with_suffix(".hyperscan")
         return cls(path, may_write=not sys.dont_write_bytecode)
 
+    def another(self, name: str) -> "KeptDatabase":
+        """Return a place beside this one."""
+        path = self._path.with_suffix(f".{name}{self._path.suffix}")
+        return KeptDatabase(path, may_write=self._may_write)
+
     def read(self, made_of: bytes) -> bytes | None:
         """Return the database; None where there is none, or one of something else."""
         try:

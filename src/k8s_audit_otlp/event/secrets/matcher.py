@@ -22,7 +22,17 @@ class Pattern(NamedTuple):
     source: bytes
 
 
-Sought: TypeAlias = bytes | Pattern  # a word, or a pattern
+class Shape(NamedTuple):
+    """A pattern without a word in it, which costs something for every byte.
+
+    So all shapes are looked for as one, and each by itself only in a text that holds that.
+    """
+
+    source: bytes
+    loosely: bytes  # is in every text that `source` is in, and may be cheaper
+
+
+Sought: TypeAlias = bytes | Pattern | Shape  # a word, or a pattern
 
 
 class Matcher(Protocol):
@@ -56,19 +66,46 @@ class PlainMatcher:
 
 
 class HyperscanMatcher:
-    """Looks for all in one pass. Safe for threads: each call has a scratch of its own."""
+    """Looks for all in one pass, and for each shape in a second one where there may be any."""
 
     def __init__(self, sought: Sequence[Sought], kept: KeptDatabase) -> None:
+        every = [*enumerate(sought)]
         # Words before patterns: it is made in a third less time, and a scan takes a quarter less.
-        order = sorted(range(len(sought)), key=lambda n: not isinstance(sought[n], bytes))
-        ordered = [sought[n] for n in order]
-        expressions = [re.escape(x) if isinstance(x, bytes) else x.source for x in ordered]
-        self._database = _database_of(expressions, order, kept)
-        self._bits = [1 << bit for bit in range(len(sought))]
+        expressions = {n: re.escape(x) for n, x in every if isinstance(x, bytes)}
+        expressions |= {n: x.source for n, x in every if isinstance(x, Pattern)}
+        shapes = {n: x for n, x in every if isinstance(x, Shape)}
+        if shapes:
+            expressions[len(sought)] = b"|".join([x.loosely for x in shapes.values()])
+        self._all = self._shapes = _Scanner(expressions, kept)
+        if shapes:
+            of_shapes = {n: x.source for n, x in shapes.items()}
+            self._shapes = _Scanner(of_shapes, kept.another("shapes"))
+        self._bits = [1 << bit for bit in range(len(sought) + 1)]
+        self._any_shape = self._bits[-1]
+
+    def __call__(self, text: bytes) -> int:
+        found = 0
+        for hit in self._all(text):
+            found |= self._bits[hit]
+        if found >= self._any_shape:
+            found ^= self._any_shape
+            for hit in self._shapes(text):
+                found |= self._bits[hit]
+        return found
+
+
+class _Scanner:
+    """Gives the numbers of those expressions that are in a text, each once.
+
+    Safe for threads: each call has a scratch of its own.
+    """
+
+    def __init__(self, expressions: dict[int, bytes], kept: KeptDatabase) -> None:
+        self._database = _database_of([*expressions.values()], [*expressions], kept)
         self._first: Any = hyperscan.Scratch(self._database)
         self._free: list[Any] = [self._first]
 
-    def __call__(self, text: bytes) -> int:
+    def __call__(self, text: bytes) -> list[int]:
         try:
             scratch = self._free.pop()
         except IndexError:  # as many threads as never before
@@ -76,10 +113,7 @@ class HyperscanMatcher:
         hits: list[int] = []
         self._database.scan(text, _take, 0, hits, scratch)  # by name these cost as much as the scan
         self._free.append(scratch)
-        found = 0
-        for hit in hits:
-            found |= self._bits[hit]
-        return found
+        return hits
 
 
 def _database_of(expressions: list[bytes], ids: list[int], kept: KeptDatabase) -> Any:

@@ -237,10 +237,10 @@ TOKENS: tuple[Step, ...] = (
 )
 # Not where a text says who someone is: identity providers generate that, too.
 GENERATED_WORDS: tuple[Step, ...] = (
-    Step(GENERATED, _GENERATED, _generated),
-    Step(LICENSES, _LICENSE, second),
-    Step(MADE_UP_WORDS, CERTAINLY_MADE_UP.pattern, _made_up_word),
-    Step(MADE_UP_WORDS, WITH_WHO, second),
+    Step((GENERATED,), _GENERATED, _generated),
+    Step((LICENSES,), _LICENSE, second),
+    Step((MADE_UP_WORDS,), CERTAINLY_MADE_UP.pattern, _made_up_word),
+    Step((MADE_UP_WORDS,), WITH_WHO, second),
 )
 STEPS: tuple[Step, ...] = (
     Step(("authorization", "authenticate"), _DIGEST, second),

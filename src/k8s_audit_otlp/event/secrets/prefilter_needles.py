@@ -10,7 +10,7 @@ from json import dumps
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, DRAWN_WORDS, MISSPELT
-from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought
+from k8s_audit_otlp.event.secrets.matcher import Pattern, Shape, Sought
 from k8s_audit_otlp.event.secrets.token_formats import (
     GENERATED,
     LICENSES,
@@ -142,7 +142,6 @@ _NEEDLE_PATTERNS: Final = {
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",
-    **{words: b"(?-i:%b)" % words.encode() for words in (*GENERATED, *MADE_UP_WORDS, *LICENSES)},
     **{
         row.needles[0]: b"(?-i:%b)" % row.needles[0].encode()
         for row in TOKEN_FORMATS
@@ -150,8 +149,19 @@ _NEEDLE_PATTERNS: Final = {
     },
 }
 
+_SHAPES: Final = (GENERATED, MADE_UP_WORDS, LICENSES)
+_LONG: Final = re.compile(r"\{(?:16|32)\}")  # what repeats so often takes a third of a scan
+_LESS_LONG: Final = "{13}"  # more than a uid has between two of its signs
+
+
+def _shape(words: str) -> Shape:
+    source, loosely = (f"(?-i:{x})".encode() for x in (words, _LONG.sub(_LESS_LONG, words)))
+    return Shape(source, loosely)
+
 
 def sought_for(needle: str) -> Sought:
     """Return what a matcher looks for to find a needle."""
+    if needle in _SHAPES:
+        return _shape(needle)
     pattern = _NEEDLE_PATTERNS.get(needle)
     return needle.encode() if pattern is None else Pattern(pattern)

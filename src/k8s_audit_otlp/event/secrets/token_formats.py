@@ -145,21 +145,16 @@ TOKEN_FORMATS: Final = (
     _format(r"MHcCAQEE[\w+/=\s]{20,}"),
     _format(r"MC4CAQAwBQYDK2V[\w+/=]{20,}"),
 )
-# What words look like that no row tells: generated ones, and those that people make up. Each is one
-# more pattern for every byte of a body: what `randomness` judges then must hold one of them.
+# What words look like that no row tells: generated ones, and those that people make up. What
+# `randomness` judges then must hold one of them. The prefilter finds each of these as one pattern.
+_GENERATED: Final = r"[A-Za-z0-9]{2}(?:[0-9][g-zA-Z]|[g-zA-Z][0-9])[A-Za-z0-9]{3}"
 GENERATED: Final = (
-    r"[A-Za-z0-9]{2}(?:[0-9][g-zA-Z]|[g-zA-Z][0-9])[A-Za-z0-9]{3}",
-    r"[a-z][A-Z]{2,5}[a-z]{1,3}[A-Z]",
-    r"[A-Z2-7]{16}",
-    r"[0-9a-f]{32}",
+    rf"{_GENERATED}|[a-z][A-Z]{{2,5}}[a-z]{{1,3}}[A-Z]"
+    r"|[A-Z2-7]{16}|[0-9a-f]{32}"
 )
 MADE_UP_WORDS: Final = (
-    r"(?:[g-z][a-z]{3}|[a-z][g-z][a-z]{2}|[a-z]{2}[g-z][a-z]|[a-z]{3}[g-z]|[!#$^*~@])[0-9]{3}",
-    r"[0-9]{2}[!#$^*~]|[!#$^*~][0-9]{2}",
-    GENERATED[0],
-    r"[!#$*+^~_.-][A-Z][a-z]",
-    r"[a-z]_[0-9]{2,4}_[a-z]",
-    r"[a-zA-Z0-9]![A-Za-z0-9]",
-    r"[a-z][#^*+][0-9]{1,2}[A-Za-z]",
+    r"(?:[g-z][a-z]{3}|[a-z][g-z][a-z]{2}|[a-z]{2}[g-z][a-z]|[a-z]{3}[g-z]|[!#$^*~@])[0-9]{3}"
+    rf"|[0-9]{{2}}[!#$^*~]|[!#$^*~][0-9]{{2}}|{_GENERATED}|[!#$*+^~_.-][A-Z][a-z]"
+    r"|[a-z]_[0-9]{2,4}_[a-z]|[a-zA-Z0-9]![A-Za-z0-9]|[a-z][#^*+][0-9]{1,2}[A-Za-z]"
 )
-LICENSES: Final = (r"[G-Z][A-Z0-9]{0,4}-[A-Z0-9]{4}", r"[0-9]{6}-[0-9]{6}")
+LICENSES: Final = r"[G-Z][A-Z0-9]{0,4}-[A-Z0-9]{4}|[0-9]{6}-[0-9]{6}"
