@@ -36,9 +36,12 @@ Sought: TypeAlias = bytes | Pattern | Shape  # a word, or a pattern
 
 
 class Matcher(Protocol):
-    """Gives what is in a text as bits: bit n for the n-th sought. ASCII letters in any case."""
+    """Gives what is in a text as bits: bit n for the n-th sought. ASCII letters in any case.
 
-    def __call__(self, text: bytes) -> int: ...
+    Where a text has one of the bits *enough*, shapes may be left out.
+    """
+
+    def __call__(self, text: bytes, enough: int = 0) -> int: ...
 
 
 class PlainMatcher:
@@ -53,7 +56,7 @@ class PlainMatcher:
                 search = re.compile(each.source, re.IGNORECASE).search
                 self._patterns.append((search, 1 << bit))
 
-    def __call__(self, text: bytes) -> int:
+    def __call__(self, text: bytes, enough: int = 0) -> int:  # noqa: ARG002 - it finds all
         lowered = text.lower()
         found = 0
         for word, bit in self._words:
@@ -83,12 +86,14 @@ class HyperscanMatcher:
         self._bits = [1 << bit for bit in range(len(sought) + 1)]
         self._any_shape = self._bits[-1]
 
-    def __call__(self, text: bytes) -> int:
+    def __call__(self, text: bytes, enough: int = 0) -> int:
         found = 0
         for hit in self._all(text):
             found |= self._bits[hit]
-        if found >= self._any_shape:
-            found ^= self._any_shape
+        if found < self._any_shape:
+            return found
+        found ^= self._any_shape
+        if not found & enough:
             for hit in self._shapes(text):
                 found |= self._bits[hit]
         return found

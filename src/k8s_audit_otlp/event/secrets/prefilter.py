@@ -128,10 +128,10 @@ def holds(found: int, text: str) -> bool:
 
 def is_clean(body: bytes) -> bool:
     """Tell whether a body, whatever its rules, leaves as it is. *False* says only: look at it."""
-    return not _found(body) & _DIRTY
+    return not _found(body, _DIRTY) & _DIRTY
 
 
 def look(body: bytes) -> tuple[bool, bool]:
     """Tell of a body whether it is clean, and whether its members may be judged one by one."""
-    found = _found(body)
+    found = _found(body, _DIRTY)
     return not found & _DIRTY, found <= _BY_PARTS
