@@ -18,7 +18,9 @@ from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
 _REQUEST, _RESPONSE = b'"requestObject":', b'"responseObject":'
 
-_RARE = re.compile(rb'[@%=;#? "]')  # addresses with a password, escapes, parameters, words, JSON
+# Of addresses with a password, escapes, parameters, words, JSON. One by one they are sooner looked
+# for than as a class.
+_RARE = (b"@", b"%", b"=", b";", b"#", b"?", b" ", b'"')
 _GOES_ON = re.compile(rb"[:=<\s\"']")  # what may stand before a value, which may end in the query
 # What says who asked, in most lines: the digest of a credential and a group.
 _CREDENTIAL_ID = b'"authentication.kubernetes.io/credential-id":'
@@ -39,7 +41,7 @@ def _texts(judge: Callable[[bytes], bool]) -> BoundedCache[bytes, bool]:
 
 def _is_plain(text: bytes) -> bool:
     """Tell quickly that a path or a name can hold nothing. *False* says only: look at it."""
-    return not _RARE.search(text) and not needles_in_bytes(text) & FORMS
+    return not any(map(text.__contains__, _RARE)) and not needles_in_bytes(text) & FORMS
 
 
 def _is_plain_path(text: bytes) -> bool:
