@@ -37,7 +37,9 @@ def test_a_gap_that_is_not_told_is_caught(tmp_path: Path) -> None:
     assert run.silent()
 
 
-@pytest.mark.parametrize(("kept", "seeds"), [(2, (365, 380)), (3, (302, 322))])
+@pytest.mark.parametrize(
+    ("kept", "seeds"), [(1, (667,)), (2, (365, 380, 646)), (3, (302, 322, 407, 662))]
+)
 def test_of_two_ways_to_name_backups_each_is_proven_by_itself(
     tmp_path: Path, kept: int, seeds: tuple[int, ...]
 ) -> None:

@@ -190,6 +190,34 @@ def test_a_log_that_is_cut_beside_the_listing_is_followed_into_its_copy(
     assert receiver.gaps == []
 
 
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_was_in_a_log_that_is_cut_beside_the_last_listing_is_in_no_doubt_too_soon(
+    receive: Callable[..., Any], live: Path, event: Callable[..., Any], stays: bool
+) -> None:
+    """The next listing shows its copy; where that is gone by then, it is told."""
+    append(live, event(0))
+    listings = Listings()
+    receiver = receive(listing=listings)
+    assert receiver.drain() == [event(0)]
+    old = live.rename(live.with_name("audit.log-20260102"))
+    append(live, event(1))
+    copy = live.with_name("audit.log-20260103")
+
+    def cut() -> None:
+        copy.write_bytes(live.read_bytes())
+        live.write_bytes(event(2))
+
+    listings.hidden = [{old.name}]  # so that the next one is the last
+    listings.meanwhile = iter([lambda: None, cut])
+    second = receive(receiver, listing=listings)
+    assert second.drain() == [event(2)]
+    assert second.gaps == []
+    for file in () if stays else (old, copy):
+        file.unlink()
+    assert second.drain() == ([event(1)] if stays else [])
+    assert second.gaps == ([] if stays else [UNSEEN])
+
+
 def renamed_in(directory: Path, clock: ManualClock) -> None:
     """Somebody is renaming the files in *directory* just now."""
     os.utime(directory, ns=(int(clock.now * 1e9),) * 2)

@@ -59,6 +59,7 @@ class Discovery:
         if entries:
             self._assign_unlisted({e.key for e in entries}, found)
         self._place_all(entries, placed, first_new, found)
+        self.continuity.kinds.end(entries, found)
         self._known.note_newest(first_new, found.bound, empty=found.follows)
         if found.outdated and not final:
             return found
@@ -154,8 +155,7 @@ class Discovery:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
-            found.outdated = True  # renamed or deleted since the listing
-            found.follows = found.calm = False
+            self.continuity.not_found(found, entry.name.age[0])
             return None
         except OSError as error:
             segment = self._unread.wait_for(entry, explain(error), found)
@@ -176,9 +176,9 @@ class Discovery:
             outdated = entry.name.live and self._is_outdated()
             if outdated and not found.final:  # what it held may be in a copy, and it was cut
                 raise FileNotFoundError(entry.path)
-            follows = self.continuity.follows(entry, source, identity, found)
-            found.follows = follows and not outdated
-            found.calm &= not outdated
+            found.follows = self.continuity.follows(entry, source, identity, found)
+            if outdated:
+                self.continuity.not_found(found)
             return self._assign(entry, source, identity, found)
         if entry.name.live:
             self.continuity.note_unnamed(entry, source, found)

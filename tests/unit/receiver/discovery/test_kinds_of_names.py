@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kit.log.log_files import append, rotate
+from tests.unit.receiver.test_races import Listings
 
 
 def numbered(live: Path, number: int) -> None:
@@ -100,3 +101,83 @@ def test_a_backup_beside_a_log_that_nobody_rotated_is_no_gap(
     next(live.parent.glob("audit-*")).unlink()
     assert receiver.drain() == [event(1)]
     assert receiver.gaps == []
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_kind_of_which_only_an_empty_file_was_listed_is_in_use(
+    receive: Any, live: Path, event: Any, *, restart: bool
+) -> None:
+    """It is deleted, and so is the next one of its kind, before anybody looks again."""
+    append(live, event(0))
+    rotate(live, 1)
+    append(live, event(1))
+    live.with_name("audit.log.1").touch()
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 2)
+    append(live, event(2))
+    numbered(live, 1)
+    live.with_name("audit.log.1").unlink()
+    append(live, event(3))
+    receiver = receive(receiver) if restart else receiver
+    assert receiver.drain() == [event(3)]
+    assert receiver.gaps == [("unseen", 0, 1)]
+    rotate(live, 3)
+    append(live, event(4))
+    assert receiver.drain() == [event(4)]
+    assert len(receiver.gaps) == 1, "the other kind is not in use any more"
+
+
+def test_what_is_not_found_where_the_listing_says_is_not_proven_by_it(
+    receive: Any, live: Path, event: Any
+) -> None:
+    """A newer one with a date is found meanwhile: what is missing lies before that."""
+    listings = Listings()
+    receiver = beside_backups_of_both_kinds(lambda: receive(listing=listings), live, event)
+    live.with_name("audit.log.1").unlink()
+    numbered(live, 40)
+    for number in range(3, 42):  # more than are opened ahead
+        append(live, event(number))
+        numbered(live, 42 - number)
+    append(live, event(42))
+    rotate(live, 2)
+    append(live, event(43))
+
+    def delete() -> None:
+        for number in (40, 39):
+            live.with_name(f"audit.log.{number}").unlink()
+
+    listings.meanwhile = iter([delete])
+    assert sorted(receiver.drain()) == sorted(event(n) for n in range(4, 44))
+    assert [until_ns - since_ns for since_ns, until_ns in receiver.between] == [2000], "2 to 4"
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_what_was_in_a_log_that_is_cut_is_proven_by_no_other_kind(
+    receive: Any, live: Path, event: Any, *, stays: bool
+) -> None:
+    """The file that it followed is listed and has a date, and its copy has a number."""
+    receiver = beside_backups_of_both_kinds(receive, live, event)
+    old, copy = live.with_name("audit.log.2"), live.with_name("audit.log.1")
+    copy.rename(old)
+    newest = rotate(live, 2)
+    append(live, event(3))
+
+    def cut() -> None:
+        copy.write_bytes(live.read_bytes())
+        live.write_bytes(event(4))
+
+    listings = Listings()
+    listings.hidden = [{newest.name}]  # so that the next one is the last
+    listings.meanwhile = iter([lambda: None, cut])
+    receiver = receive(receiver, listing=listings)
+    assert receiver.drain() == [event(4)]
+    for file in () if stays else (old, copy):
+        file.unlink()
+    assert receiver.drain() == ([event(3)] if stays else [])
+    rotate(live, 3)
+    append(live, event(5))
+    assert receiver.drain() == [event(5)]
+    assert [until_ns - since_ns for since_ns, until_ns in receiver.between] == (
+        [] if stays else [3000]  # 2 to 5
+    )
