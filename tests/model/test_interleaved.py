@@ -18,7 +18,7 @@ _HOLE = "a file with a number between"  # in the midst of renaming
         ("numbered", 3, (12, 21)),
         ("numbered", 0, (0,)),
         *(("copytruncate", 1, (35,)), ("copytruncate", 2, (19, 30)), ("copytruncate", 3, (6, 35))),
-        ("copytruncate", 0, (0, 211, 220)),
+        ("copytruncate", 0, (0, 211, 220, 1178)),
         *(("lumberjack", 1, (0,)), ("lumberjack", 0, (0,))),
     ],
 )

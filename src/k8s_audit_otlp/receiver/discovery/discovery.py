@@ -172,13 +172,14 @@ class Discovery:
             identity = read_identity(source, finished=not entry.name.live, max_line_bytes=longest)
         except CorruptGzipError:
             return self._not_unpacked(entry, source, found)
-        if identity is not None:
-            outdated = entry.name.live and self._is_outdated()
-            if outdated and not found.final:  # what it held may be in a copy, and it was cut
+        outdated = entry.name.live and self._is_outdated()
+        if outdated:  # it may have been cut, and what it held may be in a copy
+            if not found.final:
                 raise FileNotFoundError(entry.path)
-            found.follows = self.continuity.follows(entry, source, identity, found)
-            if outdated:
-                self.continuity.not_found(found)
+            self.continuity.not_found(found)
+        if identity is not None:
+            follows = self.continuity.follows(entry, source, identity, found)
+            found.follows = follows and not outdated
             return self._assign(entry, source, identity, found)
         if entry.name.live:
             self.continuity.note_unnamed(entry, source, found)
