@@ -4,11 +4,12 @@ One that was made and deleted between two listings leaves no trace: all others a
 never been. Only inotify tells of it, to a frozen process when it goes on.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from k8s_audit_otlp.receiver.inotify import Change
-from k8s_audit_otlp.receiver.listing import Entry, same_files
+from k8s_audit_otlp.receiver.listing import Entry, live_path, same_files
 from k8s_audit_otlp.receiver.names import GZIP, parse
 from k8s_audit_otlp.receiver.segments import KnownSegments
 
@@ -75,10 +76,16 @@ class Renames:
             return False
         return not name.compressed or name.base in self._fresh
 
+    def _is_no_file(self, name: str) -> bool:
+        """Say whether it is something else, as a pipe, that has no events."""
+        path = live_path(self._last[0]).with_name(name) if self._last else ""
+        return os.path.exists(path) and not os.path.isfile(path)  # noqa: PTH110, PTH113 - no error where it is closed
+
     def tell_missing(self, entries: Sequence[Entry], name: str) -> None:
         """Add a gap if a file that was called *name* is in no listing, unless one is told now."""
         missing, self._missing = self._missing, 0
-        self._fresh -= {entry.name.name for entry in entries}
+        unlisted = self._fresh - {entry.name.name for entry in entries}
+        self._fresh = {name for name in unlisted if not self._is_no_file(name)}
         old = [s for s in self._known if s.seq < self._first_new and not s.state.lost]
         new = [s for s in self._known if s.seq >= self._first_new]
         if not missing or any(s.is_gap_behind(old[-1] if old else None) for s in new):

@@ -82,6 +82,19 @@ def test_a_directory_in_the_place_of_the_log_is_no_file_that_left(
     assert receiver.gaps == []
 
 
+def test_a_pipe_in_the_place_of_the_log_is_no_file_that_left(
+    receiver: Any, live: Path, event: Event
+) -> None:
+    """Its event says only that there is something, so somebody has to have looked at it."""
+    rotate(live, 0)
+    os.mkfifo(live)
+    assert receiver.drain() == []
+    live.unlink()
+    append(live, event(1))
+    assert receiver.drain() == [event(1)]
+    assert receiver.gaps == []
+
+
 def test_rotations_between_two_looks_leave_nothing_out(
     receiver: Any, live: Path, event: Event
 ) -> None:
