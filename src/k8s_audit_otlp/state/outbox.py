@@ -6,6 +6,7 @@ the same thing become one that says how many they were and keeps their sums.
 """
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from itertools import islice
 from threading import Lock
 
@@ -14,8 +15,10 @@ import msgspec
 MAX_PENDING = 1000
 _SEAL = "k8s.audit.seal"  # the newest of a chain says all that an older one did
 # What happens often is told once, with how often it was.
-MERGED = ("k8s.audit.agent.", "k8s.audit.refused")
+_AGENT = "k8s.audit.agent."
+MERGED = (_AGENT, "k8s.audit.refused")
 COUNT = "k8s.audit.notice.count"
+SINCE = "k8s.audit.notice.since_ns"  # when the oldest of them was
 EXPORTER = "k8s.audit.exporter"
 GAP = "k8s.audit.gap."
 # How the attributes of two notices become one; any other attribute is the newer one's.
@@ -190,7 +193,11 @@ def _merged(old: Notice, new: Notice) -> Notice:
     if one.get(GAP + "open_end"):
         kept[GAP + "open_end"] = True
     kept[COUNT] = count
+    kept[SINCE] = since_ns = min(int(n.attributes.get(SINCE, n.time_ns)) for n in (old, new))
     body = new.body
+    if new.event.startswith(_AGENT):
+        since = datetime.fromtimestamp(since_ns / 1e9, UTC).isoformat(timespec="seconds")
+        body = f"{body} ({count} times since {since}, and none of them was acknowledged)"
     if kept.get(GAP + "bytes"):
         where = f"{kept[GAP + 'bytes']} bytes in {count} places are missing"
         body = f"{where} at {kept.get(EXPORTER, '')}: {kept.get(GAP + 'reason', '')}"

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import msgspec
 
-from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, GAP, MAX_PENDING, Notice, Outbox
+from k8s_audit_otlp.state.outbox import COUNT, EXPORTER, GAP, MAX_PENDING, SINCE, Notice, Outbox
 
 
 def notice(uid: str, event: str = "k8s.audit.refused", **attributes: Any) -> Notice:
@@ -168,6 +168,17 @@ def test_a_merged_notice_has_the_later_of_both_times() -> None:
     outbox.add(msgspec.structs.replace(refused("a", "siem"), time_ns=9))
     outbox.add(msgspec.structs.replace(refused("b", "siem"), time_ns=5))
     assert [n.time_ns for n in outbox.snapshot()] == [9]
+
+
+def test_a_start_that_nobody_was_told_of_says_how_often_and_since_when() -> None:
+    outbox = Outbox()
+    for number in range(3):
+        told = notice(f"s{number}", "k8s.audit.agent.started")
+        outbox.add(msgspec.structs.replace(told, time_ns=(60 + number) * 10**9))
+    [merged] = outbox.snapshot()
+    assert (merged.attributes[COUNT], merged.attributes[SINCE]) == (3, 60 * 10**9)
+    assert merged.body.count("times since") == 1
+    assert "(3 times since 1970-01-01T00:01:00+00:00, " in merged.body
 
 
 def test_of_a_notice_that_changed_meanwhile_the_older_form_stores_nothing() -> None:

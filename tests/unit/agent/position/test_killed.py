@@ -13,7 +13,7 @@ import pytest
 
 from tests.kit.agent import Fixture
 from tests.kit.backends.backend import Backend
-from tests.kit.backends.steps import Accept, Delay
+from tests.kit.backends.steps import Accept, Delay, Refuse
 
 EVENTS = 3000
 LISTED = 1000  # in one line
@@ -103,3 +103,27 @@ def test_a_list_of_events_that_was_half_sent_is_counted_once(
     assert told == [LISTED + 1] * 2
     of_segment = {uid for uid in backend.received.uids if uid.startswith(receipt.uid.split("-")[1])}
     assert len(of_segment) == LISTED + 1
+
+
+def test_starts_that_nobody_answered_are_told_afterwards(
+    fixture: Fixture, config: Path, backend: Backend
+) -> None:
+    """How many they were, and when the first of them was."""
+    backend.plan = lambda _: Refuse(503)
+    fixture.write(1)
+    begun = time.time_ns()
+    checkpoint, seen = fixture.state / "checkpoint.json", {b""}
+
+    def stored() -> bool:
+        return checkpoint.exists() and checkpoint.read_bytes() not in seen
+
+    lives = 3
+    for _ in range(lives):
+        run_until_killed(config, backend, 0, stored)
+        seen.add(checkpoint.read_bytes())
+    backend.plan, last = [Accept()], time.time_ns()
+    fixture.exporters = f"otlp_http: {{endpoint: {backend.url}}}"
+    fixture.once()
+    [told] = fixture.notices("k8s.audit.agent.started")
+    assert told["k8s.audit.notice.count"] == lives + 1
+    assert begun < told["k8s.audit.notice.since_ns"] < last
