@@ -164,7 +164,7 @@ class RecordEncoder:
             around += self._rare(event)
         if cuts or len(event.audit_id) > MAX_AUDIT_ID or len(event.source_ips or ()) > MAX_LIST:
             around += self._count_cuts(event, cuts)
-        record = b"".join((
+        parts = (
             times,
             around,
             self.requests[
@@ -183,12 +183,12 @@ class RecordEncoder:
             path.join(self.paths[len(path)]),
             query.join(self.queries[len(query)]) if query else query,
             self.body_heads[len(body)],
-            body,
-        ))  # fmt: skip
-        if len(record) - len(body) > self.most_beside:
-            tail = self.body_heads[len(body)] + body
-            record = self._sum(record[: -len(tail)]) + tail
-        return self.record_heads[len(record)] + record
+        )  # fmt: skip
+        beside = b"".join(parts)
+        if len(beside) > self.most_beside:
+            beside = self._sum(b"".join(parts[:-1])) + parts[-1]
+        # One copy of the body, which may be large.
+        return b"".join((self.record_heads[len(beside) + len(body)], beside, body))
 
     def marks(self, marks: Mapping[str, wire.Value]) -> bytes:
         """Encode what a stage says about an event."""

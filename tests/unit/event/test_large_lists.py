@@ -1,5 +1,7 @@
 """Large lists are read item by item, and put together again."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,20 @@ def test_items_that_changed_are_put_back_in_their_places(
     kind = b"[redacted]" if framed else b"PodList"
     assert found == listing([new.get(item, item) for item in items], kind=kind)
     assert (found is body) == (not framed and not any(changed))
+
+
+def test_a_list_of_which_all_changes_is_in_memory_once_more() -> None:
+    body = listing([b'{"n":%d,"pad":"%b"}' % (n, b"x" * 1000) for n in range(8000)])
+    parts = parts_of(body)
+    assert parts is not None
+    tracemalloc.start()
+    try:
+        found = rewritten(body, parts, parts.frame, lambda item: item.replace(b"x", b"y"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == body.replace(b"x", b"y")
+    assert peak < 1.5 * len(body)
 
 
 @pytest.mark.parametrize(

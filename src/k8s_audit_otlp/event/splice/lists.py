@@ -5,12 +5,12 @@ item it holds one pod's. The items stay views of the list: only what is changed 
 """
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import NamedTuple
 
 import msgspec
 
 LARGE_BYTES = 256 * 1024  # below this one pass over the whole is cheaper
-_CHUNK = 1024 * 1024  # bytes of changed items that are joined at once
 
 
 class Parts(NamedTuple):
@@ -58,22 +58,21 @@ def rewritten(body: bytes, parts: Parts, frame: bytes, change: Callable[[bytes],
 
     The same object when nothing has changed.
     """
-    chunks: list[bytes | memoryview] = []
-    buffer, view = bytearray(), memoryview(body)
+    out, view = BytesIO(), memoryview(body)  # which grows in place, unlike a list of parts
+    start = frame.index(parts.cut) + len(parts.cut)
+    out.write(frame[:start])
     at = kept = parts.start
     for item in parts.items:
         old = bytes(item)
         new = change(old)
         end = at + len(old)
         if new is not old:
-            buffer += view[kept:at]
-            buffer += new
+            out.write(view[kept:at])
+            out.write(new)
             kept = end
-        if len(buffer) >= _CHUNK:
-            chunks.append(bytes(buffer))
-            buffer.clear()
         at = end + 1
     if kept == parts.start and frame is parts.frame:
         return body
-    start = frame.index(parts.cut) + len(parts.cut)
-    return b"".join([frame[:start], *chunks, buffer, view[kept : at - 1], frame[start:]])
+    out.write(view[kept : at - 1])
+    out.write(frame[start:])
+    return out.getvalue()
