@@ -17,11 +17,16 @@ START_NS = 1_767_323_045_000_000_000
 _PADS = (0, 10, 200, 200, 4000)  # bytes
 _LINES = (0, 1, 1, 2, 5, 20)  # between two rotations
 _PACKED = 0.5  # of the rotations
-_SCHEMES = ("copytruncate", "numbered", "lumberjack")
+_MIXED = {
+    "mixed": ("copytruncate", "numbered", "lumberjack"),
+    "dated": ("dateext", "lumberjack"),
+}
 
 
 class StepwiseLog:
     """Writes and rotates after *scheme*, 'mixed' for any, and keeps so many backups; 0 for all.
+
+    'dated': in the two ways that give backups dates.
 
     `written`: the time of every line by its number, in ns.
     """
@@ -87,7 +92,7 @@ class StepwiseLog:
             for _ in range(self._dice.choice(_LINES)):
                 self._write()
                 yield "idle"
-            scheme = self._dice.choice(_SCHEMES) if self._scheme == "mixed" else self._scheme
+            scheme = self._dice.choice(_MIXED.get(self._scheme, (self._scheme,)))
             yield from getattr(self, f"_{scheme}")()
 
     def _copytruncate(self) -> Iterator[str]:
@@ -143,9 +148,21 @@ class StepwiseLog:
                 self._backup(number + 1).unlink()
                 yield "deleted"
 
+    def _dateext(self) -> Iterator[str]:
+        self._now_ns = (self._now_ns // 1_000_000_000 + 1) * 1_000_000_000  # names have seconds
+        when = datetime.fromtimestamp(self._now_ns // 1_000_000_000, UTC)
+        yield from self._replaced(f"{self.path.name}-{when:%Y%m%d-%H%M%S}")
+        for old in sorted(self.path.parent.glob(f"{self.path.name}-*"))[: -self._kept]:
+            old.unlink()
+            yield "deleted"
+
     def _numbered(self) -> Iterator[str]:
         yield from self._shifted()
-        self.path.rename(self._backup(1))
+        yield from self._replaced(self._backup(1).name)
+
+    def _replaced(self, name: str) -> Iterator[str]:
+        """Rename the log, and have another one made, as logrotate does."""
+        self.path.rename(self.path.with_name(name))
         yield "renamed"
         old, self._fd = self._fd, self._open()
         new = self._fd

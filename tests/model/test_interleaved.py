@@ -7,7 +7,7 @@ import pytest
 from tests.model.interleaved import Run
 from tests.model.planted_logs import AssumingLog
 
-_SCHEMES = ["numbered", "copytruncate", "lumberjack"]
+_SCHEMES = ["numbered", "copytruncate", "lumberjack", "dateext"]
 _HOLE = "a file with a number between"  # in the midst of renaming
 
 
@@ -38,25 +38,32 @@ def test_a_gap_that_is_not_told_is_caught(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kept", "seeds"), [(1, (667,)), (2, (365, 380, 646)), (3, (302, 322, 407, 662))]
+    ("scheme", "kept", "seeds"),
+    [
+        ("mixed", 1, (667,)),
+        ("mixed", 2, (365, 380, 646)),
+        ("mixed", 3, (302, 322, 407, 662)),
+        *(("dated", 1, (1, 29)), ("dated", 2, (25,)), ("dated", 3, (20,))),
+    ],
 )
-def test_of_two_ways_to_name_backups_each_is_proven_by_itself(
-    tmp_path: Path, kept: int, seeds: tuple[int, ...]
+def test_of_several_ways_to_make_backups_each_is_proven_by_itself(
+    tmp_path: Path, scheme: str, kept: int, seeds: tuple[int, ...]
 ) -> None:
-    """Three ways to rotate at once; gaps are told where nothing is gone, too: nothing proves it."""
+    """Two or three at once; gaps are told where nothing is gone, too: nothing proves it."""
     for seed in seeds:
-        _judge(seed, tmp_path / str(seed), "mixed", kept)
+        _judge(seed, tmp_path / str(seed), scheme, kept)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kept", [1, 2, 3])
-def test_of_two_ways_to_name_backups_each_is_proven_by_itself_in_many_runs(
-    tmp_path: Path, kept: int
+@pytest.mark.parametrize("scheme", ["mixed", "dated"])
+def test_of_several_ways_to_make_backups_each_is_proven_by_itself_in_many_runs(
+    tmp_path: Path, scheme: str, kept: int
 ) -> None:
     """The same with other seeds."""
     for seed in range(1000, 1200):
-        _judge(seed, tmp_path / str(seed), "mixed", kept)
+        _judge(seed, tmp_path / str(seed), scheme, kept)
 
 
 @pytest.mark.long

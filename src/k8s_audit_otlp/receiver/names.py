@@ -21,6 +21,8 @@ GZIP = ".gz"
 GLOB = frozenset("*?[")  # any of them makes a path a pattern
 DATED = 0  # age of a backup whose name is its own for good; others shift at each rotation
 NUMBERED = 1
+# Who made a file a backup, and deletes the oldest of those that he has made, whatever else is there
+BY_LUMBERJACK, BY_NUMBER, BY_DATE, AGAIN = range(4)
 _HIGHEST = 99_999  # six digits are a year and a month, which would be put in the wrong order
 _LUMBERJACK_TIME = r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}"
 # `dateext`: a day, a day and a time or seconds since the epoch, or such seconds alone
@@ -69,6 +71,20 @@ class LogName:
         """Return when lumberjack made it a backup, in RFC 3339, to the millisecond; or nothing."""
         found = _LUMBERJACK_IN.search(self.base) if self.age[0] == DATED else None
         return f"{found[1]}T{found[2].replace('-', ':')}Z" if found else ""
+
+    @property
+    def kind(self) -> int | None:
+        """Say who made it a backup: lumberjack, logrotate in one of two ways, or one the other's.
+
+        None for the live file and one that somebody packed where it was.
+        """
+        if self.age[0] == NUMBERED:
+            return BY_NUMBER
+        if self.age[0] != DATED:
+            return None
+        if not (found := _LUMBERJACK_IN.search(self.base)):
+            return BY_DATE
+        return AGAIN if _AGAIN.search(self.base, found.end()) else BY_LUMBERJACK
 
     @property
     def number(self) -> int:

@@ -78,13 +78,10 @@ class Continuity:
         oldest = entries[0]
         return oldest.name.live and (not empty or empty.get(oldest.key) == 0)
 
-    def not_found(self, found: ScanResult, oldest: int = DATED) -> None:
-        """Note that a file is not what the listing shows: it was renamed, deleted or cut since.
-
-        So may be what is new of its kind, which is *oldest*, and of those that come behind it.
-        """
+    def not_found(self, found: ScanResult) -> None:
+        """Note that a file is not what the listing shows: it was renamed, deleted or cut since."""
         found.outdated, found.follows, found.calm = True, False, False
-        self.kinds.not_found(oldest)
+        self.kinds.not_found()
 
     # -- live files without a whole line -------------------------------------------------------
 

@@ -81,7 +81,7 @@ class Discovery:
             elif entry.name.name not in placed:
                 segment = self._identify(entry, found)
                 if segment is not None:
-                    self.continuity.kinds.listed(segment, entry.name.age[0])
+                    self.continuity.kinds.listed(segment, entry.name)
                     found.bound.add(segment.seq)
                     found.follows |= segment is before or segment.seq >= first_new
                 if found.outdated and not found.final:
@@ -155,7 +155,7 @@ class Discovery:
         try:
             segment = self._find(entry, found)
         except FileNotFoundError:
-            self.continuity.not_found(found, entry.name.age[0])
+            self.continuity.not_found(found)
             return None
         except OSError as error:
             segment = self._unread.wait_for(entry, explain(error), found)

@@ -1,23 +1,21 @@
-"""Two ways to name backups in one directory, by dates and by numbers: each deletes its own oldest.
+"""Several ways to make backups of one log, told by their names: each deletes its own oldest.
 
 So a file that is still there proves of its own kind alone that nothing behind it is gone. Of the
-other one files may have come and gone since the last look. That is told before the next file of
+others files may have come and gone since the last look. That is told before the next file of
 that kind, or before the live one; until then it is remembered, as the file that will show it may
 be empty, or may be renamed while it is looked for. What a listing shows proves nothing of the files
 that were not to be found where it says.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from k8s_audit_otlp.receiver.discovery.succession import Missing
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import DATED, NUMBERED, live_name, parse
+from k8s_audit_otlp.receiver.names import LogName, live_name, parse
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
-
-_KINDS = {DATED, NUMBERED}
 
 
 class KindsOfNames:
@@ -25,7 +23,7 @@ class KindsOfNames:
 
     def __init__(self, known: KnownSegments) -> None:
         self._known = known
-        self.mixed = False
+        self._kinds: set[int] = set()  # those in use
         self._since_ns = 0  # what is new in this listing lies behind it
         self._not_found: dict[int, tuple[int, int]] = {}  # in this listing
 
@@ -34,48 +32,54 @@ class KindsOfNames:
         manifest = self._known.manifest
         last = [s.state.name for s in self._known if not s.state.gone]
         names = [*(parse(live_name(name), name) for name in last), *(e.name for e in entries)]
-        self.mixed = {name.age[0] for name in names if name} | set(manifest.kinds) >= _KINDS
+        self._kinds = _kinds_of(name for name in names if name) | set(manifest.kinds)
         self._since_ns = before.state.since_ns
         if self.mixed and not (before.live and before.seq in bound):  # else nothing was rotated
             here = manifest.next_seq, self._since_ns
-            manifest.unproven = dict.fromkeys(_KINDS, here) | manifest.unproven
+            manifest.unproven = dict.fromkeys(self._kinds, here) | manifest.unproven
         for segment in self._known:
             if segment.seq in bound and segment.name:
-                self.listed(segment, segment.name.age[0])
+                self.listed(segment, segment.name)
 
-    def not_found(self, oldest: int) -> None:
-        """Note that this listing proves nothing of what is new and of the kind *oldest* or later.
+    @property
+    def mixed(self) -> bool:
+        """Say whether there is more than one: a file that is next may have a name of any."""
+        return len(self._kinds) > 1
 
-        Those before it were looked at already.
-        """
+    def not_found(self) -> None:
+        """Note that this listing proves nothing of what is new and was not found until now."""
         here = self._known.manifest.next_seq, self._since_ns
-        kinds = {kind for kind in _KINDS if kind >= oldest and self.mixed}
-        self._not_found = dict.fromkeys(kinds, here) | self._not_found
+        if self.mixed:
+            self._not_found = dict.fromkeys(self._kinds, here) | self._not_found
 
     def end(self, entries: Sequence[Entry], found: ScanResult) -> None:
         """Note which kinds there are, and what this listing does not prove of them."""
-        manifest, kinds = self._known.manifest, {e.name.age[0] for e in entries} & _KINDS
+        manifest, kinds = self._known.manifest, _kinds_of(e.name for e in entries)
         whole = entries and found.calm and not found.outdated  # else more may be there
         manifest.kinds = sorted(kinds if whole else kinds | set(manifest.kinds))
         manifest.unproven = self._not_found | manifest.unproven
         self._not_found = {}
 
-    def listed(self, segment: Segment, kind: int) -> None:
-        """Note that a file of *segment* is there, with a name of this kind."""
+    def listed(self, segment: Segment, name: LogName) -> None:
+        """Note that a file of *segment* is there, and is called *name*."""
         unproven = self._known.manifest.unproven
-        if kind in unproven and segment.seq < unproven[kind][0]:
-            del unproven[kind]
+        if name.kind in unproven and segment.seq < unproven[name.kind][0]:
+            del unproven[name.kind]
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what may be missing before a new file, once."""
-        unproven, kind = self._known.manifest.unproven, entry.name.age[0]
-        kinds = set(unproven) if entry.name.live else {kind} & set(unproven)
+        unproven, name = self._known.manifest.unproven, entry.name
+        kinds = [kind for kind in unproven if name.live or kind == name.kind]
         if not kinds:
             return None
         since_ns = min(unproven[kind][1] for kind in kinds)
-        if not entry.name.live and 0 < identity.when_ns <= since_ns:
+        if not name.live and 0 < identity.when_ns <= since_ns:
             return None  # an older one that was put there
         for kind in kinds:
             del unproven[kind]
-        why = "some backups have dates and some numbers: others may have come and gone"
-        return Missing(f"{why} before what is now {entry.name.name}", since_ns)
+        why = "backups are made in more than one way: others may have come and gone"
+        return Missing(f"{why} before what is now {name.name}", since_ns)
+
+
+def _kinds_of(names: Iterable[LogName]) -> set[int]:
+    return {name.kind for name in names if name.kind is not None}

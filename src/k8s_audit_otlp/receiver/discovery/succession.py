@@ -38,7 +38,7 @@ class Missing:
 class Succession:
     """The files of one listing, and the segment that the next new one of them has to follow.
 
-    `mixed`: two ways to name backups are in use, so that a file that is next may have either name.
+    `mixed`: backups are made in several ways, so that a file that is next may have any such name.
     """
 
     entries: Sequence[Entry] = ()

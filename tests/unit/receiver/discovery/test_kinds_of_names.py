@@ -1,4 +1,4 @@
-"""Backups with dates beside others with numbers: each kind of rotation deletes its own oldest."""
+"""Backups that are made in several ways: each kind of rotation deletes its own oldest."""
 
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,29 @@ def test_what_no_file_proves_is_told_once_a_file_that_was_empty_has_a_line(
     append(live, event(5))
     assert receiver.drain() == [event(5)]
     assert len(receiver.gaps) == 1, "it is told once"
+
+
+@pytest.mark.parametrize("name", ["audit.log.1", "audit.log-20260102", "lumberjack's.1"])
+def test_a_backup_proves_nothing_of_those_that_somebody_else_makes(
+    receive: Any, live: Path, event: Any, name: str
+) -> None:
+    """Two kinds of dates are two kinds: lumberjack's, and logrotate's; so is one of the other's."""
+    append(live, event(0))
+    first = rotate(live, 1)
+    other = live.with_name(first.name + ".1" if name.startswith("lumber") else name)
+    first.rename(other)
+    append(live, event(1))
+    rotate(live, 2)
+    append(live, event(2))
+    receiver = receive()
+    receiver.drain()
+    rotate(live, 3)  # it stays
+    append(live, event(3))
+    other.unlink()
+    live.unlink()  # as it would be with that name, by now
+    append(live, event(4))
+    assert receiver.drain() == [event(4)]
+    assert [until_ns - since_ns for since_ns, until_ns in receiver.between] == [2000], "2 to 4"
 
 
 def test_of_each_kind_it_is_told_before_its_own_next_file(

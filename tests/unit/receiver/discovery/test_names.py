@@ -2,7 +2,17 @@
 
 import pytest
 
-from k8s_audit_otlp.receiver.names import fold, live_name, looks_like_backup, may_become, parse
+from k8s_audit_otlp.receiver.names import (
+    AGAIN,
+    BY_DATE,
+    BY_LUMBERJACK,
+    BY_NUMBER,
+    fold,
+    live_name,
+    looks_like_backup,
+    may_become,
+    parse,
+)
 from tests.kit.present import present
 
 BACKUP = "audit-2026-01-02T03-04-05.678.log"
@@ -38,6 +48,20 @@ def test_a_backup_is_known_plain_and_packed(live: str, name: str) -> None:
     assert plain.age == packed.age
     assert (packed.base, packed.compressed, packed.live) == (name, True, False)
     assert live_name(name) == live_name(f"{name}.gz") == live
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["audit.log", "audit.log.gz"], None),
+        ([BACKUP, BACKUP + ".gz"], BY_LUMBERJACK),
+        (["audit.log.1", "audit.log.12.gz"], BY_NUMBER),
+        (["audit.log-20260102", "audit-20260102-030405.log", "audit.log.20260102.gz"], BY_DATE),
+        ([BACKUP + ".1", BACKUP + ".2.gz", BACKUP + "-20260103"], AGAIN),
+    ],
+)
+def test_a_name_tells_who_deletes_it(names: list[str], kind: int | None) -> None:
+    assert {present(parse("audit.log", name)).kind for name in names} == {kind}
 
 
 @pytest.mark.parametrize(
