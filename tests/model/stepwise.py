@@ -20,13 +20,14 @@ _PACKED = 0.5  # of the rotations
 _MIXED = {
     "mixed": ("copytruncate", "numbered", "lumberjack"),
     "dated": ("dateext", "lumberjack"),
+    "again": ("lumberjack", "lumberjack", "nightly"),
 }
 
 
 class StepwiseLog:
     """Writes and rotates after *scheme*, 'mixed' for any, and keeps so many backups; 0 for all.
 
-    'dated': in the two ways that give backups dates.
+    'dated': in the two ways that give backups dates. 'again': what lumberjack made is taken up.
 
     `written`: the time of every line by its number, in ns.
     """
@@ -116,7 +117,8 @@ class StepwiseLog:
         yield "made"
         self._write(stamp)
         yield "written"
-        for name in sorted({p.name.removesuffix(".gz") for p in self._dated("*")})[: -self._kept]:
+        own = {p.name.removesuffix(".gz") for p in self._dated("*")}
+        for name in sorted(n for n in own if n.endswith(".log"))[: -self._kept]:
             for packed in ("", ".gz"):
                 self.path.with_name(name + packed).unlink(missing_ok=True)
             yield "deleted"
@@ -137,7 +139,7 @@ class StepwiseLog:
     def _shifted(self) -> Iterator[str]:
         """Make room for number 1, and delete those over the bound: logrotate does so last."""
         numbers = []
-        for path in self.path.parent.iterdir():
+        for path in self.path.parent.glob(f"{self.path.name}.*"):
             with suppress(ValueError):
                 numbers.append(int(path.suffix[1:]))
         for number in sorted(numbers, reverse=True):
@@ -147,6 +149,16 @@ class StepwiseLog:
             if 0 < self._kept <= number:
                 self._backup(number + 1).unlink()
                 yield "deleted"
+
+    def _nightly(self) -> Iterator[str]:
+        """Take up all that is called `audit*.log`, as logrotate may be told."""
+        for plain in sorted(self._dated("*.log")):
+            plain.rename(plain.with_name(plain.name + ".1"))
+            yield "renamed"
+        for old in sorted(self._dated("*.1"))[: -self._kept]:
+            old.unlink()
+            yield "deleted"
+        yield from self._numbered()
 
     def _dateext(self) -> Iterator[str]:
         self._now_ns = (self._now_ns // 1_000_000_000 + 1) * 1_000_000_000  # names have seconds

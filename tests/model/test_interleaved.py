@@ -44,6 +44,7 @@ def test_a_gap_that_is_not_told_is_caught(tmp_path: Path) -> None:
         ("mixed", 2, (365, 380, 646)),
         ("mixed", 3, (302, 322, 407, 662)),
         *(("dated", 1, (1, 29)), ("dated", 2, (25,)), ("dated", 3, (20,))),
+        ("again", 2, (10, 15)),
     ],
 )
 def test_of_several_ways_to_make_backups_each_is_proven_by_itself(
@@ -57,7 +58,7 @@ def test_of_several_ways_to_make_backups_each_is_proven_by_itself(
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kept", [1, 2, 3])
-@pytest.mark.parametrize("scheme", ["mixed", "dated"])
+@pytest.mark.parametrize("scheme", ["mixed", "dated", "again"])
 def test_of_several_ways_to_make_backups_each_is_proven_by_itself_in_many_runs(
     tmp_path: Path, scheme: str, kept: int
 ) -> None:

@@ -13,7 +13,7 @@ from k8s_audit_otlp.receiver.discovery.succession import Missing
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
 from k8s_audit_otlp.receiver.identity import Identity
 from k8s_audit_otlp.receiver.listing import Entry
-from k8s_audit_otlp.receiver.names import LogName, live_name, parse
+from k8s_audit_otlp.receiver.names import AGAIN, BY_LUMBERJACK, LogName, live_name, parse
 from k8s_audit_otlp.receiver.segment import Segment
 from k8s_audit_otlp.receiver.segments import KnownSegments
 
@@ -24,6 +24,7 @@ class KindsOfNames:
     def __init__(self, known: KnownSegments) -> None:
         self._known = known
         self._kinds: set[int] = set()  # those in use
+        self._of_lumberjack: set[LogName] = set()  # in this listing, and not known yet
         self._since_ns = 0  # what is new in this listing lies behind it
         self._not_found: dict[int, tuple[int, int]] = {}  # in this listing
 
@@ -33,6 +34,7 @@ class KindsOfNames:
         last = [s.state.name for s in self._known if not s.state.gone]
         names = [*(parse(live_name(name), name) for name in last), *(e.name for e in entries)]
         self._kinds = _kinds_of(name for name in names if name) | set(manifest.kinds)
+        self._of_lumberjack = {e.name for e in entries if e.name.kind in (BY_LUMBERJACK, AGAIN)}
         self._since_ns = before.state.since_ns
         if self.mixed and not (before.live and before.seq in bound):  # else nothing was rotated
             here = manifest.next_seq, self._since_ns
@@ -63,6 +65,10 @@ class KindsOfNames:
     def listed(self, segment: Segment, name: LogName) -> None:
         """Note that a file of *segment* is there, and is called *name*."""
         unproven = self._known.manifest.unproven
+        if name.kind == AGAIN and segment.seq < unproven.get(BY_LUMBERJACK, (0,))[0]:
+            self._of_lumberjack.discard(name)
+            if not self._of_lumberjack:  # it keeps its newest, and logrotate has taken up all
+                del unproven[BY_LUMBERJACK]
         if name.kind in unproven and segment.seq < unproven[name.kind][0]:
             del unproven[name.kind]
 

@@ -75,6 +75,28 @@ def test_a_backup_proves_nothing_of_those_that_somebody_else_makes(
     assert [until_ns - since_ns for since_ns, until_ns in receiver.between] == [2000], "2 to 4"
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_who_takes_all_up_again_every_night_leaves_nothing_out(
+    receive: Any, live: Path, event: Any, *, restart: bool
+) -> None:
+    """Logrotate is told of `audit*.log`: it renames lumberjack's backups, and the log itself."""
+    append(live, event(0))
+    receiver = receive()
+    receiver.drain()
+    for night in range(1, 4):
+        rotate(live, night)
+        append(live, event(2 * night - 1))
+        assert receiver.drain() == [event(2 * night - 1)]
+        for number in (2, 1, 0):
+            for file in live.parent.glob(f"audit*.log.{number}" if number else "audit*.log"):
+                name = f"{file.name.removesuffix(f'.{number}')}.{number + 1}"
+                file.rename(file.with_name(name))
+        append(live, event(2 * night))
+        receiver = receive(receiver) if restart else receiver
+        assert receiver.drain() == [event(2 * night)]
+        assert receiver.gaps == []
+
+
 def test_of_each_kind_it_is_told_before_its_own_next_file(
     receive: Any, live: Path, event: Any
 ) -> None:
