@@ -51,6 +51,7 @@ FILLING = {
     "%d": "5500 0055 7731 0925",
     "%k": "Kiwi#44lemon",
     "%a": "Y2hlc3RudXQtdHJlZQ==",
+    "%m": "Rq7KxWmz4",  # of both cases and digits, shorter than what is drawn
 }
 SHOWN = (
     *(PASSWORD, FILLING["%B"][:16], FILLING["%U"][6:22], FILLING["%J"][-20:]),
@@ -69,7 +70,23 @@ SHOWN = (
             "%W",
             "%I",
             "%Q",
-            *["%R", "%S", "%T", "%L", "%C", "%F", "%Z", "%A", "%!", "%E", "%c", "%d", "%k", "%a"],
+            *[
+                "%R",
+                "%S",
+                "%T",
+                "%L",
+                "%C",
+                "%F",
+                "%Z",
+                "%A",
+                "%!",
+                "%E",
+                "%c",
+                "%d",
+                "%k",
+                "%a",
+                "%m",
+            ],
         )
     ),
 )

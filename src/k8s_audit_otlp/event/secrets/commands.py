@@ -24,12 +24,11 @@ from k8s_audit_otlp.event.secrets.substitution_steps import (
     where,
 )
 from k8s_audit_otlp.event.secrets.values import (
-    NOTHING,
     PLACEHOLDER,
     is_credential_in_query,
-    names_a_file,
     says_which,
 )
+from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 
 _VALUE = (
     r"(?P<value>\\{1,8}[\"'`][^\"'`\\]*+(?:\\{1,8}[\"'`])?"
@@ -44,7 +43,7 @@ _USER = (
 # Not a file of cookies.
 _COOKIE = r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
 _LOGIN = (
-    r"(?i)((?:^|\s)(?:login\s+\S{1,128}\s+password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
+    r"(?i)((?:^|\s)(?:login\s+\S{1,128}\s+(?:account\s+\S{1,128}\s+)?password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
     r"|message-digest-key\s+\d{1,3}\s+md5(?:\s+\d)?|key-string(?:\s+\d)?"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by(?:\s+values)?"
     r"|with\s+password|set\s+password|password)[ \t]+)"
@@ -195,7 +194,7 @@ def _user(replacement: Replacement, match: re.Match[str]) -> str:
 def _login(replacement: Replacement, match: re.Match[str]) -> str:
     value = match[2]
     bare = match[1].strip().lower() == "password" and value[:1] not in "'\""
-    if bare or value.lower() in _AFTER_A_FLAG | NOTHING or not value.strip("'\";"):
+    if bare or is_remark(value) or not value.strip("'\";"):
         return match[0]  # `password` alone, then a word: prose
     return match[1] + in_quotes(value, replacement)
 
@@ -224,7 +223,8 @@ def _is_alone(name: str, value: str) -> bool:
     if (
         (is_word and not compound)
         or PLACEHOLDER.fullmatch(value)
-        or names_a_file(name, value.rstrip(";"))
+        or says_which(name, value)
+        or says_which(name, value.rstrip(";"))
     ):
         return False
     return (compound or names_one_value(name)) and (

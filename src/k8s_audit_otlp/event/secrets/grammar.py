@@ -37,22 +37,23 @@ _LOCKS: Final = frozenset(  # what a code opens, whatever it looks like
 # Names of credentials written as one word or as several, and what of them any text must hold.
 CREDENTIAL_STEMS: Final = tuple(
     """
-    password passwd passphrase passcode passwort secret token credential apikey privatekey
-    accesskey authkey signingkey encryptionkey masterkey sharedkey sessionkey accountkey
-    clientkey sshkey tlskey storagekey hmackey licensekey routingkey integrationkey appkey
-    applicationkey subscriptionkey writekey deploykey servicekey sharedaccess kubeconfig
-    dockerconfig dockercfg connectionstring jwt masterauth webhookurl accountsas userdata unsealkey
-    recoverykey certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey
-    seedwords recoverywords backupwords
-    hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed artapi slackwebhook
-    slackapiurl discordwebhook teamswebhook jaasconfig base64key base64encodedkey keymaterial
-    codeword productkey passkey seedphrase authenticationkey connstr sessid jsessionid privkey
-    privateexponent authtok pincode recoverycode backupcode securestring securejsondata otlpheaders
-    kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode motdepasse cleapi contrasena
-    senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi
-    snmpcommunity contrasenya slaptazod lykilor pasahitz parool wagwoord парола лозинка
-    المرور السر סיסמה סיסמא
-    пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호
+    password passwd passphrase passcode passwort secret token credential apikey privatekey accesskey
+    authkey signingkey encryptionkey masterkey sharedkey sessionkey accountkey clientkey sshkey
+    tlskey storagekey hmackey licensekey routingkey integrationkey appkey applicationkey
+    subscriptionkey writekey deploykey servicekey sharedaccess kubeconfig dockerconfig dockercfg
+    connectionstring jwt masterauth webhookurl accountsas userdata unsealkey recoverykey
+    certificatekey consumerkey cipherkey aeskey sealkey gossipkey vpnkey rootkey seedwords
+    recoverywords backupwords hostkey functionkey userkey instrumentationkey keyjson jsonkey keyseed
+    artapi slackwebhook slackapiurl discordwebhook teamswebhook jaasconfig base64key
+    base64encodedkey keymaterial codeword productkey passkey seedphrase authenticationkey connstr
+    sessid jsessionid privkey privateexponent authtok pincode recoverycode backupcode securestring
+    securejsondata otlpheaders kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode
+    motdepasse cleapi contrasena geheimwort losungswort palavrapasse palavrachave toegangscode
+    zugangscode kodeord tunnussana fjalekalim cyfrinair pasvorto katalaluan nywila nenosiri sifra
+    senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi snmpcommunity
+    contrasenya slaptazod lykilor pasahitz parool wagwoord парола лозинка المرور السر סיסמה סיסמא
+    пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호 비번
+    暗号 暗証番号 合言葉 合い言葉 пассворд συνθηματικ
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CREDENTIAL_WORDS: Final = frozenset(
@@ -77,9 +78,7 @@ _OTHER_WORDS: Final = frozenset(
     {"tokenizer", "tokenizers", "tokenization", "secretariat", "secretary", "secretsmanager"}
 )
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
-TEXT_WORDS: Final = frozenset(
-    {"auth", "authorization", "cookie", "cookies", "bearer", "hmac", "seed"}
-)
+TEXT_WORDS: Final = frozenset("auth authorization cookie cookies bearer hmac seed".split())  # noqa: SIM905
 # What a name ends in that stands for one value, not for objects that have names of their own.
 _VALUE_WORDS: Final = frozenset(
     """

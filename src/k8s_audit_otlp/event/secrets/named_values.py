@@ -31,11 +31,13 @@ from k8s_audit_otlp.event.secrets.values import (
     end_of_block,
     end_of_quoted,
     in_flow,
+    judge_two_words,
     names_a_place,
     next_line,
     says_which,
     stands_in_quotes,
 )
+from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -52,11 +54,7 @@ _ITEMS = re.compile(
 _ITEM = re.compile(
     rf"(\n([ \t]*)- )([\"']?){_NO_MEMBER}([^\n\"']+(?:\n\2[ \t]++{_NO_MEMBER}[^\n]*)*+)"
 )
-_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code"))
-_OF_PASSWORDS = frozenset(("phrase", "passe", "word"))
 _VALUES = frozenset(("value", "inline_string", "inlineString", "inline", "plain"))
-_WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
-_LONGEST_WORD = 16  # characters
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
 # A map below a name: what is drawn in it is a credential, whatever it is called there.
 _MAP = re.compile(
@@ -68,7 +66,9 @@ _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: 
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?(\d?)[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
 _LINE_START = re.compile(r"[ \t]*(?:- )?(?:export |set |ENV |env )?[\"']?\Z")
-_PROSE = re.compile(r"[A-Za-z][a-z'/-]*[,:]? [A-Za-z][A-Za-z'-]*[,.;:!]?(?=\s|\Z)")  # two words
+_PROSE = re.compile(  # two words, or a status of HTTP
+    r"(?:[A-Za-z][a-z'/-]*[,:]? [A-Za-z]|[1-5]\d\d [A-Z])[A-Za-z'-]*[,.;:!]?(?=\s|\Z)"
+)
 _CLAUSE = 128  # characters
 _AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t]{2,64}\Z")
 # In a clause: ten letters and digits, some of each.
@@ -140,22 +140,13 @@ def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyV
     verdict = judge(name)
     if verdict is not KeyVerdict.HARMLESS:
         return verdict
-    if _is_of_two_words(text, match):
-        is_password = name.lower() in _OF_PASSWORDS
-        return KeyVerdict.CREDENTIAL if is_password else KeyVerdict.CREDENTIAL_TEXT
+    if (of_two := judge_two_words(text, match)) is not KeyVerdict.HARMLESS:
+        return of_two
     if of_map is not None and not is_reference(name):
         is_value = name in _VALUES or text.startswith(("|", ">"), match.end())
         is_value = is_value and of_map is KeyVerdict.CREDENTIAL_TEXT
         return KeyVerdict.CREDENTIAL if is_value else of_map
     return verdict if may_name_drawn(name) else None
-
-
-def _is_of_two_words(text: str, match: re.Match[str]) -> bool:
-    """Tell `access key: X`, whose last word alone says less."""
-    if match["name"].lower() not in _LAST_WORDS:
-        return False
-    before = _WORD_BEFORE.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
-    return before is not None and judge(before[1] + match["name"]) is KeyVerdict.CREDENTIAL
 
 
 def _map_of_reference(text: str, match: re.Match[str]) -> re.Match[str] | None:
@@ -190,8 +181,8 @@ def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
         return False
     if _AMONG_MEMBERS.search(text, max(0, match.start() - _CLAUSE), match.start()):
         return False
-    is_behind = no_word(start) >= min(end, len(text))
-    return is_behind or text.find("\n", start, no_word(start)) >= 0
+    word = no_word(start)
+    return word >= min(end, len(text)) or text.find("\n", start, word) >= 0
 
 
 def _lacks(text: str, at: int, verdict: KeyVerdict, drawn: Ahead) -> bool:
@@ -294,7 +285,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
-        return not in_flow(match.string, match.start())
+        return is_remark(value) and not in_flow(match.string, match.start())
     if verdict is KeyVerdict.CREDENTIAL_TEXT:
         return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
     return False

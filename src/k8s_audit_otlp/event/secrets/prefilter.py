@@ -43,7 +43,10 @@ def bits_of(needles: Iterable[str]) -> int:
 
 
 NAMES: Final = bits_of(NAME_NEEDLES)
-FORMS: Final = bits_of(_FORM_NEEDLES)
+# Behind a name a sign or a blank stands before its value, in a form of its own, too.
+FORMS: Final = bits_of(_FORM_NEEDLES) & ~bits_of(
+    needle for needle in NAME_NEEDLES if needle.isascii()
+)
 
 
 def ready(steps: Iterable[Step]) -> Steps:

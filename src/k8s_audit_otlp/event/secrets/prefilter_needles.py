@@ -34,6 +34,8 @@ SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
 ESCAPED: Final = "\\u00"
 HERE_DOCUMENT: Final = "<<EOF"
+SPELT_PW: Final = "p/w"
+CODE_ABROAD: Final = ("código", "codigo", "codice", "code est", "kod dost")
 
 
 def _in_base64(word: str, shift: int) -> str:
@@ -47,9 +49,10 @@ _OTHER_SCRIPTS: Final = tuple(
     dict.fromkeys(
         each
         for word in (
-            *"clé hasło jelszó şifre ароль арола лозинка токен секрет κωδικ".split(),  # noqa: SIM905
-            *"密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호".split(),  # noqa: SIM905
-            *"المرور السر ذرواژه عبور סיסמה סיסמא khẩu รหัสผ่าน पासवर्ड".split(),  # noqa: SIM905
+            *"clé hasło jelszó şifre šifra parolă código ароль арола лозинка токен секрет".split(),  # noqa: SIM905
+            *"κωδικ συνθημ пассворд код 密码 密碼 密钥 口令 令牌 暗号 暗証 合言葉 合い言葉".split(),  # noqa: SIM905
+            *"パスワード 비밀 비번 암호 المرور السر رمز ذرواژه عبور סיסמה סיסמא".split(),  # noqa: SIM905
+            *"khẩu รหัส पासवर्ड পাসওয় கடவுச்".split(),  # noqa: SIM905
         )
         for each in (word, word.upper())
     )
@@ -79,9 +82,14 @@ NAME_NEEDLES: Final = (
     geheimni wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana
     sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
     authorization assword clave contrasenya slapta lykilor pasahitz parool wagwoord
+    geheimwort losungswort palavra gangscode kodeord tunnussana kalim cyfrinair pasvorto laluan
+    nywila nenosiri asswort assord
     """.split(),  # noqa: SIM905 - a table of words reads better as words
+    "de passe",
     *_OTHER_SCRIPTS,
+    *CODE_ABROAD,
     CODE,
+    SPELT_PW,
     _MISSPELT,
     *_DRAWN,
 )
@@ -129,6 +137,7 @@ _NEEDLE_PATTERNS: Final = {
     **{needle: _before_a_sign(names) for needle, names in _DRAWN.items()},
     CODE: f"(?:{'|'.join(sorted(CODES))})[ _.-]?codes?(?:[^a-z]|$)".encode(),
     _MISSPELT: "|".join(sorted(MISSPELT | {"api[_.-]kye", "a[pi][_.-]?key"})).encode(),
+    SPELT_PW: rb"(?:^|[^a-z0-9+/]|\\[bfnrt])p/w(?:[^a-z0-9]|$)",
     SHORT_FLAG: rb"(?:^|[\s\"'])(?:-[akpstuw][ =:\"'a-z0-9]|--cert |/r?p[: ])",
     LOGIN_AT: rb"[a-z0-9!#$^*~_-]{8}[\"']?@[a-z0-9]",
     AT_PORT: rb":[^ :@/\"]{4,64}@(?:/[a-z]|[a-z0-9.-]{1,64}:[0-9]{2})",

@@ -9,46 +9,28 @@ from string import digits
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import CODES, names_one_value, words_of
-from k8s_audit_otlp.event.secrets.prefilter_needles import CODE, HERE_DOCUMENT
+from k8s_audit_otlp.event.secrets.prefilter_needles import CODE, HERE_DOCUMENT, SPELT_PW
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, second, where
+from k8s_audit_otlp.event.secrets.written import languages
+from k8s_audit_otlp.event.secrets.written.remarks import told
 
-_PASSWORDS = r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd))"
-_OF_ANOTHER_LANGUAGE = (
-    r"(?:kennwort|contrase[ñn]a|senha|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode"
-    r"|(?<!\w)(?:la|su|tu|mi)[ \t]clave)"
+_PASSWORDS = (
+    r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w)))"
 )
-_OTHERS = (
-    "clave",
-    "kennwort",
-    "contrase",
-    "senha",
-    "wachtwoord",
-    "hasło",
-    "haslo",
-    "heslo",
-    "senord",
+_LINE_NAMES = (
+    r"(?:p/w|p(?:ass(?:word|wd|phrase|code|wort|e)?|wd|w|swd?)|kennwort|contrase[ñn]a|senha|mdp"
+    r"|mot de passe|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode|passord|salasana|[şs]ifre)"
 )
 _IS = "(?:is|was|to|from|est|ist|war|lautet|es|era|[éè]|är|jest)"
 # With a digit in it: `password is X`, `| password | X |`.
 _TOLD = (
-    r"(?i)((?:%s)[\"'`]?"
+    rf"(?i)((?:{_PASSWORDS}|p(?<!htp)ass)[\"'`]?"
     rf"(?:[ \t]{{1,8}}(?:[a-z]{{1,16}}[ \t]{{1,4}}){{0,3}}?{_IS}(?:[ \t]{{1,8}}|:[ \t])"
     r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})"
-)
-# A word at the end of a sentence that says nothing about it: `the passphrase is magnolia.`
-_ABOUT_ONE: Final = (
-    r"(?!(?:[a-z-]*(?:ed|ing|able|ible|ly|en|ent|ant|ory|ary|ive|al|ous|ful|less|ic|own|set|tion)"
-    r"|required|wrong|weak|short|long|empty|blank|null|none|missing|new|old|same|safe|secure|okay"
-    r"|insecure|fine|good|right|correct|incorrect|valid|invalid|stale|strong|simple|here|there"
-    r"|above|below|clear|mine|yours|true|false|unclear|complex|plaintext|private|secret|enough"
-    r"|sent|kept|lost|spent|broken|mandatory|unique|ready|open|late|again|together|anyway|twice"
-    r"|text|string|hash|base64|default|better|worse|what|that|this|them|with|from|have|also|just"
-    r"|only|still|never|always|based|part|data|email|needs|must|used|longer|shorter|something"
-    r"|another|anything|nothing|passwords?|tokens?|secrets?|keys?|users?|username|admin|root)\b)"
 )
 # A word, or one with digits and signs behind it; then a clause ends.
 _X = r"([^\W\d_](?:[^\W_]|[-!#$*+](?!\s)){4,40}!?)"
@@ -60,19 +42,51 @@ _IS_SET = (
     r"(?:[ \t]{1,4}(?:was|is|got|has[ \t]been|have)?[ \t]{0,4}(?:re)?(?:set|changed|rotated"
     r"|updated)(?:[ \t]back)?[ \t](?:to|from)|['\u2019]s|[ \t]{1,4}(?:will|should|must)[ \t]be)"
 )
+_OF_WHO = r"(?:[ \t](?:for|of|to|at|on|@|pour|für|de|para)(?:[ \t][\w.@-]{1,32}){1,2}?)"
 _TOLD_WORD = (
-    r"(?i)(%s(?:[ \t](?:for|of|to|at|pour|für|de|para)(?:[ \t][\w.@-]{1,32}){1,2}?){0,2}"
-    rf"(?:[ \t]{{1,4}}{_IS}:?|{_IS_SET})[ \t]{{1,4}}[\"'`]?){_ABOUT_ONE}{_X}{_CLAUSE_ENDS}"
+    rf"(?i)({_PASSWORDS}(?:{_OF_WHO}{{0,2}}(?:{_IS_SET}|[ \t]{{1,4}}{_IS}:?)|{_OF_WHO}{{1,2}}:"
+    rf"|\[[\w.@-]{{1,32}}\]:)[ \t]{{1,4}}[\"'`]?){_X}{_CLAUSE_ENDS}"
+)
+_OF_LINES = (
+    *("pass", "pw", "pwd", "psw", "pswd", SPELT_PW, "kennwort", "contrase", "senha", "mdp"),
+    *(
+        "wachtwoord",
+        "hasło",
+        "haslo",
+        "heslo",
+        "senord",
+        "adgangskode",
+        "salasana",
+        "şifre",
+        "sifre",
+    ),
+)
+# All of a line, with a sign or blanks between: `password -> X`, `root pw X`, `Password:`, then `X`.
+_ALONE = (
+    r"(?im)(^[ \t>#*(<-]{0,8}(?:(?:my|new|old|current|temp(?:orary)?|initial|default|root|admin"
+    rf"|user|db|database|sudo|login|[\w.@-]{{1,32}}['\u2019]s)[ \t])?{_LINE_NAMES}(?:[ \t]{{0,8}}"
+    r"(?:[-=~]{1,2}>|[\u2190-\u2192\u21d2\u2013\u2014~|#;,<]|/{1,2}|\.{3}|-(?=[ \t]))[ \t]{0,8}"
+    r"|[ \t]{1,16}|:?[ \t\r]*\n\s{0,16}|(?<=p/w): {1,4})[\"'`]?)"
+    r"([^\W\d_][^\s\"'`:=/()|;,<>\[\]{}]{5,64})(?=[\"'`]?[)>|]?[ \t\r]*(?:\n|\Z))"
+)
+# Of some word that is to be used: `use X as the password`, `log in with password X`.
+_USED_AS = (
+    rf"(?i)(\b(?:use|try|enter|type|take|put)[ \t][\"'`]?){_X}(?=[\"'`]?[ \t](?:as|for)[ \t]"
+    rf"(?:(?:the|your|my|our|a|new|its)[ \t]){{0,2}}{_PASSWORDS}\b)"
+)
+_USED = (
+    r"(?i)(\b(?:use|try|enter|type|with|as[ \t]\S{1,32})[ \t](?:the[ \t])?"
+    rf"{_PASSWORDS}[ \t][\"'`]?){_X}"
+    r"(?=[\"'`]?(?:[.!,;)]?(?:\s*\Z|\n)|[ \t](?:to|for|on|at|and)[ \t]))"
 )
 # Behind a remark on it: `password (hint: a flower): X`, `password, e.g. X`, `(root, pw X)`.
 _TOLD_ASIDE = (
     rf"(?i)(\b{_PASSWORDS}(?:[ \t]?\([^()\n]{{1,48}}\)[ \t]?[:=]"
     r"|,?[ \t](?:e\.g\.|such as|like|for example|for instance|z\. ?B\.)[:,]?"
-    r"|(?=[ \t][^\s()]{4,40}\)))[ \t]{1,4}[\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+    r"|(?=[ \t][^\s()]{4,40}\)))[ \t]{1,4}[\"'`]?)" + _X + _CLAUSE_ENDS
 )
 _THE_NEW_ONE = (
     r"(?i)(\bthe (?:new|old|current|real|actual|next) one (?:is|was)[ \t]{1,4}[\"'`]?)"
-    + _ABOUT_ONE
     + _X
     + _CLAUSE_ENDS
 )
@@ -84,9 +98,9 @@ _WHO = (
 _LOGS_IN_AS = (
     r"(?i)(\b(?:(?:log|sign)[ -]?in[ \t](?:with|as|using)|(?:default[ \t])?(?:creds|credentials"
     rf"|log-?in|account)(?:[ \t](?:are|is)|:)?)[ \t]{{1,4}}{_WHO}[ \t]?(?:[/:|,][ \t]?"
-    r"|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t]))[\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+    r"|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t]))[\"'`]?)" + _X + _CLAUSE_ENDS
 )
-_PAIR = r"(?i)(\blog-?in: [\w.@-]{2,32} [/|] [\"'`]?)" + _ABOUT_ONE + _X + _CLAUSE_ENDS
+_PAIR = r"(?i)(\blog-?in: [\w.@-]{2,32} [/|] [\"'`]?)" + _X + _CLAUSE_ENDS
 _LOGS_IN_WITH = (
     r"(\b(?i:(?:log|sign)[ -]?in with)[ \t][\"'`]?)([A-Z][a-z]{4,32}[0-9]{1,6}[!#*]?)"
     + _CLAUSE_ENDS
@@ -105,19 +119,6 @@ _COMBINATION = (
     r"(?i)(\b(?:safe|vault|lock|gate|door|alarm|locker)(?:'s)?[ \t]combination"
     r"(?:[ \t]is)?[ \t:=]{1,8})"
     r"(\d{1,4}(?:[- ]\d{1,4}){2,5})"
-)
-# Where words are written otherwise what stands behind one is no word of that sentence.
-_IN_OTHER_WORDS = (
-    r"(?i)((?:парол[ьяюа]|лозинка|密码|密碼|口令|パスワード|비밀번호|암호|jelszó|jelszava|mật khẩu"
-    r"|รหัสผ่าน|पासवर्ड|رمز عبور|گذرواژه|slaptažodis|lykilorð|pasahitza|contrasenya|wagwoord"
-    r"|\bparool|passord(?:et)?[ \t]er|adgangskoden[ \t]er|lösenordet[ \t]är|salasana[ \t]on)"
-    r"[ \t]{0,4}(?::|\uff1a|[-\u2013\u2014]|是|は|는|은|là|यह|है|есть|yra|és|is)?[ \t]{0,4}[\"'`]?)"
-    r"([A-Za-z][^\s\"'`,;:=/()]{4,40})" + _CLAUSE_ENDS
-)
-_OTHER_WORDS = (  # of those, as they are written in either case of their first letter
-    *("арол", "озинка", "密码", "密碼", "口令", "パスワード", "비밀번호", "암호", "elsz", "khẩu"),
-    *("รหัสผ่าน", "पासवर्ड", "ذرواژه", "عبور", "lapta", "ykilor", "asahitz", "ontrasenya"),
-    *("agwoord", "arool", "assord", "dgangskode", "senord", "alasana"),
 )
 # One that is told before its name: `X is the password`, `use X as token`, `X  # api key`.
 _TOLD_BEFORE = (
@@ -144,7 +145,9 @@ _CODE_TOLD = (
 _REMARK = r"(?m)((?:^|#|//|--|;)[ \t]*(?:pw|pswd|psw|pwd)[ \t]{1,8})(?![=:])(\S{6,})(?=[ \t]*$)"
 
 # What prompts ask for: base64 of `Password:`, and two lines that are the same, as for a new one.
-_OF_SMTP = r"(334 UGFzc3dvcmQ6[^\n]*\n(?:[A-Za-z>]{1,2}:?[ \t])?)([\w+/]{4,}+={0,2})(?=\s|\Z)"
+_OF_SMTP = (
+    r"((?:334|\+) UGFzc3dvcmQ6[^\n]*\n(?:[A-Za-z>]{1,2}:?[ \t])?)([\w+/]{4,}+={0,2})(?=\s|\Z)"
+)
 _OF_SASL = (
     r"(\b(?i:AUTH (?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5))[ \t]{1,4})"
     r"(?=[\w+/=]{8})(?=[a-z]*[A-Z0-9+/=])([\w+/]+={0,2})"
@@ -173,23 +176,29 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 STEPS: Final[tuple[Step, ...]] = (
-    Step(("334 ",), _OF_SMTP, second),
+    Step(("ugfzc3dvcmq6",), _OF_SMTP, second),
     Step(("auth",), _OF_SASL, second),
     Step((HERE_DOCUMENT,), _ASKED_TWICE, _asked),
-    Step((), _TOLD % f"{_PASSWORDS}|p(?<!htp)ass", second, digits),
-    Step(_OTHERS, _TOLD % _OF_ANOTHER_LANGUAGE, second, digits),
-    Step(_OTHERS, _TOLD_WORD % _OF_ANOTHER_LANGUAGE, second),
+    Step((), _TOLD, second, digits),
     Step(
         (),
-        _TOLD_WORD % _PASSWORDS,
-        second,
-        (" is", " wa", " to", " fr", " es", " l", " é", " è", " be", "'s", "\u2019s"),
+        _TOLD_WORD,
+        told,
+        (": ", " is", " wa", " to", " fr", " es", " l", " é", " è", " be", "'s", "\u2019s"),
     ),
-    Step((), _TOLD_ASIDE, second, ("(", "e.g.", " like ", "such as", "instance", "example", ")")),
-    Step((), _LOGS_IN_AS, second, ("cred", "Cred", "account")),
-    Step((), _THE_NEW_ONE, second, (" one ",)),
-    Step(("login", "log in", "log-in", "sign in", "sign-in"), _LOGS_IN_AS, second),
-    Step(("login",), _PAIR, second, (" / ", " | ")),
+    Step((), _TOLD_ASIDE, told, ("(", "e.g.", " like ", "such as", "instance", "example", ")")),
+    Step(_OF_LINES, _ALONE, told),
+    Step(("pass", "pw", "pwd"), _USED_AS, told, (" as ", " for ")),
+    Step(
+        ("pass", "pw", "pwd"),
+        _USED,
+        told,
+        ("use ", "try ", "nter ", "ype ", "ith ", "as ", "Use ", "Try "),
+    ),
+    Step((), _LOGS_IN_AS, told, ("cred", "Cred", "account")),
+    Step((), _THE_NEW_ONE, told, (" one ",)),
+    Step(("login", "log in", "log-in", "sign in", "sign-in"), _LOGS_IN_AS, told),
+    Step(("login",), _PAIR, told, (" / ", " | ")),
     Step(("login ", "log in ", "log-in ", "sign in ", "sign-in "), _LOGS_IN_WITH, second),
     Step(
         ("unlock", "decrypt", "login", "log in", "sign in", "prompt", "open the"),
@@ -198,9 +207,9 @@ STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(("admin/", "root/", "administrator/", "admin:", "root:"), _ADMINISTRATED, second),
     Step(("combination",), _COMBINATION, second, digits),
-    Step((), _IN_OTHER_WORDS, second, _OTHER_WORDS),
     Step((CODE,), _CODE_TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
+    *languages.STEPS,
 )

@@ -36,6 +36,7 @@ PLACEHOLDER: Final = re.compile(
     r"|\$\{[A-Za-z_]\w{0,64}:?[-?+]?\}|\$\{\{ ?[\w.-]{1,128} ?\}\}"
     r"|(?:os\.(?:[Gg]etenv\(|environ\[|environ\.get\()[\"']?|process\.env\.)\w{0,64}[\"']?[)\]]?;?"
     r"|arn:aws[\w-]{0,16}(?::[\w./-]{0,128}){3,6}|ENC\[AES256_GCM,.*"
+    r"|(?:\$\(|`)(?:cat |< ?)[\w./-]{1,128}[)`]"
     r"|\$\{(?:env|file|secret|vault|ssm|param|cm|secretsmanager|googlesecretmanager|yaml)[:.][\w./:#-]{1,128}\}"
     r"|(?:(?:ref\+)?vault:/{0,2}|op://)[a-z][\w-]{0,64}(?:/[\w .-]{1,64}){1,8}(?:#[\w./-]{1,64})?"
 )
@@ -51,13 +52,19 @@ NOTHING: Final = frozenset(
 _ABOUT = re.compile(
     r"(?P<how>(?:scram-|hmac-)?(?:sha|SHA)-?\d{1,3}|md5|bcrypt|scrypt|argon2(?:id|i|d)?|pbkdf2"
     r"|v?\d{1,5}(?:\.\d{1,5}){2,3}(?:[-+~/][\w.+~-]{0,32})?|ecdsa|ed25519|(?:rsa|RSA)-?\d{4}|(?:aes|AES|[RHErhe]S)-?\d{3}(?:-(?:gcm|cbc|ctr))?)"
-    r"|(?P<passed>\d{1,3}[,;] .*|\d{1,6}/\d{1,6}"
+    r"|(?P<passed>\d{1,3}[,;] .*|\d{1,6}/\d{1,6}|(?:[\w.-]{1,64}/){0,8}[\w.-]{1,64}\.[jt]sx?"
     r"|Test[A-Z]\w{0,128}(?:/\S{0,128})?(?: \(\d[\d.]{0,8}s\))?)"
     r"|(?P<secret>(?!my-|super-|secret-|change|test-|dev-)(?:[a-z]{2,20}-){1,4}(?:secrets?|credentials|tokens?))"
     r"|(?P<object>(?:[a-z][a-z-]{0,62}/)?(?:[a-z]{2,20}-){1,4}"
     r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|passwords?))"
     r"|(?P<digest>sha256:[0-9a-f]{64}|(?:\d{1,6}(?:ms|[smhd])){1,3})"  # or how long it is good
 )
+# Where nginx passes a request on to, which is called as a password may be.
+_NGINX_PASSES = frozenset(
+    (server, "pass")
+    for server in "proxy fastcgi uwsgi scgi grpc memcached".split()  # noqa: SIM905
+)
+_UPSTREAM = re.compile(r"(?:https?|grpcs?)://[^\s@]+|unix:\S+|[a-z][\w.-]*(?::\d{1,5})?;")
 _FILE = re.compile(
     r"(?:[a-z]{2,32}:)?(?:file:/{1,2}|~|\.{1,2}|\$[A-Z_]{1,32})?(?:/[\w.@+-]{1,64}){2,16}/?"
     r"|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){1,8}",
@@ -77,6 +84,10 @@ _VERSION = re.compile(  # or a port
 _NEXT_LINE = re.compile(
     r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
+_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code"))
+_OF_PASSWORDS = frozenset(("phrase", "passe", "word"))
+_WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
+_LONGEST_WORD = 16  # characters
 _RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
 LONGEST_LEAD: Final = 256  # characters before a name that may make it the first of its line
 IN_FLOW: Final = re.compile(r"[^\s,\"'`<>{}\[\]][^\n,\"'`<>{}\[\]]*(?=,[ \t\n]|[ \t]*\})")
@@ -89,7 +100,7 @@ _NOT_IN_FILES = frozenset(
 def stands_in_quotes(value: str) -> bool:
     """Say whether a value in quotes stands for it: `"${X}"`, `'Bearer ${env:X}'`."""
     inner = _SCHEME.sub("", value.strip().strip("\"'"))
-    return inner.startswith(("${", "$(", "{{")) and PLACEHOLDER.fullmatch(inner) is not None
+    return inner.startswith(("${", "$(", "{{", "`")) and PLACEHOLDER.fullmatch(inner) is not None
 
 
 def is_credential(name: str, value: str) -> bool:
@@ -128,6 +139,8 @@ def says_which(name: str, value: str) -> bool:
         words[-2:-1]
     ):  # of which one of a Secret it is
         return names_an_object(value) and not looks_drawn(value)
+    if words[-2:] in _NGINX_PASSES and _UPSTREAM.fullmatch(value):
+        return True
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
     if about.lastgroup == "object":  # `adminPasswordKey` is the key in a Secret
@@ -176,6 +189,17 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
         and value.end() < end
         and _VERSION.fullmatch(value[0].rstrip("/,;.)")) is not None
     )
+
+
+def judge_two_words(text: str, match: re.Match[str]) -> KeyVerdict:
+    """Judge `access key: X` and `mot de passe: X`, whose last word alone says less."""
+    name = match["name"].lower()
+    if name not in _LAST_WORDS:
+        return KeyVerdict.HARMLESS
+    before = _WORD_BEFORE.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
+    if before is None or judge(before[1] + name) is not KeyVerdict.CREDENTIAL:
+        return KeyVerdict.HARMLESS
+    return KeyVerdict.CREDENTIAL if name in _OF_PASSWORDS else KeyVerdict.CREDENTIAL_TEXT
 
 
 def end_of_quoted(text: str, start: int, mark: str) -> int:

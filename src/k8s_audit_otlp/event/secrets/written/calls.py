@@ -126,7 +126,10 @@ STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(("auth",), _BASIC_AUTH, quoted, "("),
     Step(
-        ("password", "passwd", "credential", "eruser(", "er_user(", "login"), _GIVEN, _further_texts
+        ("password", "passwd", "credential", "eruser(", "er_user(", "login"),
+        _GIVEN,
+        _further_texts,
+        ("(", "sp_", "SP_"),
     ),
     Step(("eateuser(", "eate_user("), _GIVEN, _further_texts),
     Step(("connect(", "connection(", "mysqli(", "pdo("), _CONNECTS, _further_texts),

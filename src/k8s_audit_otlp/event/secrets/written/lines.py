@@ -6,10 +6,12 @@
 import re
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import is_reference, judge, words_of
+from k8s_audit_otlp.event.secrets.grammar import is_reference, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
+from k8s_audit_otlp.event.secrets.written import pairs
+from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
 _OF_A_DEVICE = (  # of routers and switches: `username bob privilege 15 secret 0 X`
     r"(?im)(^[ \t]*(?:no[ \t])?(?:(?:username|neighbor|tacacs-server|radius-server)[ \t]"
@@ -47,25 +49,13 @@ _ORACLE = (  # `sqlplus -s bob/X@db`, `expdp userid=bob/X`
 
 # A name of several parts and a word, at the end of a line; a password alone, where no sentence is.
 _LAST = (
-    r"(?i)(?<![^\s\"'(])(?P<name>[\w./:-]{0,64}?(?:pass(?:word|wd|phrase|code)|passwd|psk|(?<![a-z])pw)"
-    r"(?:[-_:](?:value|reset))?+)[\"']?(?:[ \t]{1,4}-[a-z])?(?:[ \t]{1,4}\d{1,2})?[ \t]{1,8}"
-    r"(?P<value>[\"']?[^\W\d_][^\s\"'`:=/()|;,<>]{3,64}[\"']?)(?=[ \t;]{0,8}(?:\n|\Z))"
+    r"(?<![^\s\"'(])(?P<name>[\w./:-]{2,80}+)[\"']?(?:[ \t]{1,4}-[a-z])?(?:[ \t]{1,4}\d{1,2})?"
+    r"[ \t]{1,8}(?P<value>[\"']?[^\W\d_][^\s\"'`:=/()|;,<>]{3,64}[\"']?)(?=[ \t;]{0,8}(?:\n|\Z))"
 )
-_OF_A_SENTENCE: Final = frozenset(
-    """
-    a an the my your our their his her its this that no not any each new old wrong invalid bad good
-    with without and or of for to from by in on at is was be reset change changed forgot forgotten
-    missing need needs ever rotate show service verify enter encrypted plain same strong weak use
-    using require requires root's their's set-up every default temporary
-    """.split()  # noqa: SIM905 - a table of words reads better as words
-)
-# What is said about a password, behind it.
-_ABOUT: Final = re.compile(
-    r"(?i)[\w-]*(?:ed|ing|able|ible|ly|tion|ment|ance|ence|ity|ness|less|ful|ive)|expire|reset|setup"
-    r"|change|required|daily|often|again|please|wrong|hash(?:es)?|prompt|check|fails?|hint|generator"
-    r"|yesterday|today|tomorrow|weekly|auth|login|only|now|rules?|text|needed|spray|strength|entry"
-    r"|flow|link|or|and|here|there|below|above|later|first|file|safe|input|form|screen|page"
-    r"|passwords?|tokens?|secrets?|users?|keys?|true|false|null|none|nil|sync|vault|manager|stdin"
+_NAMES_ITS_LAST = re.compile(
+    r"(?i).*?(?:pass(?:word|wd|phrase|code)|psk|(?<![a-z])pw|(?<=[_.])pass"
+    r"|(?<![a-z])(?:api|secret|access|auth|client|shared|private)_(?:key|token|secret))"
+    r"(?:[-_:](?:value|reset))?"
 )
 # `stats auth bob:X` of HAProxy, `root:X` of chpasswd, a host and who logs in there, of Postfix.
 _WHO_AND = (
@@ -96,22 +86,19 @@ _NO_USER: Final = frozenset("agent data pool agents email claim attributes".spli
 def _last(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask a word at the end of a line of a command or a file, not of a sentence."""
     name, value = match["name"], match["value"]
+    if not _NAMES_ITS_LAST.fullmatch(name):
+        return match[0]
     bare = value.strip("\"'")
     words = words_of(name)
     if len(words) == 1:
         line = match.string[max(0, match.start() - 64) : match.start()].rpartition("\n")[2]
         before = line.split()[-1:] or [""]
-        said = before[0].lower().strip(",.;") in _OF_A_SENTENCE or before[0][:1].isupper()
+        said = before[0].lower().strip(",.;") in OF_A_SENTENCE or before[0][:1].isupper()
         if said or not match.string.startswith("\n", match.end()):
             return match[0]
-    is_about = bare[-1] in ".!?" or _ABOUT.fullmatch(bare) or is_reference(bare)
-    if is_about or PLACEHOLDER.fullmatch(bare) or judge(bare) or says_which(name, bare):
+    if bare[-1] in ".!?" or is_remark(bare) or says_which(name, bare):
         return match[0]
     return match[0].removesuffix(value) + in_quotes(value, replacement)
-
-
-def _of_a_router(replacement: Replacement, match: re.Match[str]) -> str:
-    return match[0] if _ABOUT.fullmatch(match[2]) else second(replacement, match)
 
 
 def _is_password_of(user: str, _value: str) -> bool:
@@ -143,7 +130,7 @@ STEPS: Final[tuple[Step, ...]] = (
         _by_name,
     ),
     Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
-    Step((), _OF_A_ROUTER, _of_a_router, _BLANKS),
+    Step((), _OF_A_ROUTER, told, _BLANKS),
     Step((), _COMMUNITY, second, _BLANKS),
     Step((), _AS_TEXT, quoted, '"'),
     Step((), _KEEPALIVED, second, _BLANKS),
@@ -154,4 +141,5 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((":5432:", ":6432:", ":*:"), _PGPASS, second),
     Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
     Step((), _LAST, _last, _BLANKS),
+    *pairs.STEPS,
 )
