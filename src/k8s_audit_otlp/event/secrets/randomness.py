@@ -85,7 +85,7 @@ _CERTAIN = "|".join(
         rf"(?:{_PART}{_SIGN})*[A-Z][a-z]*[0134578][a-z]+(?:{_SIGN}[A-Z]{_LOWER}+)+",  # `K3ttle-Lid`
         rf"{_TITLE}_[0-9]{{3,6}}",  # `Kettle_1204`
         r"(?!last_)[a-z]{4,16}_[0-9]{2,4}_[a-z]{4,16}",  # `kettle_28_lid`
-        r"(?=[\w!*]*(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
+        r"(?=[\w!*]{0,64}(?:\d|[a-z]\S?[A-Z]))[A-Za-z0-9][\w*]*!\w[\w!*]*+",  # `Kettle!46`
         rf"[A-Za-z][a-z]{{3,32}}[0-9]{{3,8}}{_END_SIGN}?[A-Za-z][A-Za-z0-9]*+",  # `kettle805cq`
         rf"{_TITLE}[0-9]{{2,6}}(?:[a-z]{{3,32}})?{_END_SIGN}[A-Za-z0-9]*+",  # `Kettle69#x`
         r"[A-Za-z]{4,32}[#!^*+][0-9]{1,4}[A-Za-z][A-Za-z0-9]*+",  # `kettle#7K`, `Kettle+3lid`
@@ -103,7 +103,7 @@ _CERTAIN = "|".join(
 )
 _NAMES = (
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
-    r"|[\w.-]*(?:Int|Float|Base|Log|Sha|Utf|Http)\d)"
+    r"|[\w.-]{0,48}?(?:Int|Float|Base|Log|Sha|Utf|Http)\d)"
 )
 _END = r"(?![\w/@(:=-]|\.[A-Za-z])"
 CERTAINLY_MADE_UP: Final = re.compile(
@@ -139,6 +139,12 @@ PASSWORD_LIKE: Final = re.compile(
     r"(?![A-Za-z]+-\d(?:\.\d)?(?![\w.]))(?=[\w!#$*+^~.-]{0,64}?[a-z])(?=[\w!#$*+^~.-]{0,64}?[A-Z])"
     r"(?=[\w!#$*+^~.-]{0,64}?(?:[!#$*+^~-]|[._]\w{0,32}\d|[a-z][0-9][a-z]))[\w!#$*+^~.-]{8,64}+(?![\w/(])"
 )
+# Of eight or nine letters of both cases and digits: of a name that is so short all may be in it.
+SHORT_MIXED: Final = re.compile(
+    r"(?<![A-Za-z0-9_./@:-])(?=[A-Za-z]{0,8}[0-9])(?=[A-Z0-9]{0,8}[a-z])(?=[a-z0-9]{0,8}[A-Z])"
+    r"[A-Za-z0-9]{8,9}(?![\w./@:-])"
+)
+_LOWER_RUN = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}")
 _LOOKS = (MADE_UP, _WORD_AND_DIGITS, _IN_GROUPS, PASSWORD_LIKE)
 
 
@@ -153,6 +159,20 @@ def looks_random(text: str) -> bool:
     if _LONG_RUN.search(text) is None:  # most texts have none
         return False
     return _RANDOM.search(text) is not None or any(map(is_strange, LETTERS.findall(text)))
+
+
+def is_short_drawn(word: str) -> bool:
+    """Say whether a word as `SHORT_MIXED` finds is drawn: not `IPv4Addr1`, `EC2Ready1`."""
+    return not any(map(_reads, _LOWER_RUN.findall(word)))
+
+
+def _reads(letters: str) -> bool:
+    """Say whether letters follow one another as in a word."""
+    return _STRANGE.isdisjoint(map(add, letters, letters[1:]))
+
+
+def _short_drawn(text: str, start: int) -> re.Match[str] | None:
+    return next((m for m in SHORT_MIXED.finditer(text, start) if is_short_drawn(m[0])), None)
 
 
 def is_scattered(text: str) -> bool:
@@ -213,6 +233,8 @@ def is_drawn(text: str) -> bool:
     """Say whether all of it is random or a made-up password: no word, name or version."""
     if looks_random(text) and is_scattered(text):
         return True
+    if SHORT_MIXED.fullmatch(text):
+        return is_short_drawn(text)
     return MADE_UP.search(text) is not None or CERTAINLY_MADE_UP.search(text) is not None
 
 
@@ -220,7 +242,9 @@ def looks_drawn(text: str) -> bool:
     """Say whether some of it is random or a made-up password."""
     if text.startswith(PUBLIC_KEYS) and "PRIVATE" not in text:
         return False
-    return looks_random(text) or any(look.search(text) for look in _LOOKS)
+    if looks_random(text) or any(look.search(text) for look in _LOOKS):
+        return True
+    return _short_drawn(text, 0) is not None
 
 
 def _strange_letters(text: str, start: int) -> re.Match[str] | None:
@@ -229,7 +253,7 @@ def _strange_letters(text: str, start: int) -> re.Match[str] | None:
 
 Search: TypeAlias = Callable[[str, int], re.Match[str] | None]
 WHAT_LOOKS_DRAWN: Final[tuple[Search, ...]] = (
-    *(_RANDOM.search, _strange_letters),
+    *(_RANDOM.search, _strange_letters, _short_drawn),
     *(look.search for look in _LOOKS),
 )
 
