@@ -51,7 +51,7 @@ _LOGIN = (
 )
 _IN_SQL = (
     r"(?i)(\b(?:set\s{1,8}password\s{1,8}for\s{1,8}\S{1,128}\s{0,8}=\s{0,8}(?:\w{1,32}\s{0,8}\(\s{0,8})?"
-    r"|password\s{0,8}\(\s{0,8}))"
+    r"|password\s{0,8}\(\s{0,8}|(?<=[,(][ ])secret\s{1,8}))"
     r"('[^']*'?|\"[^\"]*\"?)"
 )
 # A variable for a container: `docker run -e NAME=X`, `--env=NAME=X`, `--build-arg NAME=X`.
@@ -127,12 +127,12 @@ _ANSWER = (
     r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
 _PIPED = (
-    r"(\b(?:echo|printf) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
-    r"([^\s\"'|>][^\n\"'|>]{0,512}+)"
-    r"(?=[\"']?\s{0,8}(?:\|[^\n]{0,64}"
+    r"(\b(?:echo|printf|yes) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
+    r"([^\s\"'|>](?:[^\n\"'|>]|\n(?=[^\n\"'|>]{1,128}[\n\"'])){0,512}+)"
+    r"(?=[\"')]{0,2}\s{0,8}(?:\|[^\n]{0,64}"
     r"(?:--password-stdin|chpasswd|s?m?b?passwd\b|login\b|sudo -S|create secret"
     r"|base64|kubeseal|kinit"
-    r"|kinit|cryptsetup)"
+    r"|cryptsetup)"
     r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
@@ -161,7 +161,7 @@ _ENV_LINE = (
 _SAID = (
     r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
     r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
-    r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
+    r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ ]\.[ ]|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`"
     r"|\"[^\"\n]{4,128}\"(?=[ \t]*(?:[;)\n]|\Z)))"
 )
@@ -280,13 +280,13 @@ STEPS: tuple[Step, ...] = (
         _LOGIN,
         _login,
     ),
-    Step(("password",), _IN_SQL, quoted),
+    Step(("password", "secret '"), _IN_SQL, quoted),
     Step(("--from-literal",), _LITERAL, quoted),
     Step(_STORES, _STORED, second),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
     *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
-    Step(("echo ", "printf "), _PIPED, _user),
+    Step(("echo ", "printf ", "yes "), _PIPED, _user),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),
     Step((), _FLAG.pattern, _flag, "-"),

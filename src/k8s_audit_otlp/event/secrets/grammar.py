@@ -50,6 +50,7 @@ CREDENTIAL_STEMS: Final = tuple(
     securejsondata otlpheaders kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode
     motdepasse cleapi contrasena geheimwort losungswort palavrapasse palavrachave toegangscode
     zugangscode kodeord tunnussana fjalekalim cyfrinair pasvorto katalaluan nywila nenosiri sifra
+    magicword safeword watchword securityanswer
     senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi snmpcommunity
     contrasenya slaptazod lykilor pasahitz parool wagwoord парола лозинка المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호 비번
@@ -116,7 +117,7 @@ DRAWN_WORDS: Final = frozenset(
     tok users accounts admins logins headers
     secure magiclink oauth unlock answer vpn wifi wlan wpa luks basic phrase combination pairing
     onetime recovery activation escrow schluessel schlüssel sleutel llave chiave
-    ключ avain klucz anahtar nyckel nøgle jeton gizli tajne
+    kod codigo codice код ключ avain klucz anahtar nyckel nøgle jeton gizli tajne
     """.split()  # noqa: SIM905
 )
 # Of these, and of words that say it in a text without a sign, too: `snyk auth X`, `sqlplus a/X`.

@@ -83,9 +83,9 @@ NAME_NEEDLES: Final = (
     sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
     authorization assword clave contrasenya slapta lykilor pasahitz parool wagwoord
     geheimwort losungswort palavra gangscode kodeord tunnussana kalim cyfrinair pasvorto laluan
-    nywila nenosiri asswort assord
+    nywila nenosiri asswort assord watchword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
-    "de passe",
+    *("de passe", "magic w", "safe word"),
     *_OTHER_SCRIPTS,
     *CODE_ABROAD,
     CODE,

@@ -24,7 +24,9 @@ from k8s_audit_otlp.event.secrets.randomness import (
     PASSWORD_LIKE,
     PUBLIC_KEYS,
     RANDOM,
+    SHORT_MIXED,
     is_drawn,
+    is_short_drawn,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, made_up, second
@@ -109,6 +111,12 @@ def _password_like(replacement: Replacement, match: re.Match[str]) -> str:
     return replacement(match[0]) if said else match[0]
 
 
+def _short(replacement: Replacement, match: re.Match[str]) -> str:
+    """Mask what is drawn and short right behind what says it: `token X`, `api key is X`."""
+    said = _say_credential(" ".join(_words_before(match)[-1:]))
+    return replacement(match[0]) if said and is_short_drawn(match[0]) else match[0]
+
+
 @lru_cache(maxsize=8192)
 def _say_credential(said: str) -> bool:
     return judge(said) is KeyVerdict.CREDENTIAL or says_drawn(said.split()[-_NEXT:])
@@ -137,6 +145,7 @@ STEPS: tuple[Step, ...] = (
     *(Step((SHORT_FLAG,), pattern, second) for pattern in (_WITH_USER, _WITH_WORD)),
     Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
     Step((), PASSWORD_LIKE.pattern, _password_like),
+    Step((), SHORT_MIXED.pattern, _short, digits),
     Step((), _LETTERS.pattern, _drawn),
     Step((), _WORD.pattern, _drawn, digits),
 )

@@ -14,10 +14,11 @@ from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, second, where
 from k8s_audit_otlp.event.secrets.written import languages
-from k8s_audit_otlp.event.secrets.written.remarks import told
+from k8s_audit_otlp.event.secrets.written.remarks import is_remark, told
 
 _PASSWORDS = (
-    r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w)))"
+    r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w))"
+    r"|(?:code|secret|magic|safe|watch)[ -]?word|api[ _-]?key)"
 )
 _LINE_NAMES = (
     r"(?:p/w|p(?:ass(?:word|wd|phrase|code|wort|e)?|wd|w|swd?)|kennwort|contrase[ñn]a|senha|mdp"
@@ -65,7 +66,7 @@ _OF_LINES = (
 _ALONE = (
     r"(?im)(^[ \t>#*(<-]{0,8}(?:(?:my|new|old|current|temp(?:orary)?|initial|default|root|admin"
     rf"|user|db|database|sudo|login|[\w.@-]{{1,32}}['\u2019]s)[ \t])?{_LINE_NAMES}(?:[ \t]{{0,8}}"
-    r"(?:[-=~]{1,2}>|[\u2190-\u2192\u21d2\u2013\u2014~|#;,<]|/{1,2}|\.{3}|-(?=[ \t]))[ \t]{0,8}"
+    r"(?:[-=~]{1,2}>|<-|[\u2190-\u2192\u21d2\u2013\u2014~|#;,<]|/{1,2}|\.{3}|-(?=[ \t]))[ \t]{0,8}"
     r"|[ \t]{1,16}|:?[ \t\r]*\n\s{0,16}|(?<=p/w): {1,4})[\"'`]?)"
     r"([^\W\d_][^\s\"'`:=/()|;,<>\[\]{}]{5,64})(?=[\"'`]?[)>|]?[ \t\r]*(?:\n|\Z))"
 )
@@ -100,7 +101,11 @@ _LOGS_IN_AS = (
     rf"|log-?in|account)(?:[ \t](?:are|is)|:)?)[ \t]{{1,4}}{_WHO}[ \t]?(?:[/:|,][ \t]?"
     r"|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t]))[\"'`]?)" + _X + _CLAUSE_ENDS
 )
-_PAIR = r"(?i)(\blog-?in: [\w.@-]{2,32} [/|] [\"'`]?)" + _X + _CLAUSE_ENDS
+_PAIR = (
+    r"(?i)(\blog-?in(?:: [\w.@-]{2,32} [/|] | (?:with|as) [\w.@-]{2,32}/)[\"'`]?)"
+    + _X
+    + _CLAUSE_ENDS
+)
 _LOGS_IN_WITH = (
     r"(\b(?i:(?:log|sign)[ -]?in with)[ \t][\"'`]?)([A-Z][a-z]{4,32}[0-9]{1,6}[!#*]?)"
     + _CLAUSE_ENDS
@@ -175,6 +180,24 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[3])
 
 
+# Words of a wallet: as many as nobody says in a sentence.
+_SEED = (
+    r"(?i)(\b(?:(?:seed|recovery|backup|wallet|secret)[ _-]?(?:phrase|words?)|mnemonic)[ \t]{0,2}"
+    r"(?::|=|is|are)?[ \t]{1,4}[\"'`]?)((?:[a-z]{3,10}[ \t,]{1,3}){3,23}[a-z]{3,10})"
+    r"(?=[\"'`]?[ \t.]*(?:\r?\n|\Z))"
+)
+
+
+def _seed(replacement: Replacement, match: re.Match[str]) -> str:
+    is_sentence = any(map(is_remark, match[2].replace(",", " ").split()))
+    return match[0] if is_sentence else second(replacement, match)
+
+
+_PIN = (
+    r"(\b(?:PIN|(?i:pin)(?=[ \t](?:is|was|ist|est|es)\b))(?:[ \t](?:is|was|ist|est|es))?[ \t]{1,4})"
+    r"(\d{4,12})(?!\S)"
+)
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(("ugfzc3dvcmq6",), _OF_SMTP, second),
     Step(("auth",), _OF_SASL, second),
@@ -198,7 +221,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _LOGS_IN_AS, told, ("cred", "Cred", "account")),
     Step((), _THE_NEW_ONE, told, (" one ",)),
     Step(("login", "log in", "log-in", "sign in", "sign-in"), _LOGS_IN_AS, told),
-    Step(("login",), _PAIR, told, (" / ", " | ")),
+    Step(("login",), _PAIR, told, (" / ", " | ", "/")),
     Step(("login ", "log in ", "log-in ", "sign in ", "sign-in "), _LOGS_IN_WITH, second),
     Step(
         ("unlock", "decrypt", "login", "log in", "sign in", "prompt", "open the"),
@@ -211,5 +234,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
+    Step(("pin",), _PIN, second, digits),
+    Step(("seed", "mnemonic"), _SEED, _seed),
+    Step((), _SEED, _seed, ("phrase", "words")),
     *languages.STEPS,
 )

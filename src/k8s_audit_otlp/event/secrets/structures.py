@@ -77,6 +77,13 @@ _TABLE = (
     r"(?:[ \t]{0,32}?(?P=sign)[ \t]{0,32}[\w\"'-]{1,64}){0,14}[ |]{0,64}\r?\n)"
     r"([ \t]*[+|:=-][+|:= -]*+\n)?((?:(?=[^\n]*(?P=sign))[^\n]+(?:\n|\Z))++)"
 )
+# Rows of SQL: columns by name, then their values.
+_INSERT = (
+    r"(?i)(\binsert\s{1,8}into\s{1,8}\S{1,128}?\s{0,8}\(([^()]{1,512})\)\s{0,8}values\s{0,8})"
+    r"((?:\((?:[^()'\"]|'[^'\n]{0,256}'|\"[^\"\n]{0,256}\"|\([^()]{0,64}\)){1,256}+\)\s{0,8},?\s{0,8}){1,64}+)"
+)
+_SQL_VALUE = re.compile(r"((?:\A|,|\()\s*(?:[NnEe](?='))?)('[^'\n]*'|\"[^\"\n]*\"|[^,()'\"]+)")
+_SQL_ROW = re.compile(r"\((?:[^()'\"]|'[^'\n]*'|\"[^\"\n]*\"|\([^()]*\))+\)")
 _NO_CELL = re.compile(r"\s*(?:\d{0,3}|:?-+:?)\s*")  # so many; the line below the names
 _OPERATION = (
     r"\bpath[\"'\\]{0,8}\s{0,8}:\s{0,8}[\"'\\]{0,8}(?P<name>/[^\"'\\\s,{}]{0,256})[\"'\\]{0,8}"
@@ -197,6 +204,21 @@ def _table(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + (match[3] or "") + "\n".join(map("".join, rows))
 
 
+def _insert(replacement: Replacement, match: re.Match[str]) -> str:
+    names = [name.strip(" `\"'[]\n\t") for name in match[2].split(",")]
+
+    def row(found: re.Match[str]) -> str:
+        columns = iter(names)
+
+        def value(cell: re.Match[str]) -> str:
+            is_one = judge(next(columns, "")) is KeyVerdict.CREDENTIAL and cell[2][0] in "'\""
+            return quoted(replacement, cell) if is_one else cell[0]
+
+        return _SQL_VALUE.sub(value, found[0])
+
+    return match[1] + _SQL_ROW.sub(row, match[3])
+
+
 def _names(tag: str, attributes: str | None) -> bool:
     """Tell an element whose name, or the name that it states, says credential."""
     stated = _NAMING_ATTRIBUTE.findall(attributes) if attributes else ()
@@ -224,6 +246,7 @@ STEPS: tuple[Step, ...] = (
     Step(("data:",), _GO_DATA, second),
     Step((), _SECTION, _section, "["),
     Step((), _TABLE, _table, (",", ";", "|", "\t", "  ")),
+    Step(("insert into",), _INSERT, _insert),
     Step((), _BLOCK_NAMED, where(is_credential), "{"),
     Step(("value",), _OPERATION_LINES, where(_is_in_path)),
     Step(("value",), _OPERATION, where(_is_in_path)),

@@ -93,7 +93,7 @@ TOKEN_FORMATS: Final = (
     _format(r"glc_[A-Za-z0-9+/=]{30,}"),
     _format(r"\$(?:apr1|2a|2b|2x|2y|5|6|1|y|argon2i|argon2id|argon2)\$[./A-Za-z0-9$=,+]{16,}"),
     _format(r"\{(?:SHA|SSHA)(?:256|512)?\}[A-Za-z0-9+/=]{20,}"),
-    _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT)\}[^\s,:]{4,}"),
+    _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT|plain)\}[^\s,:]{4,}"),
     _format(r"mlsn\.[0-9a-f]{60,}"),
     _format(r"xkeysib-[0-9a-f]{60,}[\w-]*"),
     _format(r"FLWSECK(?:_TEST)?-[\w-]{20,}"),

@@ -84,8 +84,8 @@ _VERSION = re.compile(  # or a port
 _NEXT_LINE = re.compile(
     r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
-_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code"))
-_OF_PASSWORDS = frozenset(("phrase", "passe", "word"))
+_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code", "answer"))
+_OF_PASSWORDS = frozenset(("phrase", "passe", "word", "answer"))
 _WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
 _LONGEST_WORD = 16  # characters
 _RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
@@ -117,7 +117,9 @@ def is_credential_in_query(name: str, value: str) -> bool:
     if may_name_drawn(name) and is_drawn(unquote_plus(value)):
         return True
     if (
-        CERTAINLY_MADE_UP.fullmatch(value) or (name == "p" and looks_drawn(value))
+        CERTAINLY_MADE_UP.fullmatch(value)
+        or (name == "p" and looks_drawn(value))
+        or (len(name) == 1 and name not in _OPEN_PARAMETERS and is_drawn(value))
     ) and not is_reference(name):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):
@@ -199,7 +201,8 @@ def judge_two_words(text: str, match: re.Match[str]) -> KeyVerdict:
     before = _WORD_BEFORE.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
     if before is None or judge(before[1] + name) is not KeyVerdict.CREDENTIAL:
         return KeyVerdict.HARMLESS
-    return KeyVerdict.CREDENTIAL if name in _OF_PASSWORDS else KeyVerdict.CREDENTIAL_TEXT
+    is_password = name in _OF_PASSWORDS or before[1].lower() == "api"
+    return KeyVerdict.CREDENTIAL if is_password else KeyVerdict.CREDENTIAL_TEXT
 
 
 def end_of_quoted(text: str, start: int, mark: str) -> int:

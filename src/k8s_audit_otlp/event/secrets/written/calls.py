@@ -22,12 +22,12 @@ _CALL = (
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = (
-    r"(?i)((?:auth|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
-    r"=?\(\s{0,8}\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8})"
+    r"(?i)((?:auth(?:\.basic)?|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
+    r"=?\(\s{0,8}(?:\"\",\s?)?\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8}(?:some\()?)"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
 )
 _LOGIN_ONLY = re.compile(
-    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth)",
+    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth|plainauth|pw_set|auth\.basic)",
     re.IGNORECASE,
 )
 _BASIC_AUTH = (
@@ -55,6 +55,9 @@ _ENCRYPTS = (
     r"|(?:crypto)?js\.\w{3,16}\.(?:en|de)crypt|(?:aes|des|pgp_sym)_(?:en|de)crypt\w{0,8}"
     rf"|secretkeyspec|createcipheriv)\({_ARGUMENTS}"
 )
+# Who logs in to a directory is called by a distinguished name.
+_BINDS = rf"(?i)(?<![A-Za-z])\w{{0,16}}bind(?:_s)?\((?=[^\n]{{0,64}}\b(?:cn|uid|dc)=){_ARGUMENTS}"
+_PARSES = rf"(?<![A-Za-z])(?:cookie[pP]arser|cookieSession)\({_ARGUMENTS}"
 _STORE = rf"(?i)(?<![A-Za-z])(?:redis|red|rdb|r|conn|client|cli)[.:](?:auth)\({_ARGUMENTS}"
 _TEXT = re.compile(r"\\{0,4}\"[^\"\\\n]+\\{0,4}\"|'[^'\n]+'|`[^`\n]+`")
 _ALGORITHM = re.compile(
@@ -135,4 +138,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("connect(", "connection(", "mysqli(", "pdo("), _CONNECTS, _further_texts),
     Step(("hmac", "jwt", "fernet(", "aes.new(", "crypt", "keyspec("), _ENCRYPTS, _all_texts, "("),
     Step((".auth(", ":auth("), _STORE, _all_texts),
+    Step(("bind(", "bind_s("), _BINDS, _further_texts),
+    Step(("cookieparser(", "cookiesession("), _PARSES, _all_texts),
 )

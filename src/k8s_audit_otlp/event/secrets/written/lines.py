@@ -53,10 +53,12 @@ _LAST = (
     r"[ \t]{1,8}(?P<value>[\"']?[^\W\d_][^\s\"'`:=/()|;,<>]{3,64}[\"']?)(?=[ \t;]{0,8}(?:\n|\Z))"
 )
 _NAMES_ITS_LAST = re.compile(
-    r"(?i).*?(?:pass(?:word|wd|phrase|code)|psk|(?<![a-z])pw|(?<=[_.])pass"
+    r"(?i).*?(?:pass(?:word|wd|phrase|code)|psk|(?<![a-z])pw|(?:bind|root)pw|(?<=[_.])pass"
+    r"|api[-_]?key|auth[-_]?token"
     r"|(?<![a-z])(?:api|secret|access|auth|client|shared|private)_(?:key|token|secret))"
     r"(?:[-_:](?:value|reset))?"
 )
+_DIRECTIVES: Final = ("bindpw", "rootpw", "apikey", "authtoken")  # are no words of a sentence
 # `stats auth bob:X` of HAProxy, `root:X` of chpasswd, a host and who logs in there, of Postfix.
 _WHO_AND = (
     r"(?m)(^[ \t]*(?:stats[ \t]{1,4}auth[ \t]{1,4}[\w.@-]{1,64}:|-[ \t]root:"
@@ -90,11 +92,12 @@ def _last(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     bare = value.strip("\"'")
     words = words_of(name)
-    if len(words) == 1:
+    if len(words) == 1 and not name.lower().startswith(_DIRECTIVES):
         line = match.string[max(0, match.start() - 64) : match.start()].rpartition("\n")[2]
         before = line.split()[-1:] or [""]
         said = before[0].lower().strip(",.;") in OF_A_SENTENCE or before[0][:1].isupper()
-        if said or not match.string.startswith("\n", match.end()):
+        is_last = match.string.startswith("\n", match.end()) or "@" in before[0]  # `ssh bob@h`
+        if said or not is_last:
             return match[0]
     if bare[-1] in ".!?" or is_remark(bare) or says_which(name, bare):
         return match[0]

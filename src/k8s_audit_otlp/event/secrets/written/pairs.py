@@ -7,9 +7,15 @@ import re
 from functools import partial
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
+from k8s_audit_otlp.event.secrets.grammar import (
+    KeyVerdict,
+    is_reference,
+    judge,
+    names_one_value,
+    words_of,
+)
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.substitution_steps import Step
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, second, where
 from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
 _NAME = (
@@ -61,6 +67,11 @@ _BELOW = (
     rf"(?P<label>{_LABEL}):\n(?P<of>[ \t]*)(?:- )?{_WHO}"
     rf"(?P<sign>:[ \t]|[ \t\r]*\n(?P=of)- )[\"'`]?{_X}(?=[\"'`]?[ \t\r]*(?:\n(?!(?P=of)[^\s-])|\Z))"
 )
+# The name of a password and one, and nothing else, in brackets: `["password", "X"]`.
+_IN_BRACKETS = (
+    r"[\[({][ \t]?(?P<quote>[\"']?)(?P<name>[\w.-]{2,64})(?P=quote)[ \t]?,[ \t]?[\"']?"
+    r"(?P<value>[^\W_][^\s\"'`,;|()<>{}\[\]=:/]{5,64})(?=[\"']?[ \t]?[\])}])"
+)
 _SENT = (  # before a command that is sent: a prompt, who sends it, or a program that does
     r"(?:[CS>]:?[ \t]|[\w.:\[\]-]{1,40}>[ \t]|quote[ \t]|raw[ \t]|AUTHINFO[ \t]|HELLO[ \t]\d[ \t])?"
 )
@@ -84,6 +95,11 @@ _OF_IRC = (
 _OF_MEMCACHED = (
     r"(?m)(^[ \t]*set[ \t]auth[ \t]\d[^\n]{0,64}\n[ \t]*\S{1,64}[ \t])(\S{4,128})(?=[ \t\r]*$)"
 )
+_OF_CHPASSWD = (
+    r"(\b(?:chpasswd|newusers)\b[^\n]{0,64}<<-?[ ]?[\"']?(?P<end>\w{1,16})[\"']?[^\n]{0,64}\n)"
+    r"((?:(?![ \t]*(?P=end)\b)[^\n]{1,256}(?:\n|\Z)){1,64})"
+)
+_ITS_LINE = re.compile(r"(?m)^([^\s:]{1,64}:)([^\s:$]{4,})")
 # Answers in base64 to a server that asks for who and a password.
 _ANSWERS = (
     r"(?m)(^[ \t]*(?:[CS]:[ \t])?(?i:AUTH(?:ENTICATE)?)[ \t](?:LOGIN|PLAIN|CRAM-MD5|XOAUTH2|NTLM"
@@ -116,6 +132,14 @@ def _together(replacement: Replacement, match: re.Match[str]) -> str:
     return _pair(replacement, match) if is_one else match[0]
 
 
+def _names_password(name: str, value: str) -> bool:
+    return names_one_value(name) and words_of(name)[-1].startswith("p") and not is_remark(value)
+
+
+def _chpasswd(replacement: Replacement, match: re.Match[str]) -> str:
+    return match[1] + _ITS_LINE.sub(partial(second, replacement), match[3])
+
+
 def _answers(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + _ANSWER.sub(partial(told, replacement), match[2])
 
@@ -124,7 +148,8 @@ def _sent(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a command sends, not the name of a way to log in nor the result of a test."""
     value = match[match.lastindex or 0]
     is_one = not value.isdigit() and not value.isupper() and "." not in value
-    return told(replacement, match) if is_one and not is_remark(match["who"] or "x") else match[0]
+    said = match["who"] not in (None, "default") and is_remark(match["who"])
+    return told(replacement, match) if is_one and not said else match[0]
 
 
 _BLANKS: Final = " \t:="
@@ -134,10 +159,12 @@ STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(("auth", "cred", "pass", "pwd", "pw", "login", "logon"), _TOGETHER, _together, _BLANKS),
     Step(("auth", "cred", "pass"), _BELOW, _together, ("uth:\n", "reds:\n", "pass:\n")),
+    Step(("pass", "pwd", "pw"), _IN_BRACKETS, where(_names_password), ("[", "(", "{")),
     Step(("pass", "auth"), _COMMAND, _sent, ("PASS ", "AUTH ", "auth ")),
     Step(("pass",), _USER_THEN, told, ("user ", "USER ", "User ")),
     Step(("login",), _IMAP, told, (" login ", " LOGIN ")),
     Step(("nickserv", "/oper "), _OF_IRC, told),
     Step(("auth",), _OF_MEMCACHED, told, ("set auth ",)),
+    Step(("chpasswd", "newusers"), _OF_CHPASSWD, _chpasswd, "\n"),
     Step(("auth", "authenticate"), _ANSWERS, _answers, ("AUTH", "auth ", "Auth ")),
 )

@@ -28,13 +28,17 @@ _COMMANDS: Final = (
     r"gh secret set \S{1,64} (?:--body|-b)",
     r"wpa_passphrase \S{1,64}",
     r"dscl \S{1,32} -passwd \S{1,128}",
+    r"ConvertTo-SecureString(?: -String)?",
+    r"winrs\b[^\n|;&]{0,96}? -p(?:assword)?:",
+    r"smbclient //\S{1,128}",
+    r"com2sec6?(?: -Cn \S{1,64})? \S{1,64} \S{1,64}",
 )
-_OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)}) (?![\w.-]{{1,64}}=){_WORD}"
+_OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)})(?:(?<=:)| )(?![\w.-]{{1,64}}=){_WORD}"
 _NEEDLES = (
     *("vault login", "vault operator", "acl bootstrap", "rclone ob", "ssl passwd", "mc alias set"),
     *("host add ", "user add ", "config set", "encrypt_s", "htpasswd", "ldapmod", "ldapadd"),
     *("ldapdel", "ldapwho", "ldappass", "useradd", "adduser", "usermod", "schtasks", "secret set"),
-    *("wpa_passphrase", "dscl "),
+    *("wpa_passphrase", "dscl ", "to-secures", "winrs", "smbclient", "com2sec"),
 )
 # The basic credentials of an HTTP client: `http -a bob:X`.
 _OF_HTTP = (

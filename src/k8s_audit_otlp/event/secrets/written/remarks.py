@@ -37,6 +37,7 @@ _ABOUT_ONE: Final = frozenset(
     type unclear undefined unique unexpected unknown unset until usage use used user username users
     utf8 valid value values vault version warning weak weekly what window with word words worse
     written wrong yesterday your yours
+    publickey keyboard kerberos gssapi hostbased saml ldap oidc oauth refresh implicit
     falsch leer unknown inválido inválida invalido invalida invalide incorrecto incorrecta
     incorreto incorreta incorrect erroné erronée errata errato expiré expirée caducada vencida
     requise requis requerida obligatorio obligatoire ungültig abgelaufen fehlt nötig nieprawidłowe
