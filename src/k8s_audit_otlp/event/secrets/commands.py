@@ -43,7 +43,7 @@ _USER = (
 # Not a file of cookies.
 _COOKIE = r"((?:^|\s)(?:-b|--cookie)[ \t=]{1,8})(?=[\"'][^\"'=]{1,256}=|[^\s\"'=]{1,256}=)" + _VALUE
 _LOGIN = (
-    r"(?i)((?:^|\s)(?:login\s+\S{1,128}\s+(?:account\s+\S{1,128}\s+)?password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
+    r"(?i)((?:^|\s)(?:(?:login|connect)\s+\S{1,128}\s+(?:account\s+\S{1,128}\s+)?password|requirepass|masterauth|auth-pass(?:\s+\S{1,128})?"
     r"|message-digest-key\s+\d{1,3}\s+md5(?:\s+\d)?|key-string(?:\s+\d)?"
     r"|identified\s+(?:with\s+\S{1,64}\s+)?by(?:\s+values)?"
     r"|with\s+password|set\s+password|password)[ \t]+)"
@@ -159,8 +159,8 @@ _ENV_LINE = (
 )
 # A name, words or the brackets of calls and lists, and a text: `password is "X"`, `setToken("X")`.
 _SAID = (
-    r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to|has"
-    r"|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
+    r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]*]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to"
+    r"|has|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
     r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ ]\.[ ]|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`"
     r"|\"[^\"\n]{4,128}\"(?=[ \t]*(?:[;)\n]|\Z)))"

@@ -60,7 +60,7 @@ CREDENTIAL_STEMS: Final = tuple(
 CREDENTIAL_WORDS: Final = frozenset(
     "pass clave mdp pwd pswd pw psw pin puk otp creds cred dsn psk mnemonic cvv salt pepper".split()  # noqa: SIM905
 )
-_SPELT: Final = "password passwort secret token credential credentials apikey".split()  # noqa: SIM905
+_SPELT: Final = "password passwd passwort secret token credential credentials apikey".split()  # noqa: SIM905
 # These words with a letter left out, or two that changed places; also with digits for letters.
 MISSPELT: Final = frozenset(
     spelling
@@ -71,7 +71,7 @@ MISSPELT: Final = frozenset(
         word[:at] + word[at + 1] + word[at] + word[at + 2 :],
     )
     if spelling != word
-) | {"p4ssw0rd", "pa55word", "p4ssword", "passw0rd", "s3cret", "s3cr3t", "t0ken", "pwrd"}
+) | {"p4ssw0rd", "pa55word", "p4ssword", "passw0rd", "s3cret", "s3cr3t", "t0ken", "pwrd", "ssword"}
 _PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwrd`
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
@@ -140,7 +140,7 @@ IDENTIFYING_WORDS: Final = frozenset(
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 CODES: Final = frozenset(
-    "recovery backup verification invite device time operator pairing".split()  # noqa: SIM905
+    "recovery backup verification invite device time operator pairing 2fa mfa sms otp".split()  # noqa: SIM905
 ).union(_LOCKS)
 # Before `key`: what is public, or orders and parts what is stored.
 _OPEN_KEYS: Final = frozenset(

@@ -78,6 +78,7 @@ _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.AS
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT, _FIRST_DRAWN = 128, 64  # characters of a value in which one is, or begins
+_SHORTEST_WORD = 6  # letters of a word that a message may state
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -286,7 +287,8 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if QUOTE.match(value):
         return False
     if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
-        return is_remark(value) and not in_flow(match.string, match.start())
+        said = len(value) < _SHORTEST_WORD or is_remark(value)
+        return said and not in_flow(match.string, match.start())
     if verdict is KeyVerdict.CREDENTIAL_TEXT:
         return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
     return False

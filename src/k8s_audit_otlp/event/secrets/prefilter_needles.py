@@ -82,8 +82,8 @@ NAME_NEEDLES: Final = (
     geheimni wachtwoord senord adgangskode contrase senha parola haslo heslo jelszo lozinka salasana
     sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
     authorization assword clave contrasenya slapta lykilor pasahitz parool wagwoord
-    geheimwort losungswort palavra gangscode kodeord tunnussana kalim cyfrinair pasvorto laluan
-    nywila nenosiri asswort assord watchword
+    geheimwort losungswort palavra gangscode kodeord tunnussana parole kalim cyfrinair pasvorto
+    laluan nywila nenosiri asswort assord watchword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *("de passe", "magic w", "safe word"),
     *_OTHER_SCRIPTS,

@@ -141,7 +141,7 @@ PASSWORD_LIKE: Final = re.compile(
 )
 # Of eight or nine letters of both cases and digits: of a name that is so short all may be in it.
 SHORT_MIXED: Final = re.compile(
-    r"(?<![A-Za-z0-9_./@:-])(?=[A-Za-z]{0,8}[0-9])(?=[A-Z0-9]{0,8}[a-z])(?=[a-z0-9]{0,8}[A-Z])"
+    r"(?<![A-Za-z0-9_./@:\\-])(?=[A-Za-z]{0,8}[0-9])(?=[A-Z0-9]{0,8}[a-z])(?=[a-z0-9]{0,8}[A-Z])"
     r"[A-Za-z0-9]{8,9}(?![\w./@:-])"
 )
 _LOWER_RUN = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}")
@@ -162,8 +162,10 @@ def looks_random(text: str) -> bool:
 
 
 def is_short_drawn(word: str) -> bool:
-    """Say whether a word as `SHORT_MIXED` finds is drawn: not `IPv4Addr1`, `EC2Ready1`."""
-    return not any(map(_reads, _LOWER_RUN.findall(word)))
+    """Say whether a word of eight or nine is drawn: not `IPv4Addr1`, `EC2Ready1`."""
+    return SHORT_MIXED.fullmatch(word) is not None and not any(
+        map(_reads, _LOWER_RUN.findall(word))
+    )
 
 
 def _reads(letters: str) -> bool:
@@ -233,9 +235,11 @@ def is_drawn(text: str) -> bool:
     """Say whether all of it is random or a made-up password: no word, name or version."""
     if looks_random(text) and is_scattered(text):
         return True
-    if SHORT_MIXED.fullmatch(text):
-        return is_short_drawn(text)
-    return MADE_UP.search(text) is not None or CERTAINLY_MADE_UP.search(text) is not None
+    return (
+        is_short_drawn(text)
+        or MADE_UP.search(text) is not None
+        or CERTAINLY_MADE_UP.search(text) is not None
+    )
 
 
 def looks_drawn(text: str) -> bool:

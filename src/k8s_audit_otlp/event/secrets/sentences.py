@@ -22,7 +22,8 @@ _PASSWORDS = (
 )
 _LINE_NAMES = (
     r"(?:p/w|p(?:ass(?:word|wd|phrase|code|wort|e)?|wd|w|swd?)|kennwort|contrase[ñn]a|senha|mdp"
-    r"|mot de passe|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode|passord|salasana|[şs]ifre)"
+    r"|mot de passe|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode|passord|salasana|[şs]ifren?"
+    r"|(?:magic|safe|code) ?word)"
 )
 _IS = "(?:is|was|to|from|est|ist|war|lautet|es|era|[éè]|är|jest)"
 # With a digit in it: `password is X`, `| password | X |`.
@@ -61,6 +62,7 @@ _OF_LINES = (
         "şifre",
         "sifre",
     ),
+    *("magic w", "safe word", "codeword"),
 )
 # All of a line, with a sign or blanks between: `password -> X`, `root pw X`, `Password:`, then `X`.
 _ALONE = (
@@ -76,7 +78,7 @@ _USED_AS = (
     rf"(?:(?:the|your|my|our|a|new|its)[ \t]){{0,2}}{_PASSWORDS}\b)"
 )
 _USED = (
-    r"(?i)(\b(?:use|try|enter|type|with|as[ \t]\S{1,32})[ \t](?:the[ \t])?"
+    r"(?i)(\b(?:use|try|enter|type|with|has|as[ \t]\S{1,32})[ \t](?:the[ \t])?"
     rf"{_PASSWORDS}[ \t][\"'`]?){_X}"
     r"(?=[\"'`]?(?:[.!,;)]?(?:\s*\Z|\n)|[ \t](?:to|for|on|at|and)[ \t]))"
 )
@@ -194,7 +196,8 @@ def _seed(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 _PIN = (
-    r"(\b(?:PIN|(?i:pin)(?=[ \t](?:is|was|ist|est|es)\b))(?:[ \t](?:is|was|ist|est|es))?[ \t]{1,4})"
+    r"(\b(?:PIN|PUK|T?OTP|(?i:one[ -]time[ -](?:pass(?:word|code)))|(?i:pin)"
+    r"(?=[ \t](?:is|was|ist|est|es)\b))(?:[ \t](?:is|was|ist|est|es))?[ \t]{1,4})"
     r"(\d{4,12})(?!\S)"
 )
 
@@ -234,7 +237,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
-    Step(("pin",), _PIN, second, digits),
+    Step(("pin", "puk", "otp", "pass"), _PIN, second, digits),
     Step(("seed", "mnemonic"), _SEED, _seed),
     Step((), _SEED, _seed, ("phrase", "words")),
     *languages.STEPS,

@@ -23,6 +23,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
     is_drawn,
     is_scattered,
+    is_short_drawn,
     looks_drawn,
     looks_random,
 )
@@ -119,7 +120,7 @@ def is_credential_in_query(name: str, value: str) -> bool:
     if (
         CERTAINLY_MADE_UP.fullmatch(value)
         or (name == "p" and looks_drawn(value))
-        or (len(name) == 1 and name not in _OPEN_PARAMETERS and is_drawn(value))
+        or (len(name) == 1 and name not in _OPEN_PARAMETERS and is_short_drawn(value))
     ) and not is_reference(name):
         return True
     if len(value) < _SHORTEST_DRAWN or name in _OPEN_PARAMETERS or not looks_random(value):

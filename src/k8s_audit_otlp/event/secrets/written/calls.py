@@ -22,12 +22,12 @@ _CALL = (
 )
 # Who and the password, for a function that says so: `auth("bob", "X")`.
 _LOGS_IN = (
-    r"(?i)((?:auth(?:\.basic)?|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
+    r"(?i)((?:auth(?:\.basic)?|credentials\.basic|httpbasic|login|logon|sign_?in|pw_set|dial|connect)\w{0,16}+"
     r"=?\(\s{0,8}(?:\"\",\s?)?\\{0,4}[\"'`][^\"'`\n]{1,128}[\"'`]\s{0,8},\s{0,8}(?:some\()?)"
     r"(\\{0,4}[\"'`][^\"'`\s]{8,256}[\"'`])"
 )
 _LOGIN_ONLY = re.compile(
-    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth|plainauth|pw_set|auth\.basic)",
+    r"(?:basic_?)?auth\(|(?:login|logon|sign_?in|authenticat|passwordauth|httpbasicauth|plainauth|pw_set|auth\.basic|credentials\.basic|httpbasic)",
     re.IGNORECASE,
 )
 _BASIC_AUTH = (
@@ -51,7 +51,7 @@ _CONNECTS = (
     rf"(?=[^,\n]{{1,256}},[^,\n]{{1,128}},){_ARGUMENTS}"
 )
 _ENCRYPTS = (
-    r"(?i)(?<![A-Za-z])(?:(?:create)?hmac(?:\.new|[-_]?sha\d{1,3})?|jwt\.\w{3,8}|fernet|aes\.new|crypt"
+    r"(?i)(?<![A-Za-z])(?:(?:create)?hmac(?:\.new|[-_]?sha\d{1,3})?|jwt\.\w{3,8}|fernet|aes\.\w{3,8}|crypt|bcrypt\.\w{4,16}|createcipher"
     r"|(?:crypto)?js\.\w{3,16}\.(?:en|de)crypt|(?:aes|des|pgp_sym)_(?:en|de)crypt\w{0,8}"
     rf"|secretkeyspec|createcipheriv)\({_ARGUMENTS}"
 )
@@ -114,6 +114,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(
         (
             "auth",
+            "basic(",
             "authenticate",
             "wordauth",
             "login",
@@ -136,7 +137,12 @@ STEPS: Final[tuple[Step, ...]] = (
     ),
     Step(("eateuser(", "eate_user("), _GIVEN, _further_texts),
     Step(("connect(", "connection(", "mysqli(", "pdo("), _CONNECTS, _further_texts),
-    Step(("hmac", "jwt", "fernet(", "aes.new(", "crypt", "keyspec("), _ENCRYPTS, _all_texts, "("),
+    Step(
+        ("hmac", "jwt", "fernet(", "aes.new(", "crypt", "keyspec(", "createcipher"),
+        _ENCRYPTS,
+        _all_texts,
+        "(",
+    ),
     Step((".auth(", ":auth("), _STORE, _all_texts),
     Step(("bind(", "bind_s("), _BINDS, _further_texts),
     Step(("cookieparser(", "cookiesession("), _PARSES, _all_texts),

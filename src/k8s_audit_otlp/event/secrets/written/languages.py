@@ -13,7 +13,7 @@ from k8s_audit_otlp.event.secrets.written.remarks import told
 # Of our letters: a sign, or a word that says *is*, stands behind it.
 _LATIN = (
     r"(?:(?:pass|kenn|geheim|losungs|codes?)wort|zugangscode|contrase[ñn]a|senha|mdp"
-    r"|palavra[- ](?:passe|chave)|parola(?:[ ]d['\u2019]ordine)?|mots? de passe"
+    r"|palavra[- ](?:passe|chave)|parola(?: d['\u2019]ordine| chiave)?|\bparole|mots? de passe"
     r"|(?<!\w)(?:la|su|tu|mi)[ \t]clave|clave secreta|wachtwoord|toegangscode|has[łl]o"
     r"|kod dost[ęe]pu|heslo|l[öo]senord(?:et)?|adgangskoden?|kodeord(?:et)?|passord(?:et)?"
     r"|salasana|tunnussana|geslo|lozinka|zaporka|šifra"
@@ -34,7 +34,7 @@ _NEEDLES = (
         "haslo",
         "heslo",
     ),
-    *("senord", "mdp", "parola", "adgangskode", "geslo", "lozinka", "zaporka", "sifre"),
+    *("senord", "mdp", "parola", "parole", "adgangskode", "geslo", "lozinka", "zaporka", "sifre"),
     *("şifre", "salasana", "sandi", "geheimwort", "losungswort", "palavra", "gangscode"),
     *("kodeord", "tunnussana", "kalim", "cyfrinair", "pasvorto", "laluan", "nywila", "nenosiri"),
     *("šifra", "parolă", "kod dost"),
@@ -58,14 +58,16 @@ _WORDS = (
     *("wagwoord", "parool"),
 )
 _OTHER = (
-    r"(?i)((?:парол[ьяюа]|лозинка|пассворд|секрет(?:но[ея] \w+)?|код(?: доступ\w)?"
-    r"|密[码碼钥]|口令|令牌"
+    r"(?i)((?:парол[ьяюа](?:[ \t][\w-]{1,16}){0,2}?(?=[ \t]?[:=—])|парол[ьяюа]|лозинка"
+    r"|пассворд|секрет(?:но[ея] \w+)?|код(?: доступ\w)?|密[码碼钥]|口令|令牌"
     r"|パスワード|暗号|暗証番号|合い?言葉|비밀번호|비번|비밀|암호|mật khẩu|รหัส(?:ผ่าน)?|पासवर्ड"
-    r"|رمز(?: عبور)?|گذرواژه|كلمة (?:المرور|السر)|סיסמ[הא]|κωδικ[όο]ς|συνθηματικ[όο]|পাসওয়ার্ড"
-    r"|கடவுச்சொல்|jelsz(?:ó|o|ava)|slapta[žz]odis|lykilor[ðd]i?|pasahitza|contrasenya|wagwoord|\bparool)"
-    r"[ \t]{0,4}(?::|\uff1a|[-\u2013\u2014]|是|は|는|은|là|यह|है|есть|είναι|הוא|היא|هي|هو)?"
-    r"[ \t]{0,4}[\"'`]?)"
-    r"([A-Za-z](?=[^\s\"'`,;:=/()]{4})[^\s\"'`,;:=/()]{4,40}?|\d{4,16})" + _ENDS
+    r"|(?:ال)?رمز(?: عبور| السري)?|گذرواژه|كلمة (?:المرور|السر)|סיסמ[הא]|κωδικ[όο]ς|συνθηματικ[όο]"
+    r"|পাসওয়ার্ড|கடவுச்சொல்|jelsz(?:ó|o|ava)|slapta[žz]odis|lykilor[ðd]i?|pasahitza|contrasenya|wagwoord"
+    r"|\bparool)"
+    r"[ \t]{0,4}(?:[:=]|\uff1a|[-\u2013\u2014]|[是为為]|は|는|은|là|यह|है|есть|είναι|הוא|היא|هي|هو)?"
+    r"[ \t]{0,4}[\"'`「『“]?)"
+    r"([A-Za-z](?=[^\s\"'`,;:=/()]{4})[^\s\"'`,;:=/()」』”]{4,40}?|\d{4,16})"
+    r"(?=[」』”]|[ ]?(?:입니다|이다|です)|" + _ENDS.removeprefix("(?=")
 )
 # What a code opens is a word of letters of both cases and digits, whatever it is a code of.
 _CODE = (

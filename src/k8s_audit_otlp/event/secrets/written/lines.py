@@ -54,11 +54,11 @@ _LAST = (
 )
 _NAMES_ITS_LAST = re.compile(
     r"(?i).*?(?:pass(?:word|wd|phrase|code)|psk|(?<![a-z])pw|(?:bind|root)pw|(?<=[_.])pass"
-    r"|api[-_]?key|auth[-_]?token"
+    r"|api[-_]?key|auth[-_]?tok(?:en)?|authentication-key"
     r"|(?<![a-z])(?:api|secret|access|auth|client|shared|private)_(?:key|token|secret))"
     r"(?:[-_:](?:value|reset))?"
 )
-_DIRECTIVES: Final = ("bindpw", "rootpw", "apikey", "authtoken")  # are no words of a sentence
+_DIRECTIVES: Final = ("bindpw", "rootpw", "apikey", "authtok")  # are no words of a sentence
 # `stats auth bob:X` of HAProxy, `root:X` of chpasswd, a host and who logs in there, of Postfix.
 _WHO_AND = (
     r"(?m)(^[ \t]*(?:stats[ \t]{1,4}auth[ \t]{1,4}[\w.@-]{1,64}:|-[ \t]root:"
@@ -68,7 +68,7 @@ _WHO_AND = (
 )
 _COMMUNITY = r"(?i)(\b(?:snmp(?:-server)?[ \t]community|r[ow]community6?)[ \t]{1,8})(\S{4,64})"
 _OF_A_ROUTER = (
-    r"(?im)(^[ \t]*(?:enable[ \t]secret|set[ \t]passwd|(?:tacacs|radius)-server[ \t]"
+    r"(?im)(^[ \t]*(?:enable[ \t](?:secret|password)|set[ \t]passwd|(?:tacacs|radius)-server[ \t]"
     r"(?:host[ \t]\S{1,64}[ \t])?key|standby[ \t]\d{1,3}[ \t]authentication|wpa-psk[ \t]ascii"
     r"|crypto[ \t]isakmp[ \t]key|ppp[ \t]\w{3,4}[ \t]password)(?:[ \t]\d{1,2})?"
     r"[ \t]{1,8})([^\s\"':=]{5,64})"

@@ -33,7 +33,8 @@ _SAYS = r"(?:[ \t]{0,2}(?:=>|[:=])[ \t]{0,4}|[ \t]{1,4})"
 # A word that is not the name of something that follows.
 _X = r"([^\W_][^\s\"'`,;|()<>{}\[\]=:/]{5,64}?)"
 _ENDS = (
-    r"(?=[\"'`]?[)\]}]?(?:[ \t\r]*(?:\n|\Z)|[.!]?(?:\s*\Z)|[,;)|]|[ \t]+(?:to|on|at|for|and)[ \t]))"
+    r"(?=[\"'`]?[)\]}]?(?:[ \t\r]*(?:\n|\Z)|[.!]?(?:\s*\Z)|[,;)|]|[ \t]+(?:to|on|at|for|and"
+    r"|was|were|is|failed|rejected|refused|denied)\b))"
 )
 _NAMED = (
     rf"{_OF_WHO}(?i:{_SAYS}{_WHO}(?:[ \t]{{0,4}}[,;/|+&][ \t]{{0,4}}|[ \t]{{1,8}}"
@@ -44,7 +45,7 @@ _NAMED = (
 # What is said to hold who and a password, and how far: `creds bob X`, but `credentials: bob / X`.
 _LABEL = (
     r"[aAcCpPlL](?i:(?<=a)uth(?:[_ -](?:basic|user-pass))?|(?<=a)cc(?:oun)?t"
-    r"|(?<=c)red(?:s|entials)?|(?<=p)wd?|(?<=l)og(?:-?in|on)"
+    r"|(?<=c)red(?:s|entials)?|(?<=p)wd?|(?<=l)og(?:-?ins?|on)"
     r"|(?<=p)ass(?:_user|word|wd|wort)?|(?<=p)asswd[ \t]\S{1,64})"
 )
 _TOGETHER = (
@@ -54,11 +55,11 @@ _TOGETHER = (
 _LONGEST_LABEL: Final = 24  # characters before it that belong to it
 _AUTH = re.compile(
     r"(?i)(?:.*[^a-z])?(?:(?:basic|https?|smtp|imap|proxy|ftp|user|ldap|redis|mqtt)[_ -]?auth"
-    r"|auth[_ -](?:basic|user-pass)|creds?|(?:user|id|log-?in)[_/:]?p(?:w|wd|ass(?:word|wd|wort)?)"
-    r"|proxy_pass_user)"
+    r"|auth[_ -](?:basic|user-pass)|creds?|(?:user(?:name)?|id|log-?in)[_/:]?p(?:w|wd"
+    r"|ass(?:word|wd|wort)?)|proxy_pass_user)"
 )
 _WEAK = re.compile(
-    r"(?i)(?:.*[^a-z])?(?:[\w-]{0,24}auth|credentials|log-?in|logon|acc(?:oun)?t"
+    r"(?i)(?:.*[^a-z])?(?:[\w-]{0,24}auth|credentials|log-?ins?|logon|acc(?:oun)?t"
     r"|sasl_passwd[ \t]\S*)"
 )
 _PLAIN_AUTH = re.compile(r"(?:^|.*\s)auth")
@@ -85,7 +86,8 @@ _USER_THEN = (
     r"[ \t]*" + _SENT + r"PASS[ \t]+:?)(\S{4,128})(?=[ \t\r]*$)"
 )
 _IMAP = (
-    r"(?im)(^[ \t]*(?:C:[ \t])?(?:[a-z]{1,3}\d{1,6}|[.*])[ \t]login[ \t]"
+    r"(?im)(^[ \t]*(?:C:[ \t])?(?:(?:[a-z](?:[a-z]{0,2}\d{1,6})?|[.*])"
+    r"[ \t]login|(?-i:LOGIN))[ \t](?!-)"
     r"\"?[^\s\"]{1,64}\"?[ \t]\"?)(\S{4,128}?)(?=\"?[ \t\r]*$)"
 )
 _OF_IRC = (
@@ -103,8 +105,8 @@ _ITS_LINE = re.compile(r"(?m)^([^\s:]{1,64}:)([^\s:$]{4,})")
 # Answers in base64 to a server that asks for who and a password.
 _ANSWERS = (
     r"(?m)(^[ \t]*(?:[CS]:[ \t])?(?i:AUTH(?:ENTICATE)?)[ \t](?:LOGIN|PLAIN|CRAM-MD5|XOAUTH2|NTLM"
-    r"|DIGEST-MD5)[ \t\r]*\n)((?:[ \t]*(?:[CS]:[ \t])?(?:(?:334|\+)[ \t])?[\w+/]{4,}={0,2}[ \t\r]*"
-    r"(?:\n|\Z)){1,4})"
+    r"|DIGEST-MD5)(?:[ \t][\w+/=]{1,128})?[ \t\r]*\n)((?:[ \t]*"
+    r"(?:[CS]:[ \t])?(?:(?:334|\+)[ \t])?[\w+/]{4,}={0,2}[ \t\r]*(?:\n|\Z)){1,4})"
 )
 _ANSWER = re.compile(r"(?m)()\b([\w+/]{6,}={0,2})(?=[ \t\r]*$)")
 
@@ -124,16 +126,18 @@ def _together(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what a label says to be who and a password, by what stands between the two."""
     first = max(0, match.start() - _LONGEST_LABEL)
     label, sign = match.string[first : match.end("label")].rpartition("\n")[2], match["sign"]
+    between = match.string[match.end("label") : match.start("who")]
     is_one = (
         _AUTH.fullmatch(label)
-        or (sign in (":", " / ", " | ") and _WEAK.fullmatch(label))
+        or ((sign in (":", " / ", " | ") or "(" in between) and _WEAK.fullmatch(label))
         or (sign == " " and match[0].startswith("auth: ") and _PLAIN_AUTH.fullmatch(label))
     )
     return _pair(replacement, match) if is_one else match[0]
 
 
 def _names_password(name: str, value: str) -> bool:
-    return names_one_value(name) and words_of(name)[-1].startswith("p") and not is_remark(value)
+    is_one = names_one_value(name) and words_of(name)[-1].startswith("p")
+    return is_one and not is_remark(value) and (value.islower() or any(map(str.isdigit, value)))
 
 
 def _chpasswd(replacement: Replacement, match: re.Match[str]) -> str:
@@ -162,7 +166,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("pass", "pwd", "pw"), _IN_BRACKETS, where(_names_password), ("[", "(", "{")),
     Step(("pass", "auth"), _COMMAND, _sent, ("PASS ", "AUTH ", "auth ")),
     Step(("pass",), _USER_THEN, told, ("user ", "USER ", "User ")),
-    Step(("login",), _IMAP, told, (" login ", " LOGIN ")),
+    Step(("login",), _IMAP, told, (" login ", "LOGIN ")),
     Step(("nickserv", "/oper "), _OF_IRC, told),
     Step(("auth",), _OF_MEMCACHED, told, ("set auth ",)),
     Step(("chpasswd", "newusers"), _OF_CHPASSWD, _chpasswd, "\n"),

@@ -30,6 +30,7 @@ _COMMANDS: Final = (
     r"dscl \S{1,32} -passwd \S{1,128}",
     r"ConvertTo-SecureString(?: -String)?",
     r"winrs\b[^\n|;&]{0,96}? -p(?:assword)?:",
+    r"isql [^\s-]\S{0,64} [^\s-]\S{0,64}",
     r"smbclient //\S{1,128}",
     r"com2sec6?(?: -Cn \S{1,64})? \S{1,64} \S{1,64}",
 )
@@ -38,7 +39,7 @@ _NEEDLES = (
     *("vault login", "vault operator", "acl bootstrap", "rclone ob", "ssl passwd", "mc alias set"),
     *("host add ", "user add ", "config set", "encrypt_s", "htpasswd", "ldapmod", "ldapadd"),
     *("ldapdel", "ldapwho", "ldappass", "useradd", "adduser", "usermod", "schtasks", "secret set"),
-    *("wpa_passphrase", "dscl ", "to-secures", "winrs", "smbclient", "com2sec"),
+    *("wpa_passphrase", "dscl ", "to-secures", "winrs", "isql ", "smbclient", "com2sec"),
 )
 # The basic credentials of an HTTP client: `http -a bob:X`.
 _OF_HTTP = (
@@ -50,6 +51,8 @@ _PUT = (
     r"(?P<value>(?:(?!(?P=mark))[^\n]){4,128}+)(?P=mark)"
 )
 _OF_JQ = rf"--arg(?:json)? {{1,4}}(?P<name>[\w-]{{1,64}}) {{1,4}}{_WORD}"
+# A file that a shell makes of a word: `restic -p <(echo X)`.
+_SUBSTITUTED = r"((?:-p|pass\S{0,32}|-?-key\S{0,16})[ =]<\((?:echo|printf)(?: -n)? )" + _WORD
 # A variable of a script that is given as a password further on.
 _SCRIPT = r"(?s)\A.*\Z"
 _AS_PASSWORD = re.compile(
@@ -89,6 +92,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(_NEEDLES, _OF_A_COMMAND, _word),
     Step(("http -a", "https -a", "xh -a", "xhs -a", "--auth"), _OF_HTTP, _word),
     Step((), _PUT, where(_is_put), ("s/", "s|", "s#", "s,", "s@")),
+    Step(("(echo ", "(printf "), _SUBSTITUTED, _word),
     Step(("--arg",), _OF_JQ, where(says_credential)),
     Step((), _SCRIPT, _script, ("$",)),
 )
