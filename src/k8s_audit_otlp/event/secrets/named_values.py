@@ -37,7 +37,7 @@ from k8s_audit_otlp.event.secrets.values import (
     says_which,
     stands_in_quotes,
 )
-from k8s_audit_otlp.event.secrets.written.remarks import is_remark
+from k8s_audit_otlp.event.secrets.written.remarks import SHORTEST_WORD, begins_a_member, is_remark
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -78,7 +78,6 @@ _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.AS
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 _DIGIT = re.compile(r"\d")
 _FIRST_DIGIT, _FIRST_DRAWN = 128, 64  # characters of a value in which one is, or begins
-_SHORTEST_WORD = 6  # letters of a word that a message may state
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -177,7 +176,9 @@ def _item(replacement: Replacement, match: re.Match[str]) -> str:
 def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
     """Tell a clause of words, which states no value, behind a colon."""
     start, end = match.end(), match.end() + _CLAUSE
-    if match["sign"] != ":" or match[0][-1:] != " " or _PROSE.match(text, start, end) is None:
+    if match["sign"] != ":" or match[0][-1:] != " ":
+        return False
+    if (words := _PROSE.match(text, start, end)) is None or begins_a_member(words[0]):
         return False
     if in_flow(text, match.start()):
         return False
@@ -262,7 +263,9 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
         ends = value[0][-1] in ",}" and in_flow(text, match.start())
         if ends and (flow := IN_FLOW.match(text, start)):
             value = flow
-        elif _PROSE.match(text, start, start + _CLAUSE):
+        elif (words := _PROSE.match(text, start, start + _CLAUSE)) and not begins_a_member(
+            words[0]
+        ):
             value = _REST_OF_LINE.match(text, start)
     end = value.end() if value else start
     if text[end - 1 : end] == "(" and (quote := QUOTE.match(text, end)):  # `String::from("X")`
@@ -286,9 +289,11 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return not looks_drawn(value)
     if QUOTE.match(value):
         return False
-    if prose and match[0].endswith(": ") and value.islower() and value.isalpha():
-        said = len(value) < _SHORTEST_WORD or is_remark(value)
-        return said and not in_flow(match.string, match.start())
+    if match[0].endswith(": ") and value.islower() and value.isalpha():
+        goes_on = match.string.startswith(' "', match.end() + len(value))  # `secrets "x" not found`
+        said = goes_on or (prose and (len(value) < SHORTEST_WORD or is_remark(value)))
+        if said and not in_flow(match.string, match.start()):
+            return True
     if verdict is KeyVerdict.CREDENTIAL_TEXT:
         return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
     return False

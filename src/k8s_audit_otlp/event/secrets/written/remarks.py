@@ -45,6 +45,7 @@ _ABOUT_ONE: Final = frozenset(
     onjuist verplicht ongeldig felaktigt forkert väärin неверный неправильный истёк обязателен
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
+SHORTEST_WORD: Final = 6  # letters of one that a message may state
 # Before a name of a password they make a sentence, in which a word behind it tells of it.
 OF_A_SENTENCE: Final = frozenset(
     """
@@ -57,6 +58,7 @@ OF_A_SENTENCE: Final = frozenset(
 )
 
 
+_BESIDE: Final = frozenset("user login port db database role account realm".split())  # noqa: SIM905
 # Of several words, without a digit: `client_secret`, not `hunterpass`, which is one.
 _NAME: Final = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)+|[a-z]+(?:[A-Z][a-z]+)+")
 
@@ -69,6 +71,15 @@ def is_remark(word: str) -> bool:
         return True
     is_name = plain.isascii() and _NAME.fullmatch(plain) and judge(plain) is KeyVerdict.CREDENTIAL
     return bool(is_name) or is_reference(bare) or PLACEHOLDER.fullmatch(word) is not None
+
+
+def begins_a_member(words: str) -> bool:
+    """Tell a value and the next name, `X, user:`, from two words of a clause."""
+    value, _, name = words.partition(" ")
+    if not name.endswith(":") or len(value) < SHORTEST_WORD or is_remark(value):
+        return False
+    name = name[:-1]
+    return name.lower() in _BESIDE or is_reference(name) or judge(name) is KeyVerdict.CREDENTIAL
 
 
 def told(replacement: Replacement, match: re.Match[str]) -> str:
