@@ -39,7 +39,7 @@ FRAGMENTS = (
     *("abc12Hwxyz3 ", "a7kq9zx3mvp2 ", "lobster805cq ", "key: AB12-CD34-", "tokens {\n", "'a=b "),
     *("env:\n- a=b\n", "env:\n a: b\n", "token a1b!", "a | b\n--+--\n", "passwords:\n  a: b1\n"),
     *("seed:", "auth:", "auth: a ", "salt: a ", "password is ", "token a1", "? token\n: a\n"),
-    *("key aB3dE6gH9z ", "-p aB3dE6gH9z ", "-p a:", "a1b2c3d4e5f6g7h8 auth ", "password-"),
+    *("-p aB3dE6gH9z ", "-p a:", "a1b2c3d4e5f6g7h8 auth ", "password-"),
     *("/a:b@", "vault login a ", "snmpget -A a ", "userPassword:: a ", "eyJhIjoi ", "/a/"),
     *("identified by ", "requirepass ", "login a password ", "é", "passwordé", "0123456789abcdef"),
     *(
@@ -123,6 +123,36 @@ FRAGMENTS = (
         "aaaa_12_bbbb ",
         "a/Ab1 ",
     ),
+    *(
+        "key aB3dE6gH9z ",
+        "passwords:\n a: b1\n",
+        "login -p ",
+        "mdp: ",
+        "a_pass b\n",
+        "p/w: ",
+        "<(echo ",
+    ),
+    *(
+        "user: a, password: ",
+        "login: a, pass",
+        "basic_auth:\n  a: b1\n",
+        "creds a: ",
+        "a1 login a ",
+    ),
+    *(
+        "password for a: ",
+        "seed words abc ",
+        "token Rq7KxWmz ",
+        "?k=Rq7KxWmz&",
+        "mot de passe est ",
+    ),
+    *(
+        "\u5bc6\u7801",
+        "?key=\u5bc6",
+        "\u043f\u0430\u0440\u043e\u043b\u044c a ",
+        "AUTH LOGIN\nabcd\n",
+    ),
+    *("USER a\nPASS ", "password \n", "insert into a (password) values ('a'), ", "use password "),
 )
 
 

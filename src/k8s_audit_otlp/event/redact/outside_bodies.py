@@ -180,7 +180,7 @@ class OutsideBodies:
         args = self._rules.args if "args" not in self._rules.off else "keep"
         credentials = "uri" not in self._rules.off
         return found.noted(
-            "uri", text, clean_uri(text, args, self._replacement, credentials=credentials)
+            "uri", text, clean_uri(text, self._replacement, args=args, credentials=credentials)
         )
 
     def _free(

@@ -128,7 +128,7 @@ _ANSWER = (
 )
 _PIPED = (
     r"(\b(?:echo|printf|yes) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
-    r"([^\s\"'|>](?:[^\n\"'|>]|\n(?=[^\n\"'|>]{1,128}[\n\"'])){0,512}+)"
+    r"([^\s\"'|>][^\n\"'|>]{0,512}+(?:\n[^\n\"'|>]{1,128}+(?=[\n\"'])){0,2})"
     r"(?=[\"')]{0,2}\s{0,8}(?:\|[^\n]{0,64}"
     r"(?:--password-stdin|chpasswd|s?m?b?passwd\b|login\b|sudo -S|create secret"
     r"|base64|kubeseal|kinit"
@@ -220,12 +220,7 @@ def _is_alone(name: str, value: str) -> bool:
     words = words_of(name)
     is_word = value.rstrip(".,;:!?").isalpha()
     compound = name.endswith(_COMPOUND) and name.lower() not in _PASSWORDS_ALONE
-    if (
-        (is_word and not compound)
-        or PLACEHOLDER.fullmatch(value)
-        or says_which(name, value)
-        or says_which(name, value.rstrip(";"))
-    ):
+    if (is_word and not compound) or PLACEHOLDER.fullmatch(value) or says_which(name, value):
         return False
     return (compound or names_one_value(name)) and (
         len(words) > 1 or words[0] not in _MAY_HAVE_NAMES
@@ -285,7 +280,8 @@ STEPS: tuple[Step, ...] = (
     Step(_STORES, _STORED, second),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
     Step((), _ANSWER, second, ("send",)),
-    *(_PASSWORDS, _PASSWORDS),  # an old one and a new one
+    _PASSWORDS,
+    _PASSWORDS._replace(signs=(MASK, "hmac-")),  # a new one behind an old one
     Step(("echo ", "printf ", "yes "), _PIPED, _user),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),

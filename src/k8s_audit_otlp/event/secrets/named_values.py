@@ -32,6 +32,7 @@ from k8s_audit_otlp.event.secrets.values import (
     end_of_quoted,
     in_flow,
     judge_two_words,
+    lacks,
     names_a_place,
     next_line,
     says_which,
@@ -46,7 +47,8 @@ _NAMED = re.compile(
     r"(?P<sign>=>|\?:|\|?[:?+!|=]?=|\+:|: =|::(?=[ \t])|[:\uff1a]|(?<=[ \t])(?=\{[ \t]*\n))"
     r"[ \t]{0,8}"
 )
-_SERVICE_ACCOUNT = re.compile(r"[\w.:@-]*")
+_OF_ACCOUNTS = frozenset(("system", "serviceaccount", "serviceaccounts"))
+_ACCOUNT = re.compile(r":[\w.:@-]+")
 _REST_OF_LINE = re.compile(r"[^\n]*")
 _NO_MEMBER = r"(?![\w.-]+:(?:\s|\Z)|- )"
 _ITEMS = re.compile(
@@ -76,8 +78,8 @@ _AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
 # What is in a map, by the verdict on its name; else what is drawn.
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
-_DIGIT = re.compile(r"\d")
-_FIRST_DIGIT, _FIRST_DRAWN = 128, 64  # characters of a value in which one is, or begins
+# To judge one that says credential costs as much as many bytes; genuine texts have no more of them.
+_FEW_NAMES, _LONG_MEMBER = 256, 64
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -104,20 +106,21 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     kept = at = below = 0  # below: where a map ends that stands under a telling name
     of_map = KeyVerdict.HARMLESS  # the verdict on what is in it
     no_word, drawn = Ahead(text, (_NO_WORD.search,)), Ahead(text, WHAT_LOOKS_DRAWN)
+    left = _FEW_NAMES + len(text) // _LONG_MEMBER
     while (match := _NAMED.search(text, at)) is not None:
         at = match.end()
-        name = match["name"]
-        if name in ("system", "serviceaccount", "serviceaccounts") and match["sign"] == ":":
-            account = _SERVICE_ACCOUNT.match(text, at)
-            at = account.end() if account else at
+        if match["name"] in _OF_ACCOUNTS and (account := _ACCOUNT.match(text, at - 1)):
+            at = account.end()
             continue
         verdict = _verdict(text, match, of_map if at < below else None)
         if verdict is None and at >= below and (under := _map_of_reference(text, match)):
             below, of_map = under.end(), KeyVerdict.HARMLESS
         if verdict is None or (
-            verdict is not KeyVerdict.CREDENTIAL and _lacks(text, at, verdict, drawn)
+            verdict is not KeyVerdict.CREDENTIAL and lacks(text, at, verdict, drawn)
         ):
             continue
+        if (left := left - 1) < 0:  # all that is left goes
+            return "".join((*parts, text[kept:at], replacement(text[at:])))
         if names_a_place(text, match) or _is_prose(text, match, no_word):
             continue
         start, end = _value_at(text, match)
@@ -127,12 +130,15 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             below, of_map = under.end(), _OF_MEMBERS.get(verdict, KeyVerdict.HARMLESS)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
-        if value[:1] == "\n":
-            parts += text[kept:start], _ITEM.sub(partial(_item, replacement), value)
-        else:
-            parts += text[kept:start], in_quotes(value, replacement)
+        parts += text[kept:start], _replaced(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
+
+
+def _replaced(value: str, replacement: Replacement) -> str:
+    if value[:1] == "\n":
+        return _ITEM.sub(partial(_item, replacement), value)
+    return in_quotes(value, replacement)
 
 
 def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyVerdict | None:
@@ -186,13 +192,6 @@ def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
         return False
     word = no_word(start)
     return word >= min(end, len(text)) or text.find("\n", start, word) >= 0
-
-
-def _lacks(text: str, at: int, verdict: KeyVerdict, drawn: Ahead) -> bool:
-    """Tell a value without a digit, as no credential under a name such as `auth` is."""
-    if verdict is KeyVerdict.HARMLESS:
-        return text.startswith(PUBLIC_KEYS, at) or drawn(at) >= min(at + _FIRST_DRAWN, len(text))
-    return QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
 def _value_at(text: str, match: re.Match[str]) -> tuple[int, int]:

@@ -49,6 +49,7 @@ _NAMING = re.compile(
     r"(?:(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})"
     r"|(?i:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3})\Z"
 )
+_BEHIND_NAMING, _NAMING_ENDS = " \t\r\n\f\v/\"'\\:=@-", frozenset("sStTmMnN0123456789")  # of those
 _LONGEST_NAMING = 16  # characters
 _NAMING_LONG = re.compile(r"(?:checksum/[\w.-]{1,64}[:=@\s-]{1,3}|\barn:[^\s\"']*)\Z")
 _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
@@ -76,14 +77,16 @@ _WITH_WORD = (
 
 def _words_before(match: re.Match[str]) -> list[str]:
     """Return the words before a match on its line; none where it is the name of an object."""
-    start = match.start()
-    lines = match.string[max(0, start - _LOOK_BACK) : start].rpartition("\n")
-    before = lines[2]
-    if not before.strip():  # under a line such as `Password:`
-        above = lines[0].rstrip("-=\r\n ")
-        before = above.rpartition("\n")[2] if above.endswith(":") or above != lines[0] else ""
-    is_public = f"{before}{match[0][:4]}".endswith(PUBLIC_KEYS)
-    if is_public or _is_named(before) or in_resource(match.string, start):
+    text, start = match.string, match.start()
+    first = max(0, start - _LOOK_BACK)
+    line = max(first, text.rfind("\n", first, start) + 1)
+    before = text[line:start]
+    if not before or before.isspace():  # under a line such as `Password:`
+        whole = text[first : max(first, line - 1)]
+        above = whole.rstrip("-=\r\n ")
+        before = above.rpartition("\n")[2] if above.endswith(":") or above != whole else ""
+    is_public = text.endswith(PUBLIC_KEYS, line, start + 4)
+    if is_public or _is_named(before) or in_resource(text, start):
         return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
@@ -93,7 +96,8 @@ def _words_before(match: re.Match[str]) -> list[str]:
 
 def _is_named(before: str) -> bool:
     """Tell what says which one something is; the longer of them hold a sign that few texts have."""
-    if _NAMING.search(before, max(0, len(before) - _LONGEST_NAMING)):
+    ends = before.rstrip(_BEHIND_NAMING)[-1:] in _NAMING_ENDS
+    if ends and _NAMING.search(before, max(0, len(before) - _LONGEST_NAMING)):
         return True
     return ("m/" in before or "arn:" in before) and _NAMING_LONG.search(before) is not None
 

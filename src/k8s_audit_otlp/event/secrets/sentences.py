@@ -16,10 +16,14 @@ from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credentia
 from k8s_audit_otlp.event.secrets.written import languages
 from k8s_audit_otlp.event.secrets.written.remarks import is_remark, told
 
-_PASSWORDS = (
-    r"(?:p(?:(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w))"
-    r"|(?:code|secret|magic|safe|watch)[ -]?word|api[ _-]?key)"
+# By the first letter: most of a text is left after a look at it.
+_OF_P = r"(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w)"
+_PASSWORDS = rf"[pP](?i:{_OF_P})"
+_NEEDLES_OF_CODE_WORDS = (
+    *("api key", "apikey", "codeword", "code word", "magic w", "safe word", "watchword"),
+    "secret word",
 )
+_CODE_WORDS = r"(?:(?:code|secret|magic|safe|watch)[ -]?word|api[ _-]?key)"
 _LINE_NAMES = (
     r"(?:p/w|p(?:ass(?:word|wd|phrase|code|wort|e)?|wd|w|swd?)|kennwort|contrase[ñn]a|senha|mdp"
     r"|mot de passe|wachtwoord|has[łl]o|heslo|l[öo]senord|adgangskode|passord|salasana|[şs]ifren?"
@@ -28,8 +32,8 @@ _LINE_NAMES = (
 _IS = "(?:is|was|to|from|est|ist|war|lautet|es|era|[éè]|är|jest)"
 # With a digit in it: `password is X`, `| password | X |`.
 _TOLD = (
-    rf"(?i)((?:{_PASSWORDS}|p(?<!htp)ass)[\"'`]?"
-    rf"(?:[ \t]{{1,8}}(?:[a-z]{{1,16}}[ \t]{{1,4}}){{0,3}}?{_IS}(?:[ \t]{{1,8}}|:[ \t])"
+    rf"([pP](?i:{_OF_P}|(?<!htp)ass)[\"'`]?"
+    rf"(?:[ \t]{{1,8}}(?:[A-Za-z]{{1,16}}[ \t]{{1,4}}){{0,3}}?(?i:{_IS})(?:[ \t]{{1,8}}|:[ \t])"
     r"|[ \t]{1,8}(?=[A-Za-z]{3,32}[0-9]{2})"
     r"|[ \t]{0,8}(?:<-|->|→|\||~|,|\t)[ \t]{0,8}(?=[\"'`]?[^\s\"'`|,]{8}))[\"'`]?)"
     r"((?=[^\s\"'`|,]{0,64}[0-9])(?=[^\s\"'`|,]{0,64}[A-Za-z])[^\s\"'`|,]{6,})"
@@ -45,10 +49,12 @@ _IS_SET = (
     r"|updated)(?:[ \t]back)?[ \t](?:to|from)|['\u2019]s|[ \t]{1,4}(?:will|should|must)[ \t]be)"
 )
 _OF_WHO = r"(?:[ \t](?:for|of|to|at|on|@|pour|für|de|para)(?:[ \t][\w.@-]{1,32}){1,2}?)"
-_TOLD_WORD = (
-    rf"(?i)({_PASSWORDS}(?:{_OF_WHO}{{0,2}}(?:{_IS_SET}|[ \t]{{1,4}}{_IS}:?)|{_OF_WHO}{{1,2}}:"
-    rf"|\[[\w.@-]{{1,32}}\]:)[ \t]{{1,4}}[\"'`]?){_X}{_CLAUSE_ENDS}"
+_TOLD_OF = (
+    rf"(?i:{_OF_WHO}{{0,2}}(?:{_IS_SET}|[ \t]{{1,4}}{_IS}:?)|{_OF_WHO}{{1,2}}:"
+    r"|\[[\w.@-]{1,32}\]:)[ \t]{1,4}[\"'`]?"
 )
+_TOLD_WORD = rf"({_PASSWORDS}{_TOLD_OF}){_X}(?i:{_CLAUSE_ENDS})"
+_TOLD_CODE_WORD = rf"(?i)({_CODE_WORDS}{_TOLD_OF}){_X}{_CLAUSE_ENDS}"
 _OF_LINES = (
     *("pass", "pw", "pwd", "psw", "pswd", SPELT_PW, "kennwort", "contrase", "senha", "mdp"),
     *(
@@ -84,9 +90,9 @@ _USED = (
 )
 # Behind a remark on it: `password (hint: a flower): X`, `password, e.g. X`, `(root, pw X)`.
 _TOLD_ASIDE = (
-    rf"(?i)(\b{_PASSWORDS}(?:[ \t]?\([^()\n]{{1,48}}\)[ \t]?[:=]"
-    r"|,?[ \t](?:e\.g\.|such as|like|for example|for instance|z\. ?B\.)[:,]?"
-    r"|(?=[ \t][^\s()]{4,40}\)))[ \t]{1,4}[\"'`]?)" + _X + _CLAUSE_ENDS
+    rf"({_PASSWORDS}(?:[ \t]?\([^()\n]{{1,48}}\)[ \t]?[:=]"
+    r"|,?[ \t](?i:e\.g\.|such as|like|for example|for instance|z\. ?B\.)[:,]?"
+    r"|(?=[ \t][^\s()]{4,40}\)))[ \t]{1,4}[\"'`]?)" + _X + f"(?i:{_CLAUSE_ENDS})"
 )
 _THE_NEW_ONE = (
     r"(?i)(\bthe (?:new|old|current|real|actual|next) one (?:is|was)[ \t]{1,4}[\"'`]?)"
@@ -99,9 +105,10 @@ _WHO = (
     r"|ec2-user|svc[\w-]{0,16}|test(?:er|user)?|demo|backup|deploy(?:er)?)"
 )
 _LOGS_IN_AS = (
-    r"(?i)(\b(?:(?:log|sign)[ -]?in[ \t](?:with|as|using)|(?:default[ \t])?(?:creds|credentials"
-    rf"|log-?in|account)(?:[ \t](?:are|is)|:)?)[ \t]{{1,4}}{_WHO}[ \t]?(?:[/:|,][ \t]?"
-    r"|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t]))[\"'`]?)" + _X + _CLAUSE_ENDS
+    r"([lLsScCaA](?<!\w.)(?i:(?:(?:(?<=l)og|(?<=s)ign)[ -]?in[ \t](?:with|as|using)"
+    r"|(?:(?<=c)red(?:ential)?s|(?<=l)og-?in|(?<=a)ccount)(?:[ \t](?:are|is)|:)?)[ \t]{1,4}"
+    rf"{_WHO}[ \t]?(?:[/:|,][ \t]?|[ \t]and[ \t]|[ \t]with[ \t]|(?<=[ \t])))[\"'`]?)"
+    rf"{_X}(?i:{_CLAUSE_ENDS})"
 )
 _PAIR = (
     r"(?i)(\blog-?in(?:: [\w.@-]{2,32} [/|] | (?:with|as) [\w.@-]{2,32}/)[\"'`]?)"
@@ -184,15 +191,21 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
 
 # Words of a wallet: as many as nobody says in a sentence.
 _SEED = (
-    r"(?i)(\b(?:(?:seed|recovery|backup|wallet|secret)[ _-]?(?:phrase|words?)|mnemonic)[ \t]{0,2}"
-    r"(?::|=|is|are)?[ \t]{1,4}[\"'`]?)((?:[a-z]{3,10}[ \t,]{1,3}){3,23}[a-z]{3,10})"
+    r"(?i)((?:phrase|words|mnemonic)[ \t]{0,2}"
+    r"(?::|=|is|are)?[ \t]{1,4}[\"'`]?)([a-z]{3,10}+(?:[ \t,]{1,3}[a-z]{3,10}+){3,23}+)"
     r"(?=[\"'`]?[ \t.]*(?:\r?\n|\Z))"
 )
 
 
+_OF_SEEDS = ("seed", "recovery", "backup", "wallet", "secret")
+_LONGEST_SAID = 10  # characters
+
+
 def _seed(replacement: Replacement, match: re.Match[str]) -> str:
+    before = match.string[max(0, match.start() - _LONGEST_SAID) : match.start()].rstrip(" _-")
+    of_one = match[0][0] in "mM" or before.lower().endswith(_OF_SEEDS)
     is_sentence = any(map(is_remark, match[2].replace(",", " ").split()))
-    return match[0] if is_sentence else second(replacement, match)
+    return second(replacement, match) if of_one and not is_sentence else match[0]
 
 
 _PIN = (
@@ -212,6 +225,7 @@ STEPS: Final[tuple[Step, ...]] = (
         told,
         (": ", " is", " wa", " to", " fr", " es", " l", " é", " è", " be", "'s", "\u2019s"),
     ),
+    Step(_NEEDLES_OF_CODE_WORDS, _TOLD_CODE_WORD, told),
     Step((), _TOLD_ASIDE, told, ("(", "e.g.", " like ", "such as", "instance", "example", ")")),
     Step(_OF_LINES, _ALONE, told),
     Step(("pass", "pw", "pwd"), _USED_AS, told, (" as ", " for ")),
@@ -238,7 +252,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
     Step(("pin", "puk", "otp", "pass"), _PIN, second, digits),
-    Step(("seed", "mnemonic"), _SEED, _seed),
-    Step((), _SEED, _seed, ("phrase", "words")),
+    Step((), _SEED, _seed, ("phrase", "words", "mnemonic", "Phrase", "Words", "Mnemonic")),
     *languages.STEPS,
 )

@@ -23,7 +23,7 @@ _ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
 _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _FEW_PARTS, _LONG_PART = 64, 256  # words that are encoded; characters of one, as addresses have
-_LONG = 4096  # characters; such a text is cleaned once for all who ask in turn
+_LONG = 256  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
 _SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (patterns.SHOWN_WHOLE, patterns.TOKENS, patterns.STEPS))
 _GENERATED = ready(patterns.GENERATED_WORDS)
@@ -35,12 +35,12 @@ _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
 NOT_IN_NAMES: Final = '= "'  # of objects, which may have a colon: `secrets:read`
 
 
-def _once(cleaner: Callable[..., str]) -> Callable[..., str]:
+def once(cleaner: Callable[..., str]) -> Callable[..., str]:
     """Clean a long text once: it is judged first and redacted then, and may be looked at again."""
     last: dict[tuple[object, ...], str] = {}
 
     @wraps(cleaner)
-    def clean_once(text: str, replacement: Replacement, **how: bool) -> str:
+    def cleanonce(text: str, replacement: Replacement, **how: bool | str) -> str:
         if len(text) < _LONG:
             return cleaner(text, replacement, **how)
         about = replacement, *how.items()
@@ -51,7 +51,7 @@ def _once(cleaner: Callable[..., str]) -> Callable[..., str]:
             last[text, *about] = last[new, *about] = new
         return new
 
-    return clean_once
+    return cleanonce
 
 
 def clean_message(text: str, replacement: Replacement) -> str:
@@ -74,7 +74,7 @@ def clean_of_user(text: str, replacement: Replacement) -> str:
     return clean(text, replacement, is_id=True)
 
 
-@_once
+@once
 def clean(text: str, replacement: Replacement, *, prose: bool = False, is_id: bool = False) -> str:
     """Take tokens, keys and passwords out of text whose shape nobody knows.
 
@@ -117,7 +117,7 @@ def _without_escapes(text: str) -> str:
     return text
 
 
-@_once
+@once
 def clean_forms(text: str, replacement: Replacement, *, is_id: bool = False) -> str:
     """Take only what shows itself by its form, not what stands behind a name and a sign."""
     found = needles_in(text)
@@ -159,7 +159,7 @@ def _tells(plain: str, replacement: Replacement) -> bool:
     return holds(found, plain) and cleaned(plain, found, replacement) != plain
 
 
-@_once
+@once
 def clean_decoded(text: str, replacement: Replacement) -> str:
     """Do what `clean` does, but for what is encoded in a text."""
     found = needles_in(text)

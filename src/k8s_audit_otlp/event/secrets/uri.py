@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.secrets.grammar import is_credential_parameter
 from k8s_audit_otlp.event.secrets.random_words import tells, without_drawn
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import EncodedParts, clean_decoded, decodings
+from k8s_audit_otlp.event.secrets.text import EncodedParts, clean_decoded, decodings, once
 from k8s_audit_otlp.event.secrets.values import is_credential_in_query
 
 ArgsMode = Literal["keep", "first", "redact"]
@@ -49,7 +49,8 @@ def program(text: str, replacement: Replacement) -> str:
     return f"{word}{blank}{replacement(rest)}" if rest else text
 
 
-def clean_uri(uri: str, args: ArgsMode, replacement: Replacement, *, credentials: bool) -> str:
+@once
+def clean_uri(uri: str, replacement: Replacement, *, args: ArgsMode, credentials: bool) -> str:
     """Take credentials out of the query, and what a command was given: names stay."""
     commands = 0
     harmless: set[str] = set()  # a client may repeat one a thousand times

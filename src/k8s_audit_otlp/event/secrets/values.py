@@ -21,6 +21,8 @@ from k8s_audit_otlp.event.secrets.grammar import (
 )
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
+    PUBLIC_KEYS,
+    Ahead,
     is_drawn,
     is_scattered,
     is_short_drawn,
@@ -89,6 +91,8 @@ _LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code", "answer"))
 _OF_PASSWORDS = frozenset(("phrase", "passe", "word", "answer"))
 _WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
 _LONGEST_WORD = 16  # characters
+_DIGIT = re.compile(r"\d")
+_FIRST_DIGIT, _FIRST_DRAWN = 128, 64  # characters of a value in which one is, or begins
 _RESOURCE = re.compile(r"\barn:[^\s\"']{0,124}\Z")
 LONGEST_LEAD: Final = 256  # characters before a name that may make it the first of its line
 IN_FLOW: Final = re.compile(r"[^\s,\"'`<>{}\[\]][^\n,\"'`<>{}\[\]]*(?=,[ \t\n]|[ \t]*\})")
@@ -144,6 +148,7 @@ def says_which(name: str, value: str) -> bool:
         return names_an_object(value) and not looks_drawn(value)
     if words[-2:] in _NGINX_PASSES and _UPSTREAM.fullmatch(value):
         return True
+    value = value.rstrip(";")
     if (about := _ABOUT.fullmatch(value)) is None:
         return names_a_file(name, value)
     if about.lastgroup == "object":  # `adminPasswordKey` is the key in a Secret
@@ -168,6 +173,13 @@ def in_resource(text: str, at: int) -> bool:
     """Say whether a place is in the name of a resource of a cloud: `arn:aws:...`."""
     first = max(0, at - _LONGEST_VERSION)
     return text.find("arn:", first, at) >= 0 and _RESOURCE.search(text, first, at) is not None
+
+
+def lacks(text: str, at: int, verdict: KeyVerdict, drawn: Ahead) -> bool:
+    """Tell a value without a digit, as no credential under a name such as `auth` is."""
+    if verdict is KeyVerdict.HARMLESS:
+        return text.startswith(PUBLIC_KEYS, at) or drawn(at) >= min(at + _FIRST_DRAWN, len(text))
+    return QUOTE.match(text, at) is None and _DIGIT.search(text, at, at + _FIRST_DIGIT) is None
 
 
 def names_a_place(text: str, match: re.Match[str]) -> bool:

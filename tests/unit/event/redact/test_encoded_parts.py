@@ -1,4 +1,4 @@
-"""Texts and addresses with encoded parts: each is judged, and many short ones cost no more."""
+"""Texts with many encoded parts or names: each is judged, and many short ones cost no more."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ HIDDEN = "password%3Dhunter2"
 
 
 def address(text: str) -> str:
-    return clean_uri(text, "first", REPLACEMENT, credentials=True)
+    return clean_uri(text, REPLACEMENT, args="first", credentials=True)
 
 
 def free_text(text: str) -> str:
@@ -58,3 +58,10 @@ def test_no_more_parts_are_judged_alone_than_genuine_texts_have(length: int) -> 
     for _ in range(length):
         parts.tell("a%3Db", tells)
     assert len(judged) <= 64 + length / 100
+
+
+@pytest.mark.parametrize(("count", "left"), [(100, True), (10_000, False)])
+def test_behind_more_names_than_genuine_texts_have_all_goes(count: int, *, left: bool) -> None:
+    """To judge a name and its value takes microseconds, and may be asked for each few bytes."""
+    text = "password: is wrong\n" * count + "and a zebra"
+    assert free_text(text).endswith("zebra") is left
