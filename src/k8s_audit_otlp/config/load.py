@@ -1,8 +1,8 @@
 """Loads a configuration file: a Config with remarks, or an error with every mistake."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Loaded:
     config: Config
     remarks: tuple[Remark, ...]
     files: tuple[str, ...] = ()  # that hold its values, but for secrets, which are read when used
+    # Says a reference where a text says what that stands for.
+    as_written: Callable[[str], str] = field(default=str, compare=False, repr=False)
 
 
 def load(path: str | Path, env: Mapping[str, str], *, state_dir: str | None = None) -> Loaded:
@@ -83,7 +85,7 @@ def _load(
     _settle_unread(expansion, found)
     if found.config is not None:
         look(found.config, found)
-    said = expansion.without_files
+    said = expansion.as_written
     placed = [
         replace(one, line=document.line_of(one.where), what=said(one.what), hint=said(one.hint))
         for one in found.mistakes
@@ -99,7 +101,7 @@ def _load(
         )
     plain = expansion.with_files - set(secrets_in(found.config))
     files = sorted(file for value in plain for file in value.files)
-    return Loaded(found.config, tuple(found.remarks), tuple(files))
+    return Loaded(found.config, tuple(found.remarks), tuple(files), said)
 
 
 def _value(tree: Any, *path: str) -> Any:

@@ -39,6 +39,11 @@ class UnresolvedError(ValueError):
         self.hint = hint
 
 
+def references_in(text: str) -> list[str]:
+    """Return the references of a template as written, each once."""
+    return list(dict.fromkeys(match[0] for match in _REFERENCE.finditer(text) if match[1]))
+
+
 def has_reference(text: str) -> bool:
     return "$" in text or text.startswith("%")
 

@@ -170,3 +170,26 @@ def test_the_installed_module_validates_in_a_process(tmp_path: Path) -> None:
     )
     assert done.returncode == USAGE
     assert f"{file}:1: receivers: no receiver is given; " in done.stderr
+
+
+def test_what_references_stand_for_is_printed_as_written(tmp_path: Path) -> None:
+    """Also where it is no secret by its key: a path from a file, a token in an address."""
+    (tmp_path / "path").write_text("/hunter2/audit.log\n")
+    file = tmp_path / "agent.yaml"
+    file.write_text(
+        f"receivers: {{k8s_audit: {{include: ['${{file:{tmp_path}/path}}']}}}}\n"
+        "exporters: {otlp_http: {endpoint: 'https://hooks.example/${env:TOKEN}'}}\n"
+        "service: {state_dir: '${env:LIST}'}\n"
+    )
+    refused = CliRunner(env={"TOKEN": "x", "LIST": "[hunter2Zq9Xw7L]"}).invoke(
+        main, ["validate", "--config", str(file)]
+    )
+    assert refused.exit_code == USAGE
+    assert "hunter2" not in refused.output
+    runner = CliRunner(env={"TOKEN": "hunter2Zq9Xw7L", "LIST": str(tmp_path)})
+    for json in ([], ["--json"]):
+        result = runner.invoke(main, ["validate", "--config", str(file), *json])
+        assert result.exit_code == 0
+        assert "hunter2" not in result.output
+        assert f"${{file:{tmp_path}/path}}" in result.output
+        assert "https://hooks.example/${env:TOKEN}" in result.output

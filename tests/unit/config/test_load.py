@@ -265,15 +265,14 @@ def test_the_command_line_may_name_another_state_directory() -> None:
         'endpoint: "ftp://{}@h:1"',
     ],
 )
-def test_no_mistake_says_what_a_file_holds(tmp_path: Path, key: str) -> None:
+def test_no_mistake_says_what_a_reference_stands_for(tmp_path: Path, key: str) -> None:
     """Under whatever key a token was put: the reference is said in its place."""
-    token = tmp_path / "token"
-    token.write_text("hunter2Zq9Xw7L\n")
-    text = SMALLEST.replace('endpoint: "http://siem:4318"', key.format(f"${{file:{token}}}"))
-    with pytest.raises(ConfigError) as raised:
-        load_text(text, "agent.yaml", {})
-    assert "hunter2Zq9Xw7L" not in str(raised.value)
-    assert "exporters::otlp_http" in str(raised.value)
+    (tmp_path / "token").write_text("hunter2Zq9Xw7L\n")
+    for reference in (f"${{file:{tmp_path}/token}}", "${env:TOKEN}"):
+        text = SMALLEST.replace('endpoint: "http://siem:4318"', key.format(reference))
+        with pytest.raises(ConfigError, match="exporters::otlp_http") as raised:
+            load_text(text, "agent.yaml", {"TOKEN": "hunter2Zq9Xw7L"})
+        assert "hunter2Zq9Xw7L" not in str(raised.value)
 
 
 def test_no_remark_says_what_a_file_holds(tmp_path: Path) -> None:

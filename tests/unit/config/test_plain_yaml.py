@@ -28,6 +28,14 @@ def test_where_it_is_no_yaml_is_said() -> None:
     assert caught.value.line == 3
 
 
+@pytest.mark.parametrize("text", ["[" * 20_000, b"a: " + b"{a: " * 20_000])
+def test_what_is_nested_without_end_is_not_read(text: str | bytes) -> None:
+    """The parser would take a second to find it out."""
+    with pytest.raises(YamlError, match="how deep it is"):
+        parse_yaml(text, pytest.fail)
+    assert parse_yaml("[" * 100 + "]" * 100)
+
+
 @pytest.mark.parametrize("value", MISFITS)
 def test_a_value_that_is_not_what_its_tag_says_is_one_error(value: str) -> None:
     """And never a crash of who reads it."""

@@ -34,7 +34,7 @@ def validate(config_file: Path | None, *, quiet: bool, as_json: bool) -> None:
         echo_json(_accepted(path, loaded))
     elif not quiet:
         click.secho(f"{path}: no mistakes", fg="green")
-        for line in summary(loaded.config, loaded.remarks):
+        for line in map(loaded.as_written, summary(loaded.config, loaded.remarks)):
             echo(line, bold=not line.startswith(" "))
 
 
@@ -47,15 +47,15 @@ def _refused(error: ConfigError) -> dict[str, Any]:
 
 
 def _accepted(path: Path, loaded: Loaded) -> dict[str, Any]:
-    config = loaded.config
+    config, said = loaded.config, loaded.as_written
     return {
         "valid": True,
         "source": str(path),
         "mistakes": [],
         "remarks": [{"where": r.where, "kind": r.kind, "what": r.why} for r in loaded.remarks],
-        "receivers": {name: list(block.include) for name, block in config.receivers.items()},
-        "exporters": {name: where_to(block) for name, block in config.exporters.items()},
-        "state_dir": config.service.state_dir,
+        "receivers": {n: [*map(said, block.include)] for n, block in config.receivers.items()},
+        "exporters": {n: said(where_to(block)) for n, block in config.exporters.items()},
+        "state_dir": said(config.service.state_dir),
     }
 
 

@@ -1,7 +1,7 @@
 """Replaces the references of a tree by their values. Reads the files that they name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,11 @@ from k8s_audit_otlp.config.references import (
     UnresolvedError,
     has_reference,
     parse_template,
+    references_in,
 )
-from k8s_audit_otlp.config.secret import FileText, Secret
+from k8s_audit_otlp.config.secret import Secret
 
-_SHORTEST_HIDDEN = 4  # characters of a file that are not said in a mistake
+_SHORTEST_HIDDEN = 4  # characters of what a reference stands for that are not said in a mistake
 # as examples and `vendors show` write them: <zone>, REGISTRY/name, http://HOST:4318, YOUR_API_KEY,
 # and as the files in deploy/ do: https://BACKEND:4318, CLUSTER, NODE
 _PLACEHOLDER = re.compile(
@@ -35,12 +36,14 @@ class Expansion:
     mistakes: list[Mistake] = field(default_factory=list)
     unread: dict[str, tuple[Secret, OSError]] = field(default_factory=dict)
     with_files: set[Secret] = field(default_factory=set)  # the values that hold what files hold
-    from_files: dict[str, str] = field(default_factory=dict)  # text -> the reference to it
+    held: dict[str, str] = field(default_factory=dict)  # what a file or a variable has -> reference
 
-    def without_files(self, text: str) -> str:
-        """Return a text that says the reference where it said what the file holds."""
-        for held in sorted(self.from_files, key=len, reverse=True):
-            text = text.replace(held, self.from_files[held])
+    def as_written(self, text: str) -> str:
+        """Return a text that says the reference where it said what that stands for."""
+        for value in sorted(self.held, key=len, reverse=True):
+            if value in text:
+                reference = self.held[value].replace("\\", r"\\")
+                text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", reference, text)
         return text
 
 
@@ -80,17 +83,28 @@ def _scalar(text: str, path: Path, env: Mapping[str, str], found: Expansion) -> 
     if secret.files:
         found.with_files.add(secret)
     try:
-        parts = [*secret.resolved()]
-        value = "".join(parts)
-        for part, read in zip(secret.parts, parts, strict=True):
-            if isinstance(part, FileText) and len(read) >= _SHORTEST_HIDDEN:
-                found.from_files[read] = f"${{file:{part.path}}}"
+        value = "".join(secret.resolved())
+        for reference in references_in(text):
+            read = "".join(parse_template(reference, env).resolved())
+            if len(read) >= _SHORTEST_HIDDEN:
+                found.held[read] = reference
     except OSError as error:
         found.unread[where(path)] = (secret, error)
         value = ""
     whole = text.startswith("${") and text.find("}") == len(text) - 1
     block = _block(value) if whole and not secret.files else None
-    return Expanded(value, text, secret) if block is None else block
+    if block is None:
+        return Expanded(value, text, secret)
+    found.held |= {read: text for read in _texts(block) if len(read) >= _SHORTEST_HIDDEN}
+    return block
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _texts(each)
 
 
 def _block(value: str) -> Any:

@@ -1,5 +1,6 @@
 """Reads YAML that is no configuration of ours: tables of the package, and what others wrote."""
 
+import re
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -10,6 +11,10 @@ import yaml
 # whatever comes first; a date of month 13 is a ValueError, and deep nesting a RecursionError.
 BAD_VALUE = (ValueError, LookupError, TypeError, AttributeError)
 REFUSED = (yaml.YAMLError, *BAD_VALUE, RecursionError)
+
+
+_BRACKETS = re.compile(rb"[\[\]{}]")
+_DEEPEST = 300  # brackets in one another; with some hundred more a RecursionError ends it
 
 
 class YamlError(ValueError):
@@ -25,8 +30,19 @@ def line_of(error: Exception) -> int | None:
     return mark.line + 1 if mark else None
 
 
+def _is_deep(text: str | bytes) -> bool:
+    depth = 0
+    for bracket in _BRACKETS.findall(text if isinstance(text, bytes) else text.encode()):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
 def parse_yaml(text: str | bytes, load: Callable[..., Any] = yaml.safe_load) -> Any:
     """Return what *load* reads of *text*, its only document. Raise YamlError."""
+    if _is_deep(text):  # PyYAML takes a second to find that out
+        raise YamlError(RecursionError())
     try:
         return load(text)
     except REFUSED as error:
