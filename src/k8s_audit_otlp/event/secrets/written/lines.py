@@ -13,11 +13,14 @@ from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
 from k8s_audit_otlp.event.secrets.written import pairs
 from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
-_OF_A_DEVICE = (  # of routers and switches: `username bob privilege 15 secret 0 X`
+_OF_A_DEVICE = (  # of routers, switches and firewalls: `username bob privilege 15 secret 0 X`
     r"(?im)(^[ \t]*(?:no[ \t])?(?:(?:username|neighbor|tacacs-server|radius-server)[ \t]"
-    r"[^\n]{0,96}?[ \t](?:password|secret|key)(?:[ \t]\d{1,2})?|(?:user|enable|ntp|key|aaa"
-    r"|isis|standby|vrrp|ppp|crypto|server|password|secret)\b[^\n:=]{0,64}?"
-    r"(?:password|secret|key|key-string|md5)[ \t]\d{1,2})[ \t]{1,4})([^\s\"':=]{5,})(?=[ \t\r]*$)"
+    r"[^\n]{0,96}?[ \t](?:password|secret|key)|(?:user|enable|ntp|key|aaa|isis|standby|vrrp|ppp"
+    r"|crypto|server|password|secret)\b[^\n:=]{0,64}?(?:password|secret|key|key-string|md5)"
+    r"(?=[ \t]\d{1,2}[ \t])|enable[ \t](?:secret|password)|set[ \t]passwd|(?:tacacs|radius)-server"
+    r"[ \t]key|standby[ \t]\d{1,3}[ \t]authentication|wpa-psk[ \t]ascii|crypto[ \t]isakmp[ \t]key"
+    r"|ppp[ \t]\w{3,4}[ \t]password)(?:[ \t]\d{1,2})?[ \t]{1,8})([^\s\"':=]{5,})"
+    r"(?=[ \t\r]*$|[ \t]address)"
 )
 _OF_PPP = (
     r"(?m)(^[ \t]*(?:\S{1,64}[ \t]{1,16}\*|\*[ \t]{1,16}(?:PAP|CHAP)[ \t]{1,16}\S{1,64})"
@@ -67,13 +70,6 @@ _WHO_AND = (
     r"[\w.@-]{1,64}:))([^\s:/@\"'{$]{5,128})(?=[ \t\r]*$)"
 )
 _COMMUNITY = r"(?i)(\b(?:snmp(?:-server)?[ \t]community|r[ow]community6?)[ \t]{1,8})(\S{4,64})"
-_OF_A_ROUTER = (
-    r"(?im)(^[ \t]*(?:enable[ \t](?:secret|password)|set[ \t]passwd|(?:tacacs|radius)-server[ \t]"
-    r"(?:host[ \t]\S{1,64}[ \t])?key|standby[ \t]\d{1,3}[ \t]authentication|wpa-psk[ \t]ascii"
-    r"|crypto[ \t]isakmp[ \t]key|ppp[ \t]\w{3,4}[ \t]password)(?:[ \t]\d{1,2})?"
-    r"[ \t]{1,8})([^\s\"':=]{5,64})"
-    r"(?=[ \t\r]*$|[ \t]address)"
-)
 _AS_TEXT = r"(?i)((?:password-value|ascii-text|pre-shared-key)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
 _KEEPALIVED = r"(?i)(\bauth[-_]pass[ \t]{1,8})([^\s\"'{}]{4,64})"
 _OF_IPSEC = r"(:[ \t]{1,8}(?:EAP|XAUTH|NTLM)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
@@ -122,7 +118,12 @@ def _by_name(replacement: Replacement, match: re.Match[str]) -> str:
 _BLANKS = " \t"  # no address has them
 
 STEPS: Final[tuple[Step, ...]] = (
-    Step((), _OF_A_DEVICE, second, ("secret ", "password ", "key ", "md5 ", "key-string ")),
+    Step(
+        (),
+        _OF_A_DEVICE,
+        told,
+        ("secret ", "ssword ", "key ", "md5 ", "tring ", "tion ", "sswd ", "ascii "),
+    ),
     Step((), _OF_PPP, second, ("*",)),
     Step((), _OF_DEBCONF, second, ("password ",)),
     Step(("createuser", "usmuser", "v3 auth"), _OF_SNMP, second),
@@ -133,7 +134,6 @@ STEPS: Final[tuple[Step, ...]] = (
         _by_name,
     ),
     Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
-    Step((), _OF_A_ROUTER, told, _BLANKS),
     Step((), _COMMUNITY, second, _BLANKS),
     Step((), _AS_TEXT, quoted, '"'),
     Step((), _KEEPALIVED, second, _BLANKS),
