@@ -117,9 +117,9 @@ PLACES: dict[str, Callable[[str], Event]] = {
 }
 
 
-def texts(name: str) -> list[str]:
-    """Read the texts of a file: each begins with a mark, its further lines with two blanks."""
-    content = (KINDS / name).read_text()
+def texts(kind: str) -> list[str]:
+    """Read the texts of a kind: each begins with a mark, its further lines with two blanks."""
+    content = "\n".join(path.read_text() for path in sorted(KINDS.glob(f"{kind}*.txt")))
     return [
         text.replace("\n  ", "\n").rstrip("\n")
         for text in re.split(r"^> ", content, flags=re.MULTILINE)[1:]
@@ -153,7 +153,7 @@ def shown(record: str, template: str) -> bool:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_no_text_shows_its_secret(place: str) -> None:
-    templates = texts("caught.txt")
+    templates = texts("caught")
     assert len(templates) > 400
     records = records_of([PLACES[place](filled(each)) for each in templates])
     assert [t for t, r in zip(templates, records, strict=True) if shown(r, t)] == []
@@ -161,7 +161,7 @@ def test_no_text_shows_its_secret(place: str) -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 def test_texts_without_a_secret_stay(place: str) -> None:
-    kept = texts("kept.txt")
+    kept = texts("kept")
     records = records_of([PLACES[place](each) for each in kept])
     assert [t for t, r in zip(kept, records, strict=True) if "REDACTED" in r] == []
 

@@ -23,7 +23,8 @@ from k8s_audit_otlp.event.secrets.substitution_steps import (
     second,
     where,
 )
-from k8s_audit_otlp.event.secrets.values import is_credential, names_a_file
+from k8s_audit_otlp.event.secrets.values import is_credential
+from k8s_audit_otlp.event.secrets.written import markup
 
 _QUOTED_BODY = r"(?s)(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)"  # a decoder's error
 _ANY = (
@@ -119,26 +120,7 @@ VARIABLES: Final = re.compile(
 )
 _NAMED_VARIABLE = re.compile(r"\b(?:name|valueFrom|from): ")
 _DATA_REST = re.compile(r"^([ \t]+)(?![^\s:#][^:\n]*:(?:[ \t]|$))(\S[^\n]*)$", re.MULTILINE)
-_ELEMENT = (
-    r"(<([\w.:-]{1,64})(\s[^<>]{0,512})?>\s{0,64}"
-    r"(?:<[\w.:-]{1,64}>\s{0,64})?(?:<!\[CDATA\[)?)((?<=CDATA\[)[^\]]+|[^<>\]]+)(?=\]\]>|</)"
-)
 _USER_OF_JAAS = r"(\buser_[\w.@-]{1,64}\s{0,8}=\s{0,8})(\\*\"[^\"\\]*\\*\"?)"
-_LISTED = re.compile(  # of Apple, of Hadoop
-    r"<(?:key|name|[\w:]{1,16}-name)>(?P<name>[^<>]{1,128})</[\w:-]{1,32}>\s{0,64}"
-    r"(?:<description>[^<>]{0,256}</description>\s{0,64})?<[\w:-]{1,32}>(?P<value>[^<>]+)"
-)
-_LISTED_BEFORE = re.compile(  # of Hadoop, too
-    r"<value>(?P<value>[^<>]+)</value>\s{0,64}(?:<\w{1,32}>[^<>]{0,256}</\w{1,32}>\s{0,64}){0,2}"
-    r"<name>(?P<name>[^<>]{1,128})</name>"
-)
-_TAG = r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)"
-_NAMING_ATTRIBUTE = re.compile(
-    r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
-)
-_VALUE_ATTRIBUTE = re.compile(
-    r"(\b(?:value|content)\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
-)
 
 
 def _command(replacement: Replacement, match: re.Match[str]) -> str:
@@ -219,25 +201,6 @@ def _insert(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + _SQL_ROW.sub(row, match[3])
 
 
-def _names(tag: str, attributes: str | None) -> bool:
-    """Tell an element whose name, or the name that it states, says credential."""
-    stated = _NAMING_ATTRIBUTE.findall(attributes) if attributes else ()
-    return says_credential(tag) or any(map(says_credential, stated))
-
-
-def _element(replacement: Replacement, match: re.Match[str]) -> str:
-    is_file = names_a_file(match[2], match[4].strip())
-    if not match[4].strip() or is_file or not _names(match[2], match[3]):
-        return match[0]
-    return match[1] + replacement(match[4])
-
-
-def _tag(replacement: Replacement, match: re.Match[str]) -> str:
-    if not _names(match[1], match[2]):
-        return match[0]
-    return f"<{match[1]}{_VALUE_ATTRIBUTE.sub(partial(quoted, replacement), match[2])}"
-
-
 STEPS: tuple[Step, ...] = (
     Step(('"data', "stringdata", "binarydata", "data:"), _DATA_OBJECT, _object),
     Step(("data:",), _DATA_BLOCK, _block),
@@ -257,10 +220,5 @@ STEPS: tuple[Step, ...] = (
     Step((), _NAMED_FAR_VALUE, where(is_credential), ":"),
     Step(("value",), _VALUE_NAMED, where(is_credential)),
     Step(("...|",), _QUOTED_BODY, second),
-    Step(("</",), _ELEMENT, _element),
-    *(
-        Step(("</",), listed.pattern, where(says_credential))
-        for listed in (_LISTED, _LISTED_BEFORE)
-    ),
-    Step(("value", "content="), _TAG, _tag),
+    *markup.STEPS,
 )
