@@ -17,10 +17,14 @@ from k8s_audit_otlp.event.secrets.written import lines
 
 _ENCODED = bits_of((ENCODED,))
 _IN_BASE64 = bits_of((*IN_BASE64, "eyj"))  # {" begins so
-_ENCODED_SIGN = re.compile(r"%(?:25)*(?:3[aAdD]|[4-7])")  # or a letter, once or several times
+# A sign, a letter or a blank, once or several times; words with a plus for each blank.
+_ENCODED_SIGN = re.compile(
+    r"%(?:25)*(?:[2-7][0-9a-fA-F]|0[9aAdD])|[A-Za-z]\+[A-Za-z]{2,16}\+[A-Za-z]"
+)
 _ESCAPED = re.compile(r"\\+(?:u00|x)([2-7][0-9a-fA-F])")  # signs and letters
-_ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|#\d{2}|#x[2-7][\da-fA-F]);")
+_ENTITY = re.compile(r"&(?:quot|apos|amp|lt|gt|equals|colon|nbsp|#\d{2}|#x[2-7][\da-fA-F]);")
 _WORD = re.compile(r"(?:[\w.-]{1,64}=)?([^\s\"'<>]++)")
+_BEFORE_CONTENT = re.compile(r"\Adata:[\w/+.;=-]{0,64},")  # of an address that is the content
 _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _FEW_PARTS, _LONG_PART = 64, 256  # words that are encoded; characters of one, as addresses have
 _LONG = 256  # characters; such a text is cleaned once for all who ask in turn
@@ -84,7 +88,8 @@ def clean(text: str, replacement: Replacement, *, prose: bool = False, is_id: bo
     if not holds(found, text):
         return text
     text = _as_it_reads(text, found, replacement, prose=prose, is_id=is_id)
-    return without_encoded(text, replacement) if found & _ENCODED else text
+    is_encoded = found & _ENCODED or "%" in text or "+" in text
+    return without_encoded(text, replacement) if is_encoded else text
 
 
 def _as_it_reads(
@@ -194,7 +199,8 @@ def without_encoded(text: str, replacement: Replacement) -> str:
     parts = EncodedParts(text)
 
     def tells(word: str) -> bool:
-        return any(_tells(plain, replacement) for plain in decodings(word))
+        content = _BEFORE_CONTENT.sub("", word)
+        return any(_tells(plain, replacement) for plain in decodings(content))
 
     def change(match: re.Match[str]) -> str:
         word = match[1]
