@@ -6,17 +6,20 @@ from typing import TypeAlias
 
 from k8s_audit_otlp.event.redact.context import KINDS, data_rule
 from k8s_audit_otlp.event.redact.names import Action, Names
+from k8s_audit_otlp.event.redact.neighbours import (
+    is_reference,
+    says_which_one,
+    siblings,
+    tells_where,
+)
 from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import (
     is_of_password,
-    is_reference,
     judge_value,
     mask_drawn_names,
     owned,
     rename,
-    siblings,
     table,
-    tells_where,
     told_by_pairs,
 )
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
@@ -26,7 +29,6 @@ from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
-from k8s_audit_otlp.event.secrets.values import says_which
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
@@ -76,7 +78,7 @@ def credential(scan: Scan, key: int) -> int | None:
     if value not in (b"{", b"["):
         beside = siblings(scan.pieces, key) if scan.pieces[key] == b"secretKey" else ()
         is_key_of_store = any(scan.pieces[place] in _REMOTE for place in beside)
-        if not is_key_of_store and not _says_which(scan.pieces, key):
+        if not is_key_of_store and not says_which_one(scan.pieces, key):
             scan.scalar(key, rule)
         return None
     end = end_of(scan.pieces, key)
@@ -94,15 +96,10 @@ def credential(scan: Scan, key: int) -> int | None:
     return end
 
 
-def _says_which(pieces: list[bytes], key: int) -> bool:
-    text = pieces[key + 2] if pieces[key + 1] == b":" else b""
-    return bool(text) and says_which(text_of(pieces[key]), text_of(text))
-
-
 def credential_text(scan: Scan, key: int) -> None:
     if scan.pieces[key + 1][:2] in (b":{", b":["):
         drawn(scan, key)
-    elif scan.pieces[key + 1] != b":" or "key" in scan.off or _says_which(scan.pieces, key):
+    elif scan.pieces[key + 1] != b":" or "key" in scan.off or says_which_one(scan.pieces, key):
         return
     else:
         scan.mask(key + 2, "key")

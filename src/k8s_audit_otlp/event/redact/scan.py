@@ -11,11 +11,10 @@ from typing import Protocol
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.embedded import redact_embedded
 from k8s_audit_otlp.event.redact.names import Names
+from k8s_audit_otlp.event.redact.neighbours import refers
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
 from k8s_audit_otlp.event.secrets.grammar import is_reference
-from k8s_audit_otlp.event.secrets.randomness import PUBLIC_KEYS, looks_random
 from k8s_audit_otlp.event.secrets.replacement import MASK, Replacement
-from k8s_audit_otlp.event.secrets.values import says_which
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     closing_part,
@@ -150,7 +149,7 @@ class Scan:
                 continue
             if b"}" in pieces[place - 1]:
                 name = ""
-            if not (keep_references and _refers(name, text_of(pieces[place]))):
+            if not (keep_references and refers(pieces, place, name)):
                 self.mask(place, rule)
 
     def elements(self, key: int, end: int) -> Iterator[int]:
@@ -176,10 +175,3 @@ class Scan:
             self.pieces[place] = piece_of(followed.text)
             self.fired |= {rule, *found.fired} if rule else found.fired
         return followed.wholly
-
-
-def _refers(name: str, value: str) -> bool:
-    """Tell a string that names or places the credential: `path`, `kind`, `issuer`, `audiences`."""
-    is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
-    refers = is_reference(name) or says_which(name, value)
-    return is_public or (refers and not looks_random(value))

@@ -1,4 +1,4 @@
-r"""What is around a member of a body: its siblings, its parent's name, what it refers to, its name.
+r"""What a member of a body is by what is around it: a value by a name beside it, a flag, a cell.
 
 A manager of fields owns values of a list, and writes them as names of members:
 "f:finalizers": {".": {}, "v:\"example.com/cleanup\"": {}}, "k:{\"name\":\"web\"}": {}
@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from k8s_audit_otlp.event.redact.names import clean_name
+from k8s_audit_otlp.event.redact.neighbours import parent_name, siblings
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
@@ -27,7 +28,6 @@ from k8s_audit_otlp.event.secrets.values import (
 )
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
-    balance,
     end_of,
     is_key,
     members,
@@ -36,22 +36,11 @@ from k8s_audit_otlp.event.splice.tokens import (
     text_of,
 )
 
-# Members of a reference to a Secret or of a volume made of one.
-_REFERENCE = frozenset(
-    (
-        *(b"name", b"namespace", b"key", b"optional", b"items", b"defaultMode", b"apiGroup"),
-        *(b"kind", b"apiVersion", b"readOnly", b"version", b"property", b"secretName", b"group"),
-    )
-)
 _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
-_LEADING = (b"valueFrom", b"secretKeyRef", b"secretRef", b"from")  # to a reference
-_NAMES_OF_SECRETS = (b"name", b"secretName")
-_MOST_SIBLINGS = 64
 _PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",), ("pw",))
 _LOGINS = (("login",), ("logins",), ("accounts",), ("auth",), ("credentials",))
 _BASIC, _USER_AND = (("basic",), ("basicauth",), ("userpass",)), re.compile(r"[\w.@-]{1,64}:\S{4,}")
 _SHORTEST_IN_PAIR = 5  # bytes
-_SOURCES = (b"source", b"kind", b"provider")
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
 _IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another one
@@ -68,60 +57,6 @@ _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
 _TYPING, _TYPES = (b"type", b"format"), (b"password", b"Password", b"passphrase")
 _SHORTEST_DEFAULT = 8  # characters of a default in a schema that is a credential
-
-
-def is_reference(pieces: list[bytes], key: int, end: int) -> bool:
-    """Tell a reference to a Secret ({name, key}) from a credential made of parts."""
-    if pieces[key + 1][:2] != b":{":
-        return False
-    found = {pieces[place]: place for place in members(pieces, key, end)}
-    if len(found) == 1 and (inner := next(iter(found.items())))[0] in _LEADING:
-        return is_reference(pieces, inner[1], end_of(pieces, inner[1]))
-    names = [found[name] for name in _NAMES_OF_SECRETS if name in found]
-    if not names or not _REFERENCE.issuperset(found):
-        return False
-    return all(
-        pieces[name + 1] == b":" and names_an_object(text_of(pieces[name + 2])) for name in names
-    )
-
-
-def tells_where(pieces: list[bytes], key: int) -> bool:
-    """Tell what says where a credential is, in a map of several: `source: Secret`."""
-    if pieces[key + 1] == b":":
-        return pieces[key] in _SOURCES and pieces[key + 2].isalpha()
-    return is_reference(pieces, key, end_of(pieces, key))
-
-
-def siblings(pieces: list[bytes], key: int) -> Iterator[int]:
-    """Yield the keys of the object that the member at *key* is in, those that are near first."""
-    for step in (-2, 2):
-        place, depth = key, 0
-        for _ in range(_MOST_SIBLINGS):
-            place += step
-            if not 0 < place < len(pieces) - 1:
-                break
-            between = pieces[place + 1] if step < 0 else pieces[place - 1]
-            lowest, change = balance[between]
-            if step < 0:
-                if depth < change - lowest:
-                    break
-                depth -= change
-            else:
-                if depth + lowest < 0:
-                    break
-                depth += change
-            if depth == 0 and is_key(pieces, place):
-                yield place
-
-
-def parent_name(pieces: list[bytes], key: int) -> str:
-    """Return the name of the member whose value is the object that the member at *key* is in."""
-    depth = 0
-    for place in range(key - 2, max(0, key - 2 * _MOST_SIBLINGS), -2):
-        depth -= balance[pieces[place + 1]][1]
-        if depth < 0:
-            return text_of(pieces[place]) if pieces[place + 1] in (b":{", b":[{") else ""
-    return ""
 
 
 def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  # noqa: FBT001

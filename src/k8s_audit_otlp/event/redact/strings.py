@@ -14,8 +14,8 @@ from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.names import Action
+from k8s_audit_otlp.event.redact.neighbours import parent_name
 from k8s_audit_otlp.event.redact.scan import Scan
-from k8s_audit_otlp.event.redact.siblings import parent_name
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.prefilter import may_hold
 from k8s_audit_otlp.event.secrets.replacement import Replacement

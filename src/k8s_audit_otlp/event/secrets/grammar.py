@@ -100,9 +100,10 @@ REFERENCE_WORDS: Final = frozenset(
     manager store backend engine history bucket policies lifespan stdin complexity strength protocol
     validity source username email volume mount projection audience exception error failure
     volumemount handler filter interceptor validator resolver converter cache table column row
-    dashboard alert chart job pod deployment watcher java py go
+    dashboard alert chart job pod deployment watcher location strategy transform in java py go
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
+_SECRETS, _EXISTING = ("secret", "secrets"), frozenset(("existing", "pull"))
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
 _CREDENTIAL_ENDINGS: Final = (
@@ -180,7 +181,7 @@ def is_reference(name: str) -> bool:
         not words
         or words[0] in _COUNTING
         or "per" in words
-        or (words[0], words[-1]) == ("existing", "secret")
+        or (words[-1] in _SECRETS and not _EXISTING.isdisjoint(words))
     ):
         return bool(words)
     if REFERENCE_WORDS.isdisjoint((words[-1], words[-1].removesuffix("s"))):
@@ -289,12 +290,3 @@ def names_many(name: str) -> bool:
     """Tell `passwords`, which a list stands below, from `secrets`, which may be names."""
     words = words_of(name)
     return bool(words) and words[-1] != "secrets" and words[-1].removesuffix("s") in _VALUE_WORDS
-
-
-def is_sensitive_path(path: str) -> bool:
-    """Tell a JSON Pointer that leads to a Secret's data, into an environment or to a credential."""
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
-    return any(
-        step in ("data", "stringData", "binaryData", "env") or judge(step) is KeyVerdict.CREDENTIAL
-        for step in steps
-    )

@@ -8,7 +8,6 @@ from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
     is_environment,
     is_reference,
-    is_sensitive_path,
     judge,
     may_name_drawn,
     names_many,
@@ -23,7 +22,7 @@ from k8s_audit_otlp.event.secrets.substitution_steps import (
     second,
     where,
 )
-from k8s_audit_otlp.event.secrets.values import is_credential
+from k8s_audit_otlp.event.secrets.values import is_credential, is_sensitive_path
 from k8s_audit_otlp.event.secrets.written import markup
 
 _QUOTED_BODY = r"(?s)(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)"  # a decoder's error

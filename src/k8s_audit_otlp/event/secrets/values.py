@@ -68,6 +68,13 @@ _NGINX_PASSES = frozenset(
     for server in "proxy fastcgi uwsgi scgi grpc memcached".split()  # noqa: SIM905
 )
 _UPSTREAM = re.compile(r"(?:https?|grpcs?)://[^\s@]+|unix:\S+|[a-z][\w.-]*(?::\d{1,5})?;")
+_CERTIFICATES = frozenset(("ca", "cert", "certificate", "spki", "public", "pub", "tls", "host"))
+_DIGESTS = frozenset("hash hashes pin pins digest digests sha1 sha256".split())  # noqa: SIM905
+_THUMBPRINTS = [(f"{x}print{s}",) for x in ("thumb", "finger") for s in ("", "s")]
+_DIGEST = re.compile(
+    r"(?:(?i:sha-?\d{1,3}|md5)[:/-]{1,2})?(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,31}"
+    r"|[0-9A-Fa-f]{32,128}|[\w+/-]{27,88}={0,2})"
+)
 _FILE = re.compile(
     r"(?:[a-z]{2,32}:)?(?:file:/{1,2}|~|\.{1,2}|\$[A-Z_]{1,32})?(?:/[\w.@+-]{1,64}){2,16}/?"
     r"|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){1,8}",
@@ -158,6 +165,13 @@ def says_which(name: str, value: str) -> bool:
     if about.lastgroup == "secret":
         return _NOT_IN_FILES.isdisjoint(words)
     return about.lastgroup in ("how", "digest") or words[-1:] == ("pass",)
+
+
+def is_public_digest(name: str, value: str) -> bool:
+    """Say whether a value is the digest of a certificate or a public key, which a name tells."""
+    words = words_of(name)
+    of_public = not _CERTIFICATES.isdisjoint(words) and not _DIGESTS.isdisjoint(words[-1:])
+    return (of_public or words[-1:] in _THUMBPRINTS) and _DIGEST.fullmatch(value) is not None
 
 
 def names_a_file(name: str, value: str) -> bool:
@@ -265,3 +279,12 @@ def in_flow(text: str, at: int) -> bool:
     """Tell the members of a map of YAML in braces: `{user: admin, password: X, host: db}`."""
     first = max(0, at - LONGEST_LEAD, text.rfind("\n", max(0, at - LONGEST_LEAD), at))
     return text.rfind("{", first, at) > text.rfind("}", first, at)
+
+
+def is_sensitive_path(path: str) -> bool:
+    """Tell a JSON Pointer that leads to a Secret's data, into an environment or to a credential."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
+    return any(
+        step in ("data", "stringData", "binaryData", "env") or judge(step) is KeyVerdict.CREDENTIAL
+        for step in steps
+    )
