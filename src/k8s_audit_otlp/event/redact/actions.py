@@ -29,6 +29,7 @@ from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.structures import VARIABLES
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.secrets.uri import program
+from k8s_audit_otlp.event.secrets.written.phrases import is_told
 from k8s_audit_otlp.event.splice.tokens import end_of, is_key, marks_key, members, piece_of, text_of
 
 Member: TypeAlias = tuple[int, Action]  # the place of a key, what its name calls for
@@ -120,8 +121,9 @@ def drawn(scan: Scan, key: int) -> None:
             for place in (members(pieces, key, end) if in_map else (key,))
             if pieces[place + 1] == b":" and not (in_map and only_refers(text_of(pieces[place])))
         ]
+    name = text_of(pieces[key])
     for place in places:
-        if looks_drawn(text_of(pieces[place])):
+        if is_told(name, text_of(pieces[place])):
             scan.mask(place, "key")
     for place in [*told_by_pairs(pieces, key, end)]:
         scan.mask(place, "key")

@@ -1,5 +1,6 @@
 """What is around a member of a body: its siblings, its parent's name, a reference that it is in."""
 
+import re
 from collections.abc import Iterator
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge, words_of
@@ -7,7 +8,6 @@ from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.randomness import PUBLIC_KEYS, looks_drawn, looks_random
 from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
-    is_public_digest,
     names_an_object,
     says_which,
 )
@@ -38,6 +38,13 @@ _WITH_SECRETS = ("basicAuth", "digestAuth")  # below these `secret` is the name 
 _USUAL_KEYS = frozenset(  # of a Secret
     "username user password token ca.crt tls.crt tls.key client-id client-secret api-key".split()  # noqa: SIM905
 )
+_CERTIFICATES = frozenset(("ca", "cert", "certificate", "spki", "public", "pub", "tls", "host"))
+_DIGESTS = frozenset("hash hashes pin pins digest digests sha1 sha256".split())  # noqa: SIM905
+_THUMBPRINTS = [(f"{x}print{s}",) for x in ("thumb", "finger") for s in ("", "s")]
+_DIGEST = re.compile(
+    r"(?:(?i:sha-?\d{1,3}|md5)[:/-]{1,2})?(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,31}"
+    r"|[0-9A-Fa-f]{32,128}|[\w+/-]{27,88}={0,2})"
+)
 _MOST_SIBLINGS = 64
 _SOURCES = (b"source", b"kind", b"provider", b"type", b"issuer", b"ttl", b"audience", b"algorithm")
 _NO_VALUES = NOTHING | {"omit", "include", "same-origin"}
@@ -66,7 +73,7 @@ def tells_where(pieces: list[bytes], key: int) -> bool:
     if pieces[key + 1] != b":":
         return is_reference(pieces, key, end_of(pieces, key)) or _names_a_key(pieces, key)
     name, value = text_of(pieces[key]), text_of(pieces[key + 2])
-    if is_public_digest(name, value) or says_which_one(pieces, key):
+    if _is_public_digest(name, value) or says_which_one(pieces, key):
         return True
     names_it = only_refers(name) and not _NAMING.isdisjoint(words_of(name))
     return (names_it or pieces[key] in _SOURCES) and not looks_drawn(value)
@@ -91,12 +98,19 @@ def _names_a_key(pieces: list[bytes], key: int) -> bool:
     return names_keys and any(pieces[place] in _OF_SECRETS for place in siblings(pieces, key))
 
 
+def _is_public_digest(name: str, value: str) -> bool:
+    """Say whether a value is the digest of a certificate or a public key, which a name tells."""
+    words = words_of(name)
+    of_public = not _CERTIFICATES.isdisjoint(words) and not _DIGESTS.isdisjoint(words[-1:])
+    return (of_public or words[-1:] in _THUMBPRINTS) and _DIGEST.fullmatch(value) is not None
+
+
 def refers(pieces: list[bytes], place: int, name: str) -> bool:
     """Tell a string that names or places the credential: `path`, `kind`, `issuer`, `audiences`."""
     value = text_of(pieces[place])
     if value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value:
         return True
-    if is_public_digest(name, value):
+    if _is_public_digest(name, value):
         return True
     if looks_random(value):
         return False

@@ -32,6 +32,8 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _LOCKS: Final = frozenset(  # what a code opens, whatever it looks like
     """
     pin door gate safe alarm entry lock master access security unlock confirmation activation
+    voicemail keypad disarm duress garage lockbox moderator conference mfa 2fa fa sms otp totp
+    onetime voucher redemption epp authinfo
     """.split()  # noqa: SIM905
 )
 # Names of credentials written as one word or as several, and what of them any text must hold.
@@ -50,7 +52,9 @@ CREDENTIAL_STEMS: Final = tuple(
     securejsondata otlpheaders kennwort zugangsdaten geheimnis wachtwoord losenord adgangskode
     motdepasse cleapi contrasena geheimwort losungswort palavrapasse palavrachave toegangscode
     zugangscode kodeord tunnussana fjalekalim cyfrinair pasvorto katalaluan nywila nenosiri sifra
-    magicword safeword watchword securityanswer
+    magicword safeword watchword securityanswer walletwords walletseed walletphrase authphrase
+    privphrase encphrase keyphrase unlockphrase secretphrase accessphrase encryptionphrase
+    communitystring rocommunity rwcommunity readcommunity writecommunity trapcommunity
     senha parola haslo hasło heslo jelszo lozinka salasana sifre geslo zaporka sandi snmpcommunity
     contrasenya slaptazod lykilor pasahitz parool wagwoord парола лозинка المرور السر סיסמה סיסמא
     пароль токен секрет κωδικος 密码 密碼 密钥 口令 令牌 パスワード 비밀번호 암호 비번
@@ -116,8 +120,8 @@ DRAWN_WORDS: Final = frozenset(
     ticket assertion nonce sas community access refresh login invite magic hec fernet encrypt
     encryption keyring passw sudo shared private sid sessionid verifier samlresponse samlrequest
     tok users accounts admins logins headers
-    secure magiclink oauth unlock answer vpn wifi wlan wpa luks basic phrase combination pairing
-    onetime recovery activation escrow schluessel schlüssel sleutel llave chiave
+    secure magiclink oauth unlock answer vpn wifi wlan wpa wpa2 wpa3 luks basic phrase combination
+    pairing onetime recovery activation escrow keyslot bip schluessel schlüssel sleutel llave chiave
     kod codigo codice код ключ avain klucz anahtar nyckel nøgle jeton gizli tajne
     """.split()  # noqa: SIM905
 )

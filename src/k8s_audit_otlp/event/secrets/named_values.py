@@ -19,7 +19,6 @@ from k8s_audit_otlp.event.secrets.randomness import (
     PUBLIC_KEYS,
     WHAT_LOOKS_DRAWN,
     Ahead,
-    looks_drawn,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import (
@@ -33,12 +32,19 @@ from k8s_audit_otlp.event.secrets.values import (
     in_flow,
     judge_two_words,
     lacks,
+    map_below,
     names_a_place,
     next_line,
     says_which,
     stands_in_quotes,
 )
-from k8s_audit_otlp.event.secrets.written.remarks import SHORTEST_WORD, begins_a_member, is_remark
+from k8s_audit_otlp.event.secrets.written.phrases import is_told, is_told_by_words
+from k8s_audit_otlp.event.secrets.written.remarks import (
+    SHORTEST_WORD,
+    begins_a_member,
+    is_phrase_line,
+    is_remark,
+)
 
 _NAMED = re.compile(
     r"(?<![\w.-])(?:(?<=\\)[nrt](?=\w)|-D(?=\w))?(?P<name>[\w.-]++)(?:\[\d{0,4}\])?"
@@ -59,12 +65,6 @@ _ITEM = re.compile(
 )
 _VALUES = frozenset(("value", "inline_string", "inlineString", "inline", "plain"))
 _COMMENT = re.compile(r"#[^\n]*(?=\n[ \t])")
-# A map below a name: what is drawn in it is a credential, whatever it is called there.
-_MAP = re.compile(
-    r"\{(?:[^{}]|\{[^{}]*+)*+"
-    r"|[ \t\r]*\n(?P<of>[ \t]++)[\w.\"'-]+:[^\n]*+(?:\n(?P=of)[^\n]*+)*+"
-    r"|[ \t\r]*\n([ \t]*+)- [\w.\"'-]+:[^\n]*+(?:\n\2[ -][^\n]*+)*+"
-)
 _TYPED = re.compile(r"[A-Za-z][\w.<>\[\]]{0,64}[ \t]{1,8}=|\[\][A-Za-z]")  # `: string = "X"`
 _OBJECT = re.compile(r"\{\s*(?:[\"'\\]|[\w.-]{1,64}\s?[:=]|\}|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?(\d?)[+-]?[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+)")
@@ -116,7 +116,9 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         if verdict is None and at >= below and (under := _map_of_reference(text, match)):
             below, of_map = under.end(), KeyVerdict.HARMLESS
         if verdict is None or (
-            verdict is not KeyVerdict.CREDENTIAL and lacks(text, at, verdict, drawn)
+            verdict is not KeyVerdict.CREDENTIAL
+            and not is_told_by_words(match["name"])
+            and lacks(text, at, verdict, drawn)
         ):
             continue
         if (left := left - 1) < 0:  # all that is left goes
@@ -126,7 +128,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         start, end = _value_at(text, match)
         value = text[start:end]
         is_list = value[:1] == "\n" and _ITEM.search(value) is None
-        if (end <= start or is_list) and at >= below and (under := _map_below(text, match, start)):
+        if (end <= start or is_list) and at >= below and (under := map_below(text, match, start)):
             below, of_map = under.end(), _OF_MEMBERS.get(verdict, KeyVerdict.HARMLESS)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
@@ -159,17 +161,7 @@ def _verdict(text: str, match: re.Match[str], of_map: KeyVerdict | None) -> KeyV
 def _map_of_reference(text: str, match: re.Match[str]) -> re.Match[str] | None:
     """Return the map below a name such as `secretRef`, in which the secret may stand itself."""
     refers = refers_to_credential(match["name"])
-    return _map_below(text, match, match.end()) if refers else None
-
-
-def _map_below(text: str, match: re.Match[str], start: int) -> re.Match[str] | None:
-    """Return the map that stands below a name, indented more than its line."""
-    under = _MAP.match(text, start)
-    if under is None or under["of"] is None:
-        return under
-    lead = max(0, match.start() - LONGEST_LEAD)
-    line = text[max(lead, text.rfind("\n", lead, match.start()) + 1) : match.start()]
-    return under if len(under["of"]) > len(line) - len(line.lstrip()) else None
+    return map_below(text, match, match.end()) if refers else None
 
 
 def _item(replacement: Replacement, match: re.Match[str]) -> str:
@@ -186,7 +178,7 @@ def _is_prose(text: str, match: re.Match[str], no_word: Ahead) -> bool:
         return False
     if (words := _PROSE.match(text, start, end)) is None or begins_a_member(words[0]):
         return False
-    if in_flow(text, match.start()):
+    if in_flow(text, match.start()) or is_phrase_line(text, start, match["name"]):
         return False
     if _AMONG_MEMBERS.search(text, max(0, match.start() - _CLAUSE), match.start()):
         return False
@@ -285,7 +277,7 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
         return True  # so many
     if verdict is KeyVerdict.HARMLESS:
-        return not looks_drawn(value)
+        return not is_told(match["name"], value)
     if QUOTE.match(value):
         return False
     if match[0].endswith(": ") and value.islower() and value.isalpha():
@@ -293,6 +285,6 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         said = goes_on or (prose and (len(value) < SHORTEST_WORD or is_remark(value)))
         if said and not in_flow(match.string, match.start()):
             return True
-    if verdict is KeyVerdict.CREDENTIAL_TEXT:
+    if verdict is KeyVerdict.CREDENTIAL_TEXT and not is_told(match["name"], value):
         return len(value) < _TEXT_SHORTEST or not any(map(str.isdigit, value))
     return False

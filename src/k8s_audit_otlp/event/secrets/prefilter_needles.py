@@ -85,7 +85,7 @@ NAME_NEEDLES: Final = (
     geheimwort losungswort palavra gangscode kodeord tunnussana parole kalim cyfrinair pasvorto
     laluan nywila nenosiri asswort assord watchword
     """.split(),  # noqa: SIM905 - a table of words reads better as words
-    *("de passe", "magic w", "safe word"),
+    *("de passe", "magic w", "safe word", "wallet", "phrase", "bip39", "ry_words", "ry words"),
     *_OTHER_SCRIPTS,
     *CODE_ABROAD,
     CODE,

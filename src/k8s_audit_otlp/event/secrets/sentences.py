@@ -191,19 +191,21 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
 
 # Words of a wallet: as many as nobody says in a sentence.
 _SEED = (
-    r"(?i)((?:phrase|words|mnemonic)[ \t]{0,2}"
-    r"(?::|=|is|are)?[ \t]{1,4}[\"'`]?)([a-z]{3,10}+(?:[ \t,]{1,3}[a-z]{3,10}+){3,23}+)"
-    r"(?=[\"'`]?[ \t.]*(?:\r?\n|\Z))"
+    r"(?i)((?:phrase|words|mnemonic|bip39)(?:[ \t](?:for|of)[ \t][\w.@-]{1,32})?[ \t]{0,2}"
+    r"(?::|=|is|are|was)?[ \t]{1,4}[\"'`(]?)([a-z]{3,10}+(?:[ \t,]{1,3}[a-z]{3,10}+){2,23}+)"
+    r"(?=[\"'`)]?[ \t.]*(?:\r?\n|\Z))"
 )
 
 
 _OF_SEEDS = ("seed", "recovery", "backup", "wallet", "secret")
-_LONGEST_SAID = 10  # characters
+_OF_PHRASES = ("pass", "unlock", "encryption", "disk", "key", "login", "auth")
+_LONGEST_SAID = 12  # characters
 
 
 def _seed(replacement: Replacement, match: re.Match[str]) -> str:
     before = match.string[max(0, match.start() - _LONGEST_SAID) : match.start()].rstrip(" _-")
-    of_one = match[0][0] in "mM" or before.lower().endswith(_OF_SEEDS)
+    said = _OF_SEEDS + _OF_PHRASES * (match[0][0] in "pP")
+    of_one = match[0][0] in "mMbB" or before.lower().endswith(said)
     is_sentence = any(map(is_remark, match[2].replace(",", " ").split()))
     return second(replacement, match) if of_one and not is_sentence else match[0]
 
@@ -252,6 +254,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
     Step(("pin", "puk", "otp", "pass"), _PIN, second, digits),
-    Step((), _SEED, _seed, ("phrase", "words", "mnemonic", "Phrase", "Words", "Mnemonic")),
+    Step((), _SEED, _seed, ("phrase", "words", "mnemonic", "Phrase", "Words", "Mnemonic", "bip39")),
     *languages.STEPS,
 )

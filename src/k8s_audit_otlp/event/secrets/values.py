@@ -30,6 +30,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     looks_random,
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE
+from k8s_audit_otlp.event.secrets.written.phrases import is_told
 
 PLACEHOLDER: Final = re.compile(
     r"\$[({]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}]?|\{\{[^\"'`]*|%[sdv]"
@@ -68,13 +69,6 @@ _NGINX_PASSES = frozenset(
     for server in "proxy fastcgi uwsgi scgi grpc memcached".split()  # noqa: SIM905
 )
 _UPSTREAM = re.compile(r"(?:https?|grpcs?)://[^\s@]+|unix:\S+|[a-z][\w.-]*(?::\d{1,5})?;")
-_CERTIFICATES = frozenset(("ca", "cert", "certificate", "spki", "public", "pub", "tls", "host"))
-_DIGESTS = frozenset("hash hashes pin pins digest digests sha1 sha256".split())  # noqa: SIM905
-_THUMBPRINTS = [(f"{x}print{s}",) for x in ("thumb", "finger") for s in ("", "s")]
-_DIGEST = re.compile(
-    r"(?:(?i:sha-?\d{1,3}|md5)[:/-]{1,2})?(?:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,31}"
-    r"|[0-9A-Fa-f]{32,128}|[\w+/-]{27,88}={0,2})"
-)
 _FILE = re.compile(
     r"(?:[a-z]{2,32}:)?(?:file:/{1,2}|~|\.{1,2}|\$[A-Z_]{1,32})?(?:/[\w.@+-]{1,64}){2,16}/?"
     r"|[a-z]{2,32}(?:/[a-z][a-z_-]{0,63}){1,8}",
@@ -90,6 +84,12 @@ _OBJECT = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?|[$%{<][^\n]{0,253}")
 _LONGEST_VERSION = 128  # characters
 _VERSION = re.compile(  # or a port
     r"v?(?:\d{1,5}(?:\.\d{1,10}){0,4}(?:[-+.][\w.+-]{0,64})?|20\d{6})(?:[/@]\S*)?"
+)
+# A map below a name: what is drawn in it is a credential, whatever it is called there.
+_MAP = re.compile(
+    r"\{(?:[^{}]|\{[^{}]*+)*+"
+    r"|[ \t\r]*\n(?P<of>[ \t]++)[\w.\"'-]+:[^\n]*+(?:\n(?P=of)[^\n]*+)*+"
+    r"|[ \t\r]*\n([ \t]*+)- [\w.\"'-]+:[^\n]*+(?:\n\2[ -][^\n]*+)*+"
 )
 _NEXT_LINE = re.compile(
     r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
@@ -119,7 +119,7 @@ def is_credential(name: str, value: str) -> bool:
     """Say whether a value is a credential: by its name, or by its name and how it looks."""
     if judge(name) is not KeyVerdict.HARMLESS:
         return True
-    return may_name_drawn(name) and looks_drawn(value)
+    return may_name_drawn(name) and is_told(name, value)
 
 
 def is_credential_in_query(name: str, value: str) -> bool:
@@ -165,13 +165,6 @@ def says_which(name: str, value: str) -> bool:
     if about.lastgroup == "secret":
         return _NOT_IN_FILES.isdisjoint(words)
     return about.lastgroup in ("how", "digest") or words[-1:] == ("pass",)
-
-
-def is_public_digest(name: str, value: str) -> bool:
-    """Say whether a value is the digest of a certificate or a public key, which a name tells."""
-    words = words_of(name)
-    of_public = not _CERTIFICATES.isdisjoint(words) and not _DIGESTS.isdisjoint(words[-1:])
-    return (of_public or words[-1:] in _THUMBPRINTS) and _DIGEST.fullmatch(value) is not None
 
 
 def names_a_file(name: str, value: str) -> bool:
@@ -263,6 +256,16 @@ def end_of_block(text: str, start: int, indent: int) -> int:
             return at
         at = text.find("\n", at + 1)
     return len(text)
+
+
+def map_below(text: str, match: re.Match[str], start: int) -> re.Match[str] | None:
+    """Return the map that stands below a name, indented more than its line."""
+    under = _MAP.match(text, start)
+    if under is None or under["of"] is None:
+        return under
+    lead = max(0, match.start() - LONGEST_LEAD)
+    line = text[max(lead, text.rfind("\n", lead, match.start()) + 1) : match.start()]
+    return under if len(under["of"]) > len(line) - len(line.lstrip()) else None
 
 
 def next_line(text: str, at: int, start: int) -> tuple[int, int]:

@@ -69,7 +69,19 @@ _WHO_AND = (
     r"|(?:\[[\w.-]{1,128}\](?::\d{1,5})?|(?:smtp|mail|relay)[\w.-]{0,64}(?::\d{1,5})?)[ \t]{1,8}"
     r"[\w.@-]{1,64}:))([^\s:/@\"'{$]{5,128})(?=[ \t\r]*$)"
 )
-_COMMUNITY = r"(?i)(\b(?:snmp(?:-server)?[ \t]community|r[ow]community6?)[ \t]{1,8})(\S{4,64})"
+_COMMUNITY = (  # of SNMP: where the word is, in files and commands, who is sent traps
+    r"(?i)(\b(?:snmp(?:-server|-agent)?[ \t]community(?:[ \t](?:read|write|ro|rw|cipher|simple))*"
+    r"|(?:r[ow]|trap)community6?|(?:trap2?sink|informsink)[ \t]\S{1,64}"
+    r"|snmp-server[ \t]host[ \t]\S{1,64}(?:[ \t](?:traps|informs))?(?:[ \t]version[ \t]\w{1,3})?"
+    r"|-v ?(?:1|2c?) -c)[ \t]{1,8}[\"']?)"
+    r"(?!(?:traps|informs|version|auth|noauth|priv|public|read|write)\b)([\w!#$*+^~.-]{4,64})"
+)
+_COMMUNITY_SAID = (
+    r"(?im)(\bcommunity(?:[ \t]string)?(?:[ \t](?:is|was|=)|:)?[ \t]{1,4})"
+    r"(\"[^\s\"]{4,64}\"|'[^\s']{4,64}')"
+    r"|(\bcommunity[ \t]string(?:[ \t](?:is|was|=)|:)[ \t]{1,4}"
+    r"|^[ \t]*community[ \t](?=\S{4,64} \{))([^\s\"']{4,64})"
+)
 _AS_TEXT = r"(?i)((?:password-value|ascii-text|pre-shared-key)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
 _KEEPALIVED = r"(?i)(\bauth[-_]pass[ \t]{1,8})([^\s\"'{}]{4,64})"
 _OF_IPSEC = r"(:[ \t]{1,8}(?:EAP|XAUTH|NTLM)[ \t]{1,8})(\"[^\"\n]{4,256}\")"
@@ -98,6 +110,12 @@ def _last(replacement: Replacement, match: re.Match[str]) -> str:
     if bare[-1] in ".!?" or is_remark(bare) or says_which(name, bare):
         return match[0]
     return match[0].removesuffix(value) + in_quotes(value, replacement)
+
+
+def _community(replacement: Replacement, match: re.Match[str]) -> str:
+    head, value = match[1] or match[3], match[2] or match[4]
+    kept = is_remark(value) or value.strip("\"'") in ("public", "private")
+    return match[0] if kept else head + in_quotes(value, replacement)
 
 
 def _is_password_of(user: str, _value: str) -> bool:
@@ -134,7 +152,13 @@ STEPS: Final[tuple[Step, ...]] = (
         _by_name,
     ),
     Step(("sqlplus", "userid=", "expdp", "impdp", "sqlldr", "rman "), _ORACLE, second),
-    Step((), _COMMUNITY, second, _BLANKS),
+    Step(
+        ("community", "trapsink", "trap2sink", "informsink", "snmp-server", " -v2c", " -v 2c"),
+        _COMMUNITY,
+        second,
+        _BLANKS,
+    ),
+    Step(("community",), _COMMUNITY_SAID, _community, _BLANKS),
     Step((), _AS_TEXT, quoted, '"'),
     Step((), _KEEPALIVED, second, _BLANKS),
     Step((": eap ", ": xauth ", ": ntlm "), _OF_IPSEC, quoted),

@@ -11,7 +11,7 @@ from typing import Final
 from k8s_audit_otlp.event.secrets.grammar import is_reference, names_one_value
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, says_credential, where
-from k8s_audit_otlp.event.secrets.values import names_a_file, says_which
+from k8s_audit_otlp.event.secrets.values import is_credential, names_a_file, says_which
 from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 
 # One that holds a text, or one that holds such a one and nothing before it.
@@ -65,7 +65,7 @@ def _states(attributes: str | None) -> bool:
 
 def _element(replacement: Replacement, match: re.Match[str]) -> str:
     outer, inner, value = match["outer"], match["inner"], match["value"].strip()
-    says = says_credential(inner) or _states(match["of_inner"]) if inner else False
+    says = is_credential(inner or outer, value) or _states(match["of_inner"])
     if not (inner and is_reference(inner)):
         says = says or says_credential(outer) or _states(match["of_outer"])
     if not value or not says or names_a_file(inner or outer, value):

@@ -10,6 +10,7 @@ from typing import Final
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, is_reference, judge
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER
+from k8s_audit_otlp.event.secrets.written.phrases import PHRASE, is_phrase, names_phrase
 
 _ENDINGS: Final = re.compile(
     r"[\w'-]*(?:ed|ing|able|ible|ly|ent|ant|ory|ary|ive|al|ous|ful|less|ic|own|tion|ment|ance|ence"
@@ -45,6 +46,7 @@ _ABOUT_ONE: Final = frozenset(
     onjuist verplicht ongeldig felaktigt forkert väärin неверный неправильный истёк обязателен
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
+_LONGEST_PHRASE, _MANY_WORDS = 256, 4  # characters; words of what is no clause under any name
 SHORTEST_WORD: Final = 6  # letters of one that a message may state
 # Before a name of a password they make a sentence, in which a word behind it tells of it.
 OF_A_SENTENCE: Final = frozenset(
@@ -80,6 +82,16 @@ def begins_a_member(words: str) -> bool:
         return False
     name = name[:-1]
     return name.lower() in _BESIDE or is_reference(name) or judge(name) is KeyVerdict.CREDENTIAL
+
+
+def is_phrase_line(text: str, start: int, name: str) -> bool:
+    """Tell a phrase that is all of a line, whose words are none that are said of a credential."""
+    phrase = PHRASE.match(text, start, start + _LONGEST_PHRASE)
+    if phrase is None or text[phrase.end() : phrase.end() + 1] not in ("", "\n", "\r"):
+        return False
+    words = re.split(r"\W+", phrase[0])
+    is_one = (names_phrase(name) or len(words) >= _MANY_WORDS) and is_phrase(phrase[0])
+    return is_one and not any(map(is_remark, words))
 
 
 def told(replacement: Replacement, match: re.Match[str]) -> str:
