@@ -16,11 +16,11 @@ from k8s_audit_otlp.event.redact.scan import MASKED, Scan
 from k8s_audit_otlp.event.redact.siblings import (
     is_of_password,
     judge_value,
+    mask_accounts,
     mask_drawn_names,
     owned,
     rename,
     table,
-    told_by_pairs,
 )
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
@@ -125,8 +125,7 @@ def drawn(scan: Scan, key: int) -> None:
     for place in places:
         if is_told(name, text_of(pieces[place])):
             scan.mask(place, "key")
-    for place in [*told_by_pairs(pieces, key, end)]:
-        scan.mask(place, "key")
+    mask_accounts(scan, key, end)
 
 
 def reference(scan: Scan, key: int) -> None:

@@ -26,10 +26,17 @@ from k8s_audit_otlp.event.secrets.values import (
     names_an_object,
     says_which,
 )
+from k8s_audit_otlp.event.secrets.written.accounts import (
+    is_password_of,
+    names_accounts,
+    password_in_pair,
+)
+from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     end_of,
     is_key,
+    is_member_value,
     members,
     piece_of,
     split,
@@ -39,6 +46,8 @@ from k8s_audit_otlp.event.splice.tokens import (
 _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
 _PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",), ("pw",))
 _LOGINS = (("login",), ("logins",), ("accounts",), ("auth",), ("credentials",))
+_LOGIN = (("login",), ("credentials",))  # of one
+_PROVIDERS = frozenset(b"github gitlab google azure azuread okta email phone local".split())
 _BASIC, _USER_AND = (("basic",), ("basicauth",), ("userpass",)), re.compile(r"[\w.@-]{1,64}:\S{4,}")
 _SHORTEST_IN_PAIR = 5  # bytes
 _FLAG_SHORTEST = 4  # letters
@@ -187,7 +196,7 @@ def is_of_password(pieces: list[bytes], key: int) -> bool:
     return last in _PASSWORDS and text.lower() not in NOTHING and not text.isdigit()
 
 
-def told_by_pairs(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
+def _told_by_pairs(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
     """Yield passwords behind who logs in: `{"accounts": [["bob", "X"]]}`, `{"basic": "bob:X"}`."""
     last = words_of(text_of(pieces[key]))[-1:]
     if pieces[key + 1] == b":":
@@ -198,6 +207,36 @@ def told_by_pairs(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
             opens, closes = pieces[place - 1].endswith(b"["), pieces[place + 3].startswith(b"]")
             value = pieces[place + 2]
             is_pair = opens and closes and pieces[place + 1] == b","
-            methods = pieces[place - 1] == b":[" and value.islower()  # a list of two of them
+            methods = (  # a list of two of them, or of two who
+                pieces[place - 1] == b":["
+                and value.islower()
+                and (last not in _LOGIN or is_remark(text_of(value)) or value in _PROVIDERS)
+            )
             if is_pair and not methods and len(value) >= _SHORTEST_IN_PAIR:
                 yield place + 2
+
+
+def mask_accounts(scan: Scan, key: int, end: int) -> None:
+    """Replace passwords in a map or list of accounts: `{"users": {"bob": "X"}}`, `["bob:X"]`."""
+    pieces = scan.pieces
+    for place in [*_told_by_pairs(pieces, key, end)]:
+        scan.mask(place, "key")
+    if not names_accounts(text_of(pieces[key])):
+        return
+    in_map = pieces[key + 1][:2] == b":{"
+    for place in range(key + 2, end, 2):
+        if is_key(pieces, place):
+            is_alone = pieces[place - 1][-1:] == b"{" and pieces[place + 3][:1] == b"}"
+            if pieces[place + 1] == b":" and (in_map or is_alone):
+                value = text_of(pieces[place + 2])
+                if is_password_of(text_of(pieces[place]), value):
+                    scan.mask(place + 2, "key")
+        elif not is_member_value(pieces, place) or place == key + 2:
+            lines = text_of(pieces[place]).split("\n")
+            ends = [*map(password_in_pair, lines)]
+            if any(ends):
+                new = [
+                    line[:at] + scan.replacement(line[at:]) if at else line
+                    for line, at in zip(lines, ends, strict=True)
+                ]
+                scan.set(place, piece_of("\n".join(new)), "key")

@@ -1,0 +1,134 @@
+"""Who has which password, in maps and lists of accounts: `users: {bob: X}`, `["bob:X"]`.
+
+A role, a team or a source of users stands in the same place, and is told from a password by its
+word: `{"users": {"bob": "admin"}}` stays.
+"""
+
+import re
+from functools import partial
+from typing import Final
+
+from k8s_audit_otlp.event.secrets.grammar import is_reference, words_of
+from k8s_audit_otlp.event.secrets.randomness import looks_drawn
+from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.substitution_steps import Step
+from k8s_audit_otlp.event.secrets.written.phrases import is_phrase
+from k8s_audit_otlp.event.secrets.written.remarks import is_remark
+
+_ACCOUNTS: Final = frozenset("users accounts admins logins userlist usermap htpasswd".split())  # noqa: SIM905
+_OTHERS: Final = frozenset("service storage cloud allowed denied blocked sub map".split())  # noqa: SIM905
+# Roles, teams and what an account is; settings that stand beside accounts.
+_ROLES: Final = frozenset(
+    """
+    admin admins administrator viewer editor reader writer owner member operator guest developer
+    maintainer contributor auditor manager support engineer engineering staff deployer deployment
+    readonly readwrite superuser anonymous nobody active inactive locked pending primary secondary
+    internal external global local default public private premium standard enterprise monitoring
+    production staging development testing payments platform security finance marketing backend
+    frontend keycloak github gitlab google azuread cognito openldap kerberos system service human
+    robot backup database postgres pgbouncer replication application cluster namespace everyone
+    """.split()  # noqa: SIM905 - a table of words reads better as words
+)
+_SETTINGS: Final = frozenset(
+    """
+    realm claim filter base search attribute schema table driver index country tier plan tenant org
+    team group theme language locale timezone
+    """.split()  # noqa: SIM905
+)
+_SCHEMES: Final = frozenset(  # before a colon they say what follows
+    """
+    system oidc github gitlab ldap user group role team arn saml keycloak google azuread email
+    serviceaccount mailto http https uid gid aad iam cn kubernetes node
+    """.split()  # noqa: SIM905
+)
+_WORD = re.compile(r"[^\W_](?=\S*[A-Za-z])[^\s\"'`:/@,;=<>{}\[\]$()|]{5,63}")
+_WHO = re.compile(r"[a-z][a-z0-9_.@-]{0,31}|[A-Z]{2,16}")
+
+
+def names_accounts(name: str) -> bool:
+    """Tell `users` and `adminUsers` from `allowedUsers` and `serviceAccounts`."""
+    words = words_of(name)
+    return not _ACCOUNTS.isdisjoint(words[-1:]) and _OTHERS.isdisjoint(words)
+
+
+def is_password_of(who: str, value: str) -> bool:
+    """Tell a password in a map of accounts: no role, no setting, no reference."""
+    if not _WHO.fullmatch(who) or is_reference(who) or who in _SETTINGS:
+        return False
+    if looks_drawn(value) or is_phrase(value):
+        return True
+    parts = re.split(r"[-_.]", value.lower())
+    if len(parts) > 1 or _WORD.fullmatch(value) is None:
+        return False
+    return value.lower() not in _ROLES and not is_remark(value)
+
+
+def password_in_pair(text: str) -> int:
+    """Return where the password begins in `bob:X`; 0 where it is no such pair."""
+    who, colon, value = text.partition(":")
+    _, another, digest = value.partition(":")
+    if another and len(digest) == _MD5 and value.count(":") == 1:  # of htdigest
+        return len(text) - len(digest)
+    is_one = colon and who.lower() not in _SCHEMES and value != who and is_password_of(who, value)
+    return len(who) + 1 if is_one else 0
+
+
+_MD5: Final = 32  # digits
+# All that stands below the name: in braces or brackets, on its line, on lines indented more.
+_BELOW = (
+    r"(?m)(?P<lead>^[ \t]*)?(?P<name>(?<![\w.-])[\w.-]{0,48}"
+    r"(?i:users|accounts|admins|logins|userlist))"
+    r"(?P<sign>[\"']?[ \t]{0,2}(?:=>|[:=])\s{0,2}|[ \t](?=\{))"
+    r"(?P<below>\{[^{}]{1,2048}\}?|\[[^\[\]]{1,2048}\]?"
+    r"|(?=\n)(?:\n(?P=lead)(?:[ \t]{1,8}|- )[^\n]+)++|[\"']?[\w.@-]{1,64}:[^\n]{4,1024})"
+)
+_ENTRY = re.compile(
+    r"(?m)(?P<head>(?:^|(?<=[{,;\[\s]))[ \t]*(?:- )?(?P<open>[\"']?)(?P<who>[A-Za-z][\w.@-]{0,31})"
+    r"(?P<sign>[\"']?[ ]?(?:=>|[:=])[ ]?[\"']?))(?P<value>[^\s\"'`,;:{}\[\]]{5,64})"
+    r"(?=[\"']?[ \t\r]*(?:[,;}\]\n]|\Z|[ ][\w.@-]{1,32}:))"
+)
+_SECTION = r"(?m)^[ \t]*\[(?P<name>[\w. -]{1,64})\][ \t\r]*(?P<below>(?:\n(?![ \t]*\[)[^\n]*)++)"
+_SETTING = re.compile(
+    r"(?m)(?P<head>^[ \t]*(?P<who>[\w.@-]{1,32})[ \t]{0,64}=[ \t]{0,64}[\"']?)"
+    r"(?P<value>[^\s\"'`,;:{}\[\]]{5,64})(?=[\"']?[ \t\r]*(?:,[^\n]*)?$)"
+)
+# Behind who a directory knows: `{other_bind, {"cn=a", "X"}}`.
+_OF_DIRECTORY = (
+    r"(?i)([\"'](?:cn|uid)=[^\"'\n]{1,128}[\"']\s{0,8},\s{0,8}[\"'])"
+    r"(?!(?:unique)?member|group|object)([^\W\d_][^\s\"'=:/]{5,64})(?=[\"'][ \t]*[)}\]])"
+)
+# Behind one whom everybody knows, where a name says that somebody logs in.
+_KNOWN = (
+    r"(?i)(\b(?:[\w-]{0,16}log-?in|ipmi|bmc|i?lo|i?drac|access|cred|acc(?:oun)?t|auth)"
+    r"[\"']?[ \t]{0,2}[:=][ \t]{0,2}[\"']?"
+    r"(?:admin(?:istrator)?|root|sysadmin|operator|postgres|sa)[/:])"
+    r"([^\W\d_][^\s\"'`,;:/={}<>]{5,64})(?=[\"']?[ \t\r]*(?:[,;})\]\n]|\Z))"
+)
+
+
+def _entry(replacement: Replacement, match: re.Match[str]) -> str:
+    is_one = match["who"].lower() not in _SCHEMES and match["value"] != match["who"]
+    if not is_one or not is_password_of(match["who"], match["value"]):
+        return match[0]
+    return match["head"] + replacement(match["value"])
+
+
+def _below(entry: re.Pattern[str], replacement: Replacement, match: re.Match[str]) -> str:
+    below = match["below"]
+    if not names_accounts(match["name"].strip()):
+        return match[0]
+    return match[0].removesuffix(below) + entry.sub(partial(_entry, replacement), below)
+
+
+def _known(replacement: Replacement, match: re.Match[str]) -> str:
+    is_one = match[2].lower() not in _ROLES and not is_remark(match[2])
+    return match[1] + replacement(match[2]) if is_one else match[0]
+
+
+_NAMES: Final = ("sers", "ccounts", "dmins", "ogins", "serlist", "SERS", "DMINS")
+STEPS: Final[tuple[Step, ...]] = (
+    Step((), _BELOW, partial(_below, _ENTRY), _NAMES),
+    Step((), _SECTION, partial(_below, _SETTING), _NAMES),
+    Step(('"cn=', "'cn=", '"uid=', "'uid="), _OF_DIRECTORY, _known),
+    Step((), _KNOWN, _known, "/:"),
+)
