@@ -48,7 +48,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
-_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{10,}"\]')  # of a name and a value
+_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
 
 
 class BodyRedactor:

@@ -54,12 +54,13 @@ _ACTIONS = {
     **dict.fromkeys(("commonLabels", "podLabels", "labelSelector"), Action.LABELS),
     **dict.fromkeys(("default", "defaultValue", "stringValue", "v", "example"), Action.VALUE),
     **dict.fromkeys(("d", "k", "p", "q", "dp", "dq", "qi"), Action.VALUE),  # of a JSON Web Key
+    **dict.fromkeys(("answer", "response", "reply", "send"), Action.VALUE),  # beside a prompt
     "command": Action.COMMAND,
     "args": Action.ARGS,
     "message": Action.MESSAGE,
     "value": Action.VALUE,
     "openAPIV3Schema": Action.SCHEMA,
-    "columnDefinitions": Action.TABLE,
+    **dict.fromkeys(("columnDefinitions", "columns", "header", "fields", "names"), Action.TABLE),
     "kubectl.kubernetes.io/last-applied-configuration": Action.COPY,
     "kapp.k14s.io/original": Action.COPY,
     "objectset.rio.cattle.io/applied": Action.COPY,

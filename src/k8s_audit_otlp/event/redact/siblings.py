@@ -46,9 +46,13 @@ from k8s_audit_otlp.event.splice.tokens import (
 _KEYS_OF_VALUES = (b"kty", b"secretKey")  # of a JSON Web Key, of an entry of a store
 _PASSWORDS = (("password",), ("passwd",), ("passphrase",), ("pwd",), ("passcode",), ("pw",))
 _LOGINS = (("login",), ("logins",), ("accounts",), ("auth",), ("credentials",))
-_LOGIN = (("login",), ("credentials",))  # of one
+_LOGIN = (("login",), ("credentials",), ("auth",))  # of one
 _PROVIDERS = frozenset(b"github gitlab google azure azuread okta email phone local".split())
 _BASIC, _USER_AND = (("basic",), ("basicauth",), ("userpass",)), re.compile(r"[\w.@-]{1,64}:\S{4,}")
+_ROWS = (b"rows", b"values", b"data", b"records")  # of columns that a list of names has
+_FIELDS = frozenset(
+    "address phone mobile firstname lastname avatar profile remember confirm login webauthn".split()  # noqa: SIM905
+)
 _SHORTEST_IN_PAIR = 5  # bytes
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
@@ -57,7 +61,7 @@ _IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another o
 _NAMING = frozenset(
     b"""
     name key field id header parameter param variable attribute property k envName headerName
-    parameterName ParameterKey Name Key option filename
+    parameterName ParameterKey Name Key option filename label title question prompt expect
     """.split()
 )
 _NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
@@ -110,10 +114,18 @@ def act_on_flags(scan: Scan) -> None:
             continue
         known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
         may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG
-        told = known and (is_flag or (names_one_value(word) and _is_no_name(value)))
+        of_pair = known and names_one_value(word) and (_is_no_name(value) or _is_told(word, value))
+        told = (known and is_flag) or of_pair
         drawn = looks_drawn if may_name_drawn(word) else is_drawn
         if told or (may_be and drawn(value)):
             scan.mask(place + 2, "key")
+
+
+def _is_told(name: str, value: str) -> bool:
+    """Tell `["password", "X"]` from two fields of a form, and from two ways to log in."""
+    is_word = len(value) >= _SHORTEST_IN_PAIR and not any(map(str.isspace, value))
+    others = value in _FIELDS or is_remark(value) or bool(judge(value))
+    return is_word and not others and words_of(name)[-1].startswith("p")
 
 
 def _is_no_name(value: str) -> bool:
@@ -148,7 +160,9 @@ def table(scan: Scan, key: int) -> None:
     if not columns:
         return
     for row in range(end, len(pieces) - 1, 2):
-        if pieces[row] == b"cells" and pieces[row + 1][:2] == b":[":
+        if pieces[row] in _ROWS and pieces[row + 1][:2] == b":[":
+            _mask_rows(scan, row, columns)
+        elif pieces[row] == b"cells" and pieces[row + 1][:2] == b":[":
             column = pieces[row + 1].count(b",")
             for cell in range(row + 2, end_of(pieces, row), 2):
                 value = text_of(pieces[cell])
@@ -157,9 +171,22 @@ def table(scan: Scan, key: int) -> None:
                 column += pieces[cell + 1].count(b",")
 
 
+def _mask_rows(scan: Scan, key: int, columns: dict[int, str]) -> None:
+    """Redact the same columns of lists of values, or of one: `"rows": [["bob", "X"]]`."""
+    pieces, column = scan.pieces, 0
+    for cell in range(key + 2, end_of(pieces, key), 2):
+        opens = pieces[cell - 1].rfind(b"[")
+        commas = pieces[cell - 1].count(b",", max(opens, 0))
+        column = commas if opens >= 0 else column + commas
+        if column in columns and _is_cell(columns[column], text_of(pieces[cell])):
+            scan.mask(cell, "key")
+
+
 def _telling_columns(pieces: list[bytes], start: int, end: int) -> dict[int, str]:
     """Return the columns whose name says credential, of definitions in [start, end)."""
     named = [p + 2 for p in range(start, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
+    if not any(is_key(pieces, place) for place in range(start, end, 2)):  # a list of them
+        named = [*range(start, end, 2)]
     names = enumerate(text_of(pieces[p]) for p in named)
     return {n: name for n, name in names if names_or_tells(name)}
 

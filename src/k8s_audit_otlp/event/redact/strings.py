@@ -124,7 +124,7 @@ def _says_which_one(scan: Scan, place: int) -> bool:
         return True
     words = words_of(text_of(name))
     identifies = not IDENTIFYING_WORDS.isdisjoint(words) or not _PLACES.isdisjoint(words[-1:])
-    return identifies and _ONE_WORD.fullmatch(value) is not None
+    return identifies and b"://" not in value and _ONE_WORD.fullmatch(value) is not None
 
 
 def compacted(body: bytes) -> bytes:

@@ -147,9 +147,15 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         return new[0]
     kept = [part for part, left in zip(parts, new, strict=True) if part is left]
     among_words = any(part.islower() and part.isalpha() for part in kept if len(part) > 2)
-    if not among_words and 2 * len("".join(kept)) < len(word):
+    is_most = 2 * len("".join(kept)) < len(word)
+    if not among_words and (is_most or word.endswith("=") or all(map(_is_mixed, kept))):
         return replacement(word)  # of base64, or a token of several parts
     return "".join(new)
+
+
+def _is_mixed(part: str) -> bool:
+    """Tell a part of base64 from a word or a name: of both cases, or too short to tell."""
+    return len(part) < _SHORTEST_PLURAL or not (part.islower() or part[1:].islower())
 
 
 def _is_step(parts: list[str], n: int) -> bool:

@@ -43,7 +43,9 @@ _LETTERS = re.compile(rf"(?<![^\s\"'=:/(`]){LETTERS.pattern}")
 _HEX = re.compile(r"(?:[a-z]{1,8}-)?[0-9a-f]+|[0-9A-F]+")  # `i-0abc...`, too
 _ADDRESS = re.compile(r"0x[0-9a-f]{1,16}")  # of memory
 _BETWEEN = re.compile(r"\s(?:\d{1,2}|is|was|to)\s\Z")  # a name and a value: `secret 5 X`
-_TELLING_STEPS = frozenset(("hook", "hooks", "webhook", "webhooks", "push", "keys"))
+_TELLING_STEPS = frozenset(
+    "hook hooks webhook webhooks push keys invite share reset verify magic unsubscribe".split()  # noqa: SIM905
+)
 # What says which object, content or version something is: `secrets "X" not found`.
 _NAMING = re.compile(
     r"(?:(?:(?:secret|token|account|credential)s[\s/\"'\\]{1,4}|secret [\"'\\]{1,3})"

@@ -94,6 +94,19 @@ TOKEN_FORMATS: Final = (
     _format(r"\$(?:apr1|2a|2b|2x|2y|5|6|1|y|argon2i|argon2id|argon2)\$[./A-Za-z0-9$=,+]{16,}"),
     _format(r"\{(?:SHA|SSHA)(?:256|512)?\}[A-Za-z0-9+/=]{20,}"),
     _format(r"\{(?:PLAIN|CLEARTEXT|CRYPT|plain)\}[^\s,:]{4,}"),
+    # Hashes of passwords, from which they can be guessed, beside those that begin with a dollar.
+    _format(r"grub\.pbkdf2\.sha\d{1,3}\.\d{1,8}\.[0-9A-Fa-f.]{32,}"),
+    _format(r"pbkdf2[_:]sha\d{1,3}[$:]\d{1,8}\$[\w./+=-]{1,64}\$[\w+/=-]{20,}"),
+    _format(r"bcrypt_sha256\$[\w$./=,+-]{24,}"),
+    _format(
+        r"\{(?:CRAM-MD5|DIGEST-MD5|PBKDF2|x-pbkdf2|X-PBKDF2|SMD5|MD5|NTLM|LANMAN|ARGON2|BLF-CRYPT"
+        r"|SCRYPT)[\w-]{0,16}\}[\w$:./+=,-]{16,}"
+    ),
+    _whole(r"\*[0-9A-F]{40}(?![0-9A-F])", r"\*[0-9A-F]{40}"),  # of MySQL
+    _whole(  # of an address that is kept secret
+        r"(?<=/)(?:private|secret|share|invite|feed|magic|access|auth|calendar)-[0-9a-f]{20,}",
+        r"/(?:private|secret|share|invite|feed|magic|access|auth|calendar)-[0-9a-f]{20}",
+    ),
     _format(r"mlsn\.[0-9a-f]{60,}"),
     _format(r"xkeysib-[0-9a-f]{60,}[\w-]*"),
     _format(r"FLWSECK(?:_TEST)?-[\w-]{20,}"),

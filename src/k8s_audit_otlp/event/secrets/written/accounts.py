@@ -8,14 +8,16 @@ import re
 from functools import partial
 from typing import Final
 
-from k8s_audit_otlp.event.secrets.grammar import is_reference, words_of
+from k8s_audit_otlp.event.secrets.grammar import is_reference, judge, words_of
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step
 from k8s_audit_otlp.event.secrets.written.phrases import is_phrase
 from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 
-_ACCOUNTS: Final = frozenset("users accounts admins logins userlist usermap htpasswd".split())  # noqa: SIM905
+_ACCOUNTS: Final = frozenset(
+    "users accounts admins logins login logon userlist usermap basicauth".split()  # noqa: SIM905
+)
 _OTHERS: Final = frozenset("service storage cloud allowed denied blocked sub map".split())  # noqa: SIM905
 # Roles, teams and what an account is; settings that stand beside accounts.
 _ROLES: Final = frozenset(
@@ -48,12 +50,13 @@ _WHO = re.compile(r"[a-z][a-z0-9_.@-]{0,31}|[A-Z]{2,16}")
 def names_accounts(name: str) -> bool:
     """Tell `users` and `adminUsers` from `allowedUsers` and `serviceAccounts`."""
     words = words_of(name)
-    return not _ACCOUNTS.isdisjoint(words[-1:]) and _OTHERS.isdisjoint(words)
+    named = not _ACCOUNTS.isdisjoint(words[-1:]) or words[-2:] == ("basic", "auth")
+    return named and _OTHERS.isdisjoint(words)
 
 
 def is_password_of(who: str, value: str) -> bool:
     """Tell a password in a map of accounts: no role, no setting, no reference."""
-    if not _WHO.fullmatch(who) or is_reference(who) or who in _SETTINGS:
+    if not _WHO.fullmatch(who) or is_reference(who) or who in _SETTINGS or judge(who):
         return False
     if looks_drawn(value) or is_phrase(value):
         return True
