@@ -218,7 +218,7 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
 def _is_alone(name: str, value: str) -> bool:
     """Tell `SOME_PASSWORD value` on a line of its own from the words of a sentence."""
     words = words_of(name)
-    is_word = value.rstrip(".,;:!?").isalpha()
+    is_word = value.strip("()[]<>").rstrip(".,;:!?").isalpha()
     compound = name.endswith(_COMPOUND) and name.lower() not in _PASSWORDS_ALONE
     if (is_word and not compound) or PLACEHOLDER.fullmatch(value) or says_which(name, value):
         return False

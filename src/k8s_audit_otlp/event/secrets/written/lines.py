@@ -10,7 +10,7 @@ from k8s_audit_otlp.event.secrets.grammar import is_reference, words_of
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
-from k8s_audit_otlp.event.secrets.written import accounts, pairs
+from k8s_audit_otlp.event.secrets.written import accounts, echoes, pairs
 from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
 _OF_A_DEVICE = (  # of routers, switches and firewalls: `username bob privilege 15 secret 0 X`
@@ -169,5 +169,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
     Step((), _LAST, _last, _BLANKS),
     *accounts.STEPS,
+    *echoes.STEPS,
     *pairs.STEPS,
 )
