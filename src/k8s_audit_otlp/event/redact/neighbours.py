@@ -84,7 +84,8 @@ def says_which_one(pieces: list[bytes], key: int) -> bool:
     if pieces[key + 1] != b":" or not pieces[key + 2]:
         return False
     name, value = text_of(pieces[key]), text_of(pieces[key + 2])
-    if says_which(name, value) or value.lower() in _NO_VALUES:
+    is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
+    if is_public or says_which(name, value) or value.lower() in _NO_VALUES:
         return True
     if value in _SCHEMES and judge(name) is KeyVerdict.CREDENTIAL_TEXT:
         return True

@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.memory_bounds import LONGEST_TEXT
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.names import Action
-from k8s_audit_otlp.event.redact.neighbours import parent_name
+from k8s_audit_otlp.event.redact.neighbours import parent_name, siblings
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, words_of
 from k8s_audit_otlp.event.secrets.prefilter import may_hold
@@ -122,6 +122,9 @@ def _says_which_one(scan: Scan, place: int) -> bool:
         return True
     if name in _COORDINATES and len(value) == _LENGTH_OF_COORDINATE:
         return True
+    if name == b"value":  # of a parameter: its name stands beside
+        beside = (at for at in siblings(scan.pieces, place - 2) if scan.pieces[at] == b"name")
+        name = next((scan.pieces[at + 2] for at in beside if scan.pieces[at + 1] == b":"), name)
     words = words_of(text_of(name))
     identifies = not IDENTIFYING_WORDS.isdisjoint(words) or not _PLACES.isdisjoint(words[-1:])
     return identifies and b"://" not in value and _ONE_WORD.fullmatch(value) is not None

@@ -104,10 +104,11 @@ REFERENCE_WORDS: Final = frozenset(
     manager store backend engine history bucket policies lifespan stdin complexity strength protocol
     validity source username email volume mount projection audience exception error failure
     volumemount handler filter interceptor validator resolver converter cache table column row
-    dashboard alert chart job pod deployment watcher location strategy transform in java py go
+    dashboard alert chart job pod deployment watcher location strategy transform in severity
+    category iat exp nbf java py go
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
-_SECRETS, _EXISTING = ("secret", "secrets"), frozenset(("existing", "pull"))
+_SECRETS, _EXISTING = ("secret", "secrets"), frozenset(("existing", "pull", "config"))
 _COUNTING: Final = frozenset({"max", "min", "num", "total", "count"})  # `maxTokens`
 # Words before `id`, `url` that make the whole a credential all the same.
 _CREDENTIAL_ENDINGS: Final = (

@@ -65,6 +65,9 @@ _SHORTEST_PLURAL = 4  # letters
 _NEAR = 4  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
 _OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
+# A version and what it runs on, before the commit that it was built of.
+_OF_A_CLIENT = re.compile(r"/v?\d[\w.+-]{0,64} \([\w./; -]{1,64}\) (?:[a-z-]{1,32}/)?\Z")
+_LONGEST_CLIENT = 192  # characters
 _MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
 _PARTS = re.compile(r"([/.])")
 _GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")
@@ -177,8 +180,10 @@ def _is_which(match: re.Match[str], parts: list[str], n: int, before: str, said:
         n == len(parts) - 1 and _GOES_ON.match(match.string, match.end())
     ):
         return True
-    digest = is_long_hexadecimal(parts[n]) and parts[n].islower()
-    return digest and not _BEFORE_DIGESTS.isdisjoint(said)
+    if not (is_long_hexadecimal(parts[n]) and parts[n].islower()):
+        return False
+    client = match.string[max(0, match.start() - _LONGEST_CLIENT) : match.start()]
+    return not _BEFORE_DIGESTS.isdisjoint(said) or _OF_A_CLIENT.search(client) is not None
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:
