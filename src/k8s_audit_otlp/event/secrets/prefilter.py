@@ -43,10 +43,9 @@ def bits_of(needles: Iterable[str]) -> int:
 
 
 NAMES: Final = bits_of(NAME_NEEDLES)
-# Behind a name a sign or a blank stands before its value, in a form of its own, too.
-FORMS: Final = bits_of(_FORM_NEEDLES) & ~bits_of(
-    needle for needle in NAME_NEEDLES if needle.isascii()
-)
+# Names in many paths, of forms in lines and sentences: a blank is behind them, which no path has.
+_OF_LINES: Final = ("pass", "pw", "pwd", "psw", "pswd", "cred", "pin", "puk", "otp")
+FORMS: Final = bits_of(_FORM_NEEDLES) & ~bits_of(_OF_LINES)
 
 
 def ready(steps: Iterable[Step]) -> Steps:
