@@ -51,6 +51,9 @@ FILLING = {
     "%d": "5500 0055 7731 0925",
     "%k": "Kiwi#44lemon",
     "%a": "Y2hlc3RudXQtdHJlZQ==",
+    "%q": "paddle timber ginger hazel",  # of several words; of numbers; of words with signs between
+    "%n": "48-17-22",
+    "%h": "hammock-velvet-cedar",
     "%m": "Rq7KxWmz4",  # of both cases and digits, shorter than what is drawn
 }
 SHOWN = (
@@ -86,6 +89,9 @@ SHOWN = (
                 "%k",
                 "%a",
                 "%m",
+                "%q",
+                "%n",
+                "%h",
             ],
         )
     ),

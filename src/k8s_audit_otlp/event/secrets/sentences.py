@@ -13,8 +13,8 @@ from k8s_audit_otlp.event.secrets.prefilter_needles import CODE, HERE_DOCUMENT, 
 from k8s_audit_otlp.event.secrets.randomness import is_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, second, where
-from k8s_audit_otlp.event.secrets.written import languages
-from k8s_audit_otlp.event.secrets.written.remarks import is_remark, told
+from k8s_audit_otlp.event.secrets.written import clauses, codes, languages
+from k8s_audit_otlp.event.secrets.written.remarks import told
 
 # By the first letter: most of a text is left after a look at it.
 _OF_P = r"(?<!htp)ass(?:word|wd|phrase|code|wort|e)|(?<!\wp)ass(?![\w:])|(?<!\wp)w|wd|/w(?!\w)"
@@ -189,27 +189,6 @@ def _asked(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[3])
 
 
-# Words of a wallet: as many as nobody says in a sentence.
-_SEED = (
-    r"(?i)((?:phrase|words|mnemonic|bip39)(?:[ \t](?:for|of)[ \t][\w.@-]{1,32})?[ \t]{0,2}"
-    r"(?::|=|is|are|was)?[ \t]{1,4}[\"'`(]?)([a-z]{3,10}+(?:[ \t,]{1,3}[a-z]{3,10}+){2,23}+)"
-    r"(?=[\"'`)]?[ \t.]*(?:\r?\n|\Z))"
-)
-
-
-_OF_SEEDS = ("seed", "recovery", "backup", "wallet", "secret")
-_OF_PHRASES = ("pass", "unlock", "encryption", "disk", "key", "login", "auth")
-_LONGEST_SAID = 12  # characters
-
-
-def _seed(replacement: Replacement, match: re.Match[str]) -> str:
-    before = match.string[max(0, match.start() - _LONGEST_SAID) : match.start()].rstrip(" _-")
-    said = _OF_SEEDS + _OF_PHRASES * (match[0][0] in "pP")
-    of_one = match[0][0] in "mMbB" or before.lower().endswith(said)
-    is_sentence = any(map(is_remark, match[2].replace(",", " ").split()))
-    return second(replacement, match) if of_one and not is_sentence else match[0]
-
-
 _PIN = (
     r"(\b(?:PIN|PUK|T?OTP|(?i:one[ -]time[ -](?:pass(?:word|code)))|(?i:pin)"
     r"(?=[ \t](?:is|was|ist|est|es)\b))(?:[ \t](?:is|was|ist|est|es))?[ \t]{1,4})"
@@ -254,6 +233,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
     Step((), _REMARK, second),
     Step(("pin", "puk", "otp", "pass"), _PIN, second, digits),
-    Step((), _SEED, _seed, ("phrase", "words", "mnemonic", "Phrase", "Words", "Mnemonic", "bip39")),
     *languages.STEPS,
+    *clauses.STEPS,
+    *codes.STEPS,
 )
