@@ -25,7 +25,7 @@ _BEHIND: Final = (
     r"(?=[\"'`)]{0,2}(?:[.!?,;)](?:\s|\Z)|[ \t]*(?:\r?\n|\Z)|[ \t]{1,4}[-\u2013\u2014(]"
     r"|[ \t]{1,4}(?:and|but|or|then|for|on|at|in|from|of|to|if|when|until|since|before|after|again"
     r"|twice|now|instead|everywhere|was|is|still|works?|worked|never|failed|rejected|denied|refused"
-    r"|accepted)(?![\w-])))"
+    r"|accepted|by|added|created)(?![\w-])))"
 )
 _IS: Final = (
     r"(?:[ \t]{1,3}(?:(?:should|will|would|must|used[ ]to|has|had|have)[ ])?"
@@ -33,7 +33,15 @@ _IS: Final = (
     r"(?:[ ](?:now|still|just|simply|currently|always|actually|again|only|\(\w{2,12}\)"
     r"|(?:re)?(?:set|changed)[ ](?:back[ ])?to))?[:,]?[ \t]{1,3}[\"'`]?)"
 )
-_STATED: Final = rf"({_NOUN}{_ABOUT}?{_IS}){_X}{_BEHIND}"
+_SHARED: Final = (
+    r"[pPsScC](?<!\w.)(?i:(?<=p)sk|(?:(?<=p)re-?s|(?<=s))hared[ -](?:secret|key)"
+    r"|(?<=c)ommunity[ ]string|(?<=c)lient[ ]secret)(?!\w)"
+)
+_STATED: Final = (
+    rf"((?:{_NOUN}|{_SHARED})(?:{_ABOUT}?(?:{_IS}|[ ](?:is[ ])?(?:set|changed|rotated|generated)"
+    rf"(?:[ ]to)?:[ ]|[ ]mismatch:[ ](?:expected|got|want(?:ed)?|have)[ ][\"'`]?)|{_ABOUT}:[ ])"
+    rf"[\"'`]?){_X}{_BEHIND}"
+)
 # Set off by signs: `the password, X, is on the wall`.
 _SET_OFF: Final = (
     rf"((?<=[eyrsEYRS][ ]){_NOUN}(?:,|[ ][-\u2013\u2014])[ ][\"'`]?){_X}"
@@ -50,10 +58,13 @@ _RIGHT_BEHIND: Final = (
 _HAPPENED: Final = re.compile(
     r"(?i)(?<!\w)(?:bad|wrong|invalid|incorrect|reject(?:s|ed)|refused|failed|tr(?:ied|ies|ying)|got"
     r"|sen[dt]s?|us(?:ed|es|ing)|g[ai]ven?|gives|supplied|received|leaked|saw|has|had|with|set"
-    r"|and(?= (?:the|his|her|their|my) ))[ ](?:the |an? |his |her |their |my )?\Z"
+    r"|expected|generated|checking|comparing|validating|verify|sa|bios|vnc|zip|archive|console|uefi"
+    r"|(?:argocd|mysql|postgres|redis|db|jenkins|gitlab|grafana|nexus|vault|bind|router|switch)"
+    r"(?: (?:root|admin|user))?|dn \S{3,32},|and(?= (?:the|his|her|their|my) ))[ ]"
+    r"(?:the |an? |his |her |their |my )?\Z"
 )
 _LONGEST_LEAD: Final = 24  # characters
-_OWNED: Final = re.compile(r"(?i)(?<!\w)(?:the|my|our|his|her|their|your) \Z")
+_OWNED: Final = re.compile(r"(?i)(?<!\w)(?:(?:the|my|our|his|her|their|your)|\w{1,20}'s) \Z")
 _SET_TO: Final = (
     r"([sSrRcCuU](?<!\w.)(?i:(?<=s)et|(?<=r)eset|(?<=c)hang(?:e|ed|ing)|(?<=r)otat(?:e|ed|ing)"
     r"|(?<=u)pdat(?:e|ed|ing))[ ]"
@@ -63,7 +74,8 @@ _SET_TO: Final = (
 )
 # Before what it is: `"X" is the password`, `X works as password`, `with X as the password`.
 _BEFORE: Final = (
-    rf"((?:(?m:^)|[.;:!?][ ]|[\"'`]|(?<=[wW]ith)[ ])){_X}"
+    r"((?:(?m:^)|[.;:!?][ ]|[\"'`]|(?:(?<=[wW]ith)|(?<=[uU]ses)|(?<=[uU]sed)|(?<=using)"
+    rf"|(?<=xpected))[ ])){_X}"
     r"(?=[\"'`]?[ ](?:is|was(?:[ ](?:accepted|used))?(?:[ ]as)?|works?[ ]as|worked[ ]as|as)"
     rf"(?:[ ](?:the|my|his|her|our|their|your|a))?(?:[ ](?:new|old|admin|root|db))?[ ]{_NOUN}"
     r"(?:[.,;:!?)\"']|[ \t]*(?:\r?\n|\Z)|[ ](?:for|of|on|in|at|to|and|but|now|since|until)[ ]))"
@@ -71,13 +83,13 @@ _BEFORE: Final = (
 # Who logs in, and with what. An account of any name; what is behind it ends the clause.
 _WHO: Final = r"(?:(?:the[ ])?(?:user(?:name)?|account)[ ])?[\"'`]?(?P<who>[\w.@\\-]{2,48})[\"'`]?"
 _AND: Final = (
-    r"(?:[ ]?[/:|+&][ ]?|,?[ ](?:and|with|using|then|plus|and[ ](?:then|with))"
+    r"(?:[ ]?[/:|+&][ ]?|,?[ ](?:and|with|using|then|plus|and[ ](?:then|with)|und|et|ed?|y|i)"
     rf"[ ]|,[ ])(?:(?:the[ ])?{_NOUN}[ ])?[\"'`]?"
 )
 _LOGS_IN: Final = (
-    r"([lLsSgGcCaA](?<!\w.)(?i:(?:(?<=l)og(?:ged|s|ging)?|(?<=s)ign(?:ed|s|ing)?|(?<=s)sh"
+    r"([lLsSgGcCaArRkKbB](?<!\w.)(?i:(?:(?<=l)og(?:ged|s|ging)?|(?<=s)ign(?:ed|s|ing)?|(?<=s)sh"
     r"|(?<=g)[oe]t?)[ -]?(?:in|on)(?:to)?"
-    r"|(?<=c)onnect(?:ed|s|ing)?|(?<=a)uth(?:enticat\w{1,4})?)"
+    r"|(?<=c)onnect(?:ed|s|ing)?|(?<=r)dp|(?<=k)init|(?<=b)ind|(?<=a)uth(?:enticat\w{1,4})?)"
     rf"(?:[ ](?:to|at|on)(?:[ ][\w.-]{{1,32}}){{1,2}}?)?[ ](?:with|as|using|via)[ ]{_WHO}{_AND})"
     rf"{_X}{_BEHIND}"
 )
@@ -86,17 +98,25 @@ _TO_LOG_IN: Final = (
     r"(?=[\"'`]?[ ](?:to|for)[ ](?:the[ ])?(?i:log|sign)[ -]?(?:in|on)\b)"
 )
 _ACCOUNT: Final = (
-    r"([dDfFiItTaAcClLuU](?<!\w.)(?i:(?:(?<=d)efault|(?<=f)actory|(?<=i)nitial|(?<=t)est|(?<=d)emo"
+    r"([dDfFiItTaAcClLuUzZ](?<!\w.)(?i:(?:(?<=d)efault|(?<=f)actory|(?<=i)nitial|(?<=t)est|(?<=d)emo"
     r"|(?<=t)emp(?:orary)?|(?<=a)dmin)[ ]"
     r"(?:creds?|credentials|log-?in|logon|account|user)(?:[ ](?:is|are|was|were)|:)?"
-    rf"|(?:(?<=c)red(?:s|entials)?|(?<=l)og-?in|(?<=l)ogon|(?<=u)/p|(?<=u)ser/pass(?:word)?)"
-    rf"{_ABOUT}?(?:[ ](?:is|are|was|were)|:|(?<=u/p)))[ \t]{{1,3}}{_WHO}"
+    rf"|(?:(?<=c)red(?:s|entials)?|(?<=l)og-?in|(?<=l)ogon|(?<=u)/p|(?<=u)ser/pass(?:word)?"
+    r"|(?<=z)ugangsdaten|(?<=a)nmeldung|(?<=i)dentifiants?|(?<=c)reden(?:ciales|ziali))"
+    rf"{_ABOUT}?(?:[ ](?:is|are|was|were|sind|ist|mit|son|sono|sont)|:|(?<=u/p)))[ \t]{{1,3}}{_WHO}"
     rf"(?:{_AND}|(?:(?<=admin)|(?<=root))[ ])){_X}{_BEHIND}"
 )
 _FAILED: Final = (
     r"([lLaAbBdD](?<!\w.)(?i:(?<=l)og(?:-?in|on)|(?<=a)uth|(?<=b)asic|(?<=d)igest)[ ]"
     r"(?:(?:failed|failure|error|denied|refused|rejected|tried|attempt)(?:[ ](?:for|of|by|from))?)?"
-    rf":?[ ]?{_WHO}(?::|[ ]with[ ])){_X}{_BEHIND}"
+    rf":?[ ]?{_WHO}(?::|[ ]with[ ]|[ ](?=\S{{4,48}}[ ](?:failed|refused|rejected|accepted)\b)))"
+    rf"{_X}{_BEHIND}"
+)
+_ATTEMPT: Final = rf"(\battempt:?[ ]\[?{_WHO}[ ]?/[ ]?){_X}(?=[\s\]]|\Z)"
+# Of whom there is one everywhere: `root / X`, `jenkins admin:X`.
+_OF_ADMINISTRATOR: Final = (
+    r"([rRaA](?<![\w./:@-].)(?<!/[ ].)(?i:(?<=r)oot(?=[ ])|(?<=a)dmin(?:istrator)?)"
+    rf"(?:[ ]/[ ]|(?<=[nN]):)[\"'`]?){_X}(?![ ]/){_BEHIND}"
 )
 # What a network, a hint or an answer opens: `wifi in the dock: X`, `first pet? X`.
 _NETWORK: Final = (
@@ -132,6 +152,9 @@ _NO_PASSWORDS: Final = frozenset(
     kubectl psql sudo kubernetes keycloak github google gitlab okta azure certificate certificates
     restart retry delete remove inspect update reload verify execute deploy reboot report repeat
     however though therefore moreover meanwhile otherwise offline online flaky patchy access
+    editor editors viewer viewers developer developers member members owner owners reader readers
+    tester testers support auditor auditors maintainer reporter operators guests managers system
+    enterprise cluster network public developer integer object number boolean bytes console portal
     someone everybody others cookies browser chrome firefox powershell putty docker podman windows
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
@@ -167,7 +190,7 @@ def _set(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _pair(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what stands behind who logs in; a remark is neither."""
-    who = match["who"]
+    who = match["who"].partition("@")[0]
     said = is_remark(who) and who.lower() not in ("user", "username", "test")
     return match[0] if said else _told(replacement, match)
 
@@ -199,18 +222,18 @@ _OF_WORDS: Final = (
 _LOGIN: Final = (
     *("login", "logon", "log in", "log on", "log-in", "logged in", "logs in", "sign in", "sign on"),
     *("sign-in", "signed in", "ssh in", "connect as ", "connected as ", "connect with ", "auth"),
-    "authenticate",
+    *("authenticate", "rdp as ", "kinit as ", "bind as "),
 )
 _ACCOUNTS: Final = (
     *("cred", "login", "logon", "log-in", "u/p ", "u/p:", "user/pass", "default account"),
-    "default user",
+    *("default user", "zugangsdaten", "anmeldung", "identifiant", "credenciales", "credenziali"),
 )
 STEPS: Final[tuple[Step, ...]] = (
     Step(
         (),
         _STATED,
         _told,
-        (" is", " was", " are", " be", " read", " remain", " stay", " equals", " says"),
+        (" is", " was", " are", " be", " read", " remain", " stay", " equals", " says", ": "),
     ),
     Step(_AMONG, _SET_OFF, _set_off, (", ", " - ", " \u2013 ", " \u2014 ")),
     Step((*_AMONG, "secret", "token", "set it to", "ed it to"), _SET_TO, _set, " to "),
@@ -220,6 +243,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("log in", "login", "log on", "logon", "sign in"), _TO_LOG_IN, _pair, ("use ", "try ")),
     Step(_ACCOUNTS, _ACCOUNT, _pair, " "),
     Step(("login", "logon", "log-in", "auth", "basic"), _FAILED, _pair, " "),
+    Step(("attempt [", "attempt: ", "n attempt "), _ATTEMPT, _pair),
+    Step(("admin:", "administrator:", "root / ", "admin / "), _OF_ADMINISTRATOR, _told),
     Step(("wifi", "wi-fi", "wlan", "hotspot"), _NETWORK, _told, " "),
     Step(("y question", "secret", "maiden name", "first pet"), _ANSWERED, _told, " "),
     Step(_OF_WORDS, _PHRASE, _phrase),

@@ -38,7 +38,7 @@ _ENDS = (
 )
 _NAMED = (
     rf"{_OF_WHO}(?i:{_SAYS}{_WHO}(?:[ \t]{{0,4}}[,;/|+&][ \t]{{0,4}}|[ \t]{{1,8}}"
-    r"(?:(?:and|with)[ \t])?"
+    r"(?:(?:and|with|und|mit|et|avec|y|con|e|com|i)[ \t])?"
     rf"|[ \t\r]*\n[ \t]{{0,64}})(?:acc(?:oun)?t[ \t]\S{{1,64}}\s{{1,8}})?"
     rf"{_NAME}{_SAYS}[\"'`]?{_X}{_ENDS})"
 )
