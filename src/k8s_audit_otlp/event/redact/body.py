@@ -133,11 +133,13 @@ class BodyRedactor:
         context = found.context
         own = self.own_rules(context) if self.rules.own else ()
         names = self.names(own) if own else self._plain
+        given, spaced = body, None
         body = plainly_escaped(body)
         try:
             pieces = split(body)
             members = _members(pieces, names)
         except SpacedError:
+            spaced = pieces if len(body) <= LARGE_BODY else None
             body = compacted(body)
             pieces = split(body)
             members = _members(pieces, names)
@@ -148,7 +150,9 @@ class BodyRedactor:
         suspects = self._suspects(pieces)
         if own or suspects:
             clean_strings(scan, suspects, self._is_suspect)
-        return join(pieces) if scan.changed else body
+        if not scan.changed:
+            return given
+        return join(pieces if spaced is None else _with_blanks(spaced, split(body), pieces))
 
     def _is_harmless(self, string: bytes) -> bool:
         """Tell of a string, in its quotes, that it holds nothing which no name has told."""
@@ -169,6 +173,18 @@ def _became(part: Part, body: bytes, found: Findings) -> bytes:
     most = MAX_ECHOES - len(found.redacted_values)
     found.redacted_values.update(part.redacted_values[:most])
     return part.new
+
+
+def _with_blanks(spaced: list[bytes], before: list[bytes], now: list[bytes]) -> list[bytes]:
+    """Return what was redacted with the blanks that stood between its strings.
+
+    *before* it was redacted it was the same without them. Those beside a number that was replaced
+    are gone.
+    """
+    if not len(spaced) == len(before) == len(now):
+        return now
+    places = zip(spaced, before, now, strict=True)
+    return [new if n % 2 or old != new else blank for n, (blank, old, new) in enumerate(places)]
 
 
 def _members(pieces: list[bytes], names: Names) -> list[Member]:

@@ -54,6 +54,21 @@ def test_spaced_json_is_redacted_as_well() -> None:
     assert BASE64.encode() not in result.line
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_json_in_a_text_keeps_its_blanks(indent: int | None) -> None:
+    """As annotations have it: what nothing was found in, and what stands around a secret."""
+    for inner in (
+        {"tokenTTL": "1h", "secretName": "db", "replicas": 2},
+        {"kind": "Widget", "spec": {"password": PLAIN, "size": 3}},
+    ):
+        text = json.dumps(inner, indent=indent) + "\n"
+        body = {"metadata": {"annotations": {"example.com/inputs": text, LAST_APPLIED: text}}}
+        line = line_of(requestObject=body)
+        result = redacted(line).line.replace(b'\\"REDACTED\\"', b"#")
+        masked = line.replace(b'\\"%s\\"' % PLAIN.encode(), b"#")
+        assert result == masked
+
+
 def test_deep_bodies_are_redacted() -> None:
     """Real bodies nest four hundred levels."""
     body: Any = {"password": PLAIN}
