@@ -11,6 +11,7 @@ from k8s_audit_otlp.event.secrets.values import (
     names_an_object,
     says_which,
 )
+from k8s_audit_otlp.event.secrets.written.references import names_secrets
 from k8s_audit_otlp.event.splice.tokens import (
     balance,
     end_of,
@@ -46,6 +47,8 @@ _DIGEST = re.compile(
     r"|[0-9A-Fa-f]{32,128}|[\w+/-]{27,88}={0,2})"
 )
 _MOST_SIBLINGS = 64
+_NUMBER = re.compile(rb":(\d{1,12})(?=[,}\]])")
+_LABELS = ("labels", "matchLabels")
 _SOURCES = (b"source", b"kind", b"provider", b"type", b"issuer", b"ttl", b"audience", b"algorithm")
 _NO_VALUES = NOTHING | {"omit", "include", "same-origin"}
 _SCHEMES = frozenset(  # under a name such as `auth`
@@ -81,9 +84,12 @@ def tells_where(pieces: list[bytes], key: int) -> bool:
 
 def says_which_one(pieces: list[bytes], key: int) -> bool:
     """Tell a text that says nothing, or which credential it is, instead of being one."""
+    name = text_of(pieces[key])
+    if number := _NUMBER.match(pieces[key + 1]):
+        return says_which(name, number[1].decode())
     if pieces[key + 1] != b":" or not pieces[key + 2]:
         return False
-    name, value = text_of(pieces[key]), text_of(pieces[key + 2])
+    value = text_of(pieces[key + 2])
     is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
     if is_public or says_which(name, value) or value.lower() in _NO_VALUES:
         return True
@@ -96,6 +102,7 @@ def says_which_one(pieces: list[bytes], key: int) -> bool:
 def _names_a_key(pieces: list[bytes], key: int) -> bool:
     """Tell which key of a Secret it is, whose name stands beside."""
     names_keys = not _KEY_WORDS.isdisjoint(words_of(text_of(pieces[key]))[-1:])
+    names_keys |= pieces[key + 1] == b":" and pieces[key] == pieces[key + 2]
     return names_keys and any(pieces[place] in _OF_SECRETS for place in siblings(pieces, key))
 
 
@@ -118,8 +125,11 @@ def refers(pieces: list[bytes], place: int, name: str) -> bool:
     if only_refers(name) or says_which(name, value):
         return True
     if not is_member_value(pieces, place):
-        return value in _USUAL_KEYS
-    in_reference = parent_name(pieces, place - 2).encode() in _LEADING
+        return value in _USUAL_KEYS or names_secrets(name, value)
+    parent = parent_name(pieces, place - 2)
+    if parent in _LABELS:
+        return not looks_drawn(value)
+    in_reference = parent.encode() in _LEADING
     is_key_of_it = in_reference or _names_a_key(pieces, place - 2)
     return says_which_one(pieces, place - 2) or (is_key_of_it and names_an_object(value))
 

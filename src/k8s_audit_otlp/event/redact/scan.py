@@ -142,7 +142,7 @@ class Scan:
                 self._numbers(place, pieces[place], rule, keep_counts=keep_references)
         part = closing_part(pieces, key, end)
         self._numbers(end - 1, part, rule, keep_counts=keep_references)
-        name = ""
+        name = text_of(pieces[key])  # of what stands in a list
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
                 name = text_of(pieces[place])

@@ -80,7 +80,15 @@ _PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwr
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
 _OTHER_WORDS: Final = frozenset(
-    {"tokenizer", "tokenizers", "tokenization", "secretariat", "secretary", "secretsmanager"}
+    {
+        "tokenizer",
+        "tokenizers",
+        "tokenization",
+        "secretariat",
+        "secretary",
+        "secretsmanager",
+        "onepassword",
+    }
 )
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
 TEXT_WORDS: Final = frozenset("auth authorization cookie cookies bearer hmac seed".split())  # noqa: SIM905
@@ -105,7 +113,8 @@ REFERENCE_WORDS: Final = frozenset(
     validity source username email volume mount projection audience exception error failure
     volumemount handler filter interceptor validator resolver converter cache table column row
     dashboard alert chart job pod deployment watcher location strategy transform in severity
-    category iat exp nbf java py go
+    category iat exp nbf java py go schedule storage factor arn alias module ms digit reuse scheme
+    claim param port
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _SECRETS, _EXISTING = ("secret", "secrets"), frozenset(("existing", "pull", "config"))

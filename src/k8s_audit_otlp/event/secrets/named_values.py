@@ -13,7 +13,6 @@ from k8s_audit_otlp.event.secrets.grammar import (
     may_name_drawn,
     names_many,
     refers_to_credential,
-    words_of,
 )
 from k8s_audit_otlp.event.secrets.randomness import (
     PUBLIC_KEYS,
@@ -81,7 +80,6 @@ _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 # To judge one that says credential costs as much as many bytes; genuine texts have no more of them.
 _FEW_NAMES, _LONG_MEMBER = 256, 64
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
-_SHORTEST_NUMBERS = {"tokens": 8, "secrets": 4, "keys": 4, "pass": 4}  # digits of what is no count
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 # What stands for the value at another place, with what it is if it is not set there.
 _EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
@@ -274,8 +272,6 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
     if says_which(match["name"], word.strip("\"',;}")):
         return True
-    if bare.isdigit() and len(bare) < _SHORTEST_NUMBERS.get(words_of(match["name"])[-1], 0):
-        return True  # so many
     if verdict is KeyVerdict.HARMLESS:
         return not is_told(match["name"], value)
     if QUOTE.match(value):

@@ -31,6 +31,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
 )
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE
 from k8s_audit_otlp.event.secrets.written.phrases import is_told
+from k8s_audit_otlp.event.secrets.written.references import tells_which
 
 PLACEHOLDER: Final = re.compile(
     r"\$[({]?(?:[A-Z_][A-Z0-9_]*|[a-z_][a-z0-9_]*|[A-Za-z]+)[)}]?|\{\{[^\"'`]*|%[sdv]"
@@ -149,6 +150,8 @@ def names_an_object(text: str) -> bool:
 def says_which(name: str, value: str) -> bool:
     """Say whether a value tells where, how or which a credential is, and is none itself."""
     words = words_of(name)
+    if tells_which(name, value):
+        return True
     if words[-1:] == ("key",) and not _NOT_IN_FILES.isdisjoint(
         words[-2:-1]
     ):  # of which one of a Secret it is
@@ -193,6 +196,8 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
     """Tell `ghcr.io/external-secrets:v1` and `token-service:8080` from a name and its value."""
     if text.endswith(("checksum/", "--from-file="), 0, match.start()):
         return True
+    if match["name"] == "secrets" and text.endswith("${", 0, match.start()):
+        return True  # `${secrets:db/creds:password}`
     tight = match[0].endswith(":") and not match["close"]
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
         return False
