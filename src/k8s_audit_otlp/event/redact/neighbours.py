@@ -78,8 +78,13 @@ def tells_where(pieces: list[bytes], key: int) -> bool:
     name, value = text_of(pieces[key]), text_of(pieces[key + 2])
     if _is_public_digest(name, value) or says_which_one(pieces, key):
         return True
-    names_it = only_refers(name) and not _NAMING.isdisjoint(words_of(name))
-    return (names_it or pieces[key] in _SOURCES) and not looks_drawn(value)
+    return names_it(name, value) or (pieces[key] in _SOURCES and not looks_drawn(value))
+
+
+def names_it(name: str, value: str) -> bool:
+    """Tell the name of an object that has a credential, by the names of members and the value."""
+    naming = only_refers(name) and not _NAMING.isdisjoint(words_of(name))
+    return naming and not looks_drawn(value)
 
 
 def says_which_one(pieces: list[bytes], key: int) -> bool:

@@ -14,12 +14,19 @@ from k8s_audit_otlp.event.redact.actions import (
 )
 from k8s_audit_otlp.event.redact.context import KINDS
 from k8s_audit_otlp.event.redact.names import Action
+from k8s_audit_otlp.event.redact.neighbours import names_it
 from k8s_audit_otlp.event.redact.scan import Scan
+from k8s_audit_otlp.event.redact.siblings import is_of_password
+from k8s_audit_otlp.event.secrets.values import says_which
+from k8s_audit_otlp.event.secrets.written.references import names_a_key
 from k8s_audit_otlp.event.splice.tokens import is_key, objects, piece_of, text_of
 
 _HARMLESS_PATHS = re.compile(r"/metadata/(?!annotations(?:/|\Z)|managedFields).|/type\Z").match
+_DATA = frozenset(("data", "stringData", "binaryData"))
+_INDEX = re.compile(r"-|\d{1,9}").fullmatch
+_OF_SECRETS = re.compile(r".*(?:[sS]ecret|[rR]ef)").fullmatch  # which a key of one stands in
 _AT_A_STEP: dict[Action, Callable[[Scan, int], int | None]] = {
-    **dict.fromkeys((Action.CREDENTIAL, Action.CREDENTIAL_TEXT, Action.OWN), credential),
+    **dict.fromkeys((Action.CREDENTIAL, Action.OWN), credential),
     **dict.fromkeys((Action.DRAWN, Action.HOLDER), drawn),
     Action.COPY: copy,
 }
@@ -43,18 +50,50 @@ def _operation(scan: Scan, path: str, value: int) -> None:
             scan.whole(value, kind)
         return
     steps = [s.replace("~1", "/").replace("~0", "~") for s in path.split("/")[1:]]
-    if not {"data", "stringData", "binaryData"}.isdisjoint(steps):
+    if not _DATA.isdisjoint(steps) and not _is_in_list(scan, steps, value):
         scan.whole(value, "secret")
         return
-    for i, step in enumerate(steps):
-        action, rest = scan.names[piece_of(step)], steps[i + 1 :]
-        if action is Action.ENV:
-            if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit() or len(rest) == 1:
-                _environment(scan, rest, value)
-        elif action in (Action.COMMAND, Action.ARGS):
-            _arguments(scan, action, rest, value)
-        elif action in _AT_A_STEP:
-            _AT_A_STEP[action](scan, value)
+    actions = [scan.names[piece_of(step)] for step in steps]
+    labels = Action.LABELS in actions[:-1]
+    if labels and Action.CREDENTIAL not in actions[: actions.index(Action.LABELS)]:
+        if actions[-1] is Action.CREDENTIAL:
+            is_one = is_of_password(scan.pieces, value, steps[-1])
+            (credential if is_one else drawn)(scan, value)
+        return
+    for i, action in enumerate(actions):
+        _step(scan, action, steps[i:], value)
+
+
+def _step(scan: Scan, action: Action, steps: list[str], value: int) -> None:
+    """Do what the first of these steps of a path calls for."""
+    rest = steps[1:]
+    if action is Action.ENV:
+        if not rest or rest[-1] in {"-", "value"} or rest[-1].isdigit() or len(rest) == 1:
+            _environment(scan, rest, value)
+    elif action in (Action.COMMAND, Action.ARGS):
+        _arguments(scan, action, rest, value)
+    elif action is Action.CREDENTIAL_TEXT:
+        (drawn if rest else credential)(scan, value)
+    elif action in _AT_A_STEP and not _refers(scan, steps, value):
+        _AT_A_STEP[action](scan, value)
+
+
+def _is_in_list(scan: Scan, steps: list[str], value: int) -> bool:
+    """Tell an object in a list that is called `data`, or a part of one: no Secret has such."""
+    at = next(n for n, step in enumerate(steps) if step in _DATA)
+    is_element = steps[at] == "data" and _INDEX(steps[at + 1] if at + 1 < len(steps) else "")
+    return bool(is_element) and (len(steps) > at + 2 or scan.pieces[value + 1][:2] == b":{")
+
+
+def _refers(scan: Scan, steps: list[str], value: int) -> bool:
+    """Tell what names a credential, by the path to it: `/spec/superuserSecret/name`."""
+    if scan.pieces[value + 1] != b":":
+        return False
+    text = text_of(scan.pieces[value + 2])
+    if len(steps) == 1 or says_which(steps[-1], text):
+        return says_which(steps[-1], text)
+    is_key = steps[-1] == "key" and _OF_SECRETS(steps[-2]) is not None and names_a_key(text)
+    return is_key or names_it(steps[-1], text)
 
 
 def _environment(scan: Scan, rest: list[str], value: int) -> None:

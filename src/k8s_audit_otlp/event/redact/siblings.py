@@ -216,10 +216,10 @@ def mask_drawn_names(scan: Scan, key: int, end: int) -> None:
             scan.set(member, piece_of(scan.replacement(name)), "key")
 
 
-def is_of_password(pieces: list[bytes], key: int) -> bool:
+def is_of_password(pieces: list[bytes], key: int, name: str = "") -> bool:
     """Tell a label called a password, whose value is not a word about one."""
     text = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
-    last = words_of(text_of(pieces[key]))[-1:]
+    last = words_of(name or text_of(pieces[key]))[-1:]
     return last in _PASSWORDS and text.lower() not in NOTHING and not text.isdigit()
 
 
