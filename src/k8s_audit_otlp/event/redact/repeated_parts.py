@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
 from k8s_audit_otlp.event.redact.siblings import tell_columns
-from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN
+from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN, identifies
 from k8s_audit_otlp.event.secrets.prefilter import is_clean, look
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 
@@ -34,6 +34,7 @@ _OVERHEAD_OF_VALUE: Final = 41  # bytes of an object of Python and of its place 
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME, Action.TABLE))
 _OWNED_VALUE: Final = b'"v:'  # without one a managed field's name tells nothing
 _CONTAINER: Final = b"{["
+_LIST_OF_STRINGS: Final = b'["'
 _QUOTE: Final = 0x22
 
 
@@ -163,7 +164,11 @@ class PartRedactor:
         parts = []
         for (name, value), action in zip(members, actions, strict=True):
             if value[0] in _CONTAINER:
-                if action is Action.NONE or (action is Action.OWNED and _OWNED_VALUE not in value):
+                if value[:2] == _LIST_OF_STRINGS and identifies(name):
+                    part = self._member(name, value)
+                elif action is Action.NONE or (
+                    action is Action.OWNED and _OWNED_VALUE not in value
+                ):
                     part = self._part(value, depth, len(raw))
                 elif action is Action.LABELS and is_clean(value):
                     part = _CLEAN

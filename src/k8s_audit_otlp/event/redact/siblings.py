@@ -53,6 +53,7 @@ _ROWS = (b"rows", b"values", b"data", b"records")  # of columns that a list of n
 _FIELDS = frozenset(
     "address phone mobile firstname lastname avatar profile remember confirm login webauthn".split()  # noqa: SIM905
 )
+_HEADERS = re.compile(rb"[A-Z][a-z]*(?:-[A-Z][A-Za-z]*){1,5}")  # names of them
 _SHORTEST_IN_PAIR = 5  # bytes
 _FLAG_SHORTEST = 4  # letters
 _SHORT_FLAG = 2  # characters: `-p`
@@ -239,6 +240,7 @@ def _told_by_pairs(pieces: list[bytes], key: int, end: int) -> Iterator[int]:
                 and value.islower()
                 and (last not in _LOGIN or is_remark(text_of(value)) or value in _PROVIDERS)
             )
+            methods = methods or _HEADERS.fullmatch(value) is not None
             if is_pair and not methods and len(value) >= _SHORTEST_IN_PAIR:
                 yield place + 2
 

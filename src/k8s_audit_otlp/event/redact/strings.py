@@ -6,7 +6,7 @@ is new in a body is looked at.
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -39,6 +39,8 @@ _COORDINATES, _LENGTH_OF_COORDINATE = (b"x", b"y"), 43  # bytes, of a public JSO
 _PLACES = frozenset(  # of what has many: which one it is
     "bucket repository repo branch topic queue cluster host hostname domain region".split()  # noqa: SIM905
 )
+_ONE_DIGEST = re.compile(rb"(?:sha\d{1,3}:)?[0-9a-f]{32,128}")
+_MOST_IN_LIST = 64  # places of a list that is looked through for its name
 _OF_USERS = (b"user", b"username", b"uid")
 
 
@@ -101,7 +103,7 @@ def _credentials(scan: Scan, place: int, known: BoundedCache[bytes, bool]) -> No
     if said and scan.redactor.may_say(text):
         return
     cleaner: Callable[[str, Replacement], str] = clean_message if said else clean
-    if of_member and _says_which_one(scan, place):
+    if (of_member and _says_which_one(scan, place)) or _is_digest(scan.pieces, place):
         cleaner = clean_of_user
     elif of_member in _NAMES_OF_OBJECTS:
         cleaner = partial(clean_of_object, is_id=True)
@@ -125,9 +127,27 @@ def _says_which_one(scan: Scan, place: int) -> bool:
     if name == b"value":  # of a parameter: its name stands beside
         beside = (at for at in siblings(scan.pieces, place - 2) if scan.pieces[at] == b"name")
         name = next((scan.pieces[at + 2] for at in beside if scan.pieces[at + 1] == b":"), name)
+    return identifies(name) and b"://" not in value and _ONE_WORD.fullmatch(value) is not None
+
+
+@lru_cache(maxsize=4096)
+def identifies(name: bytes) -> bool:
+    """Tell a name of what says which object, version or content something is."""
     words = words_of(text_of(name))
-    identifies = not IDENTIFYING_WORDS.isdisjoint(words) or not _PLACES.isdisjoint(words[-1:])
-    return identifies and b"://" not in value and _ONE_WORD.fullmatch(value) is not None
+    return not IDENTIFYING_WORDS.isdisjoint(words) or not _PLACES.isdisjoint(words[-1:])
+
+
+def _is_digest(pieces: list[bytes], place: int) -> bool:
+    """Tell a digest that a name beside it tells, or the list that it is in: `caCertHashes`."""
+    if _ONE_DIGEST.fullmatch(pieces[place]) is None:
+        return False
+    if pieces[place - 2] == b"value" and is_member_value(pieces, place):
+        named = (p for p in siblings(pieces, place - 2) if pieces[p] == b"name")
+        return any(pieces[p + 1] == b":" and identifies(pieces[p + 2]) for p in named)
+    first = place
+    while pieces[first - 1] == b"," and place - first < _MOST_IN_LIST:
+        first -= 2
+    return pieces[first - 1] == b":[" and identifies(pieces[first - 2])
 
 
 def compacted(body: bytes) -> bytes:
