@@ -220,7 +220,12 @@ def _is_alone(name: str, value: str) -> bool:
     words = words_of(name)
     is_word = value.strip("()[]<>").rstrip(".,;:!?").isalpha()
     compound = name.endswith(_COMPOUND) and name.lower() not in _PASSWORDS_ALONE
-    if (is_word and not compound) or PLACEHOLDER.fullmatch(value) or says_which(name, value):
+    if (
+        (is_word and not compound)
+        or PLACEHOLDER.fullmatch(value.rstrip(";"))
+        or says_which(name, value)
+        or says_which(name, value.rstrip(";"))
+    ):
         return False
     return (compound or names_one_value(name)) and (
         len(words) > 1 or words[0] not in _MAY_HAVE_NAMES
@@ -253,7 +258,7 @@ def _parameter(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _short(replacement: Replacement, match: re.Match[str]) -> str:
     value = match[match.lastindex or 0]
-    if PLACEHOLDER.fullmatch(value) or value in _AFTER_A_FLAG:
+    if PLACEHOLDER.fullmatch(value.strip("\"'")) or value in _AFTER_A_FLAG:
         return match[0]
     return match[0][: -len(value)] + in_quotes(value, replacement)
 

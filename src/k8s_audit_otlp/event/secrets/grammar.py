@@ -80,15 +80,7 @@ _PASSWORD_BEGINNINGS: Final = ("passw", "passph")  # however they go on: `passwr
 # Words that end so are written as one: `sshpass`, `bindpw`, `storepass`.
 _PASSWORD_ENDINGS: Final = ("pass", "pwd", "pw")
 _OTHER_WORDS: Final = frozenset(
-    {
-        "tokenizer",
-        "tokenizers",
-        "tokenization",
-        "secretariat",
-        "secretary",
-        "secretsmanager",
-        "onepassword",
-    }
+    "tokenizer tokenizers tokenization secretariat secretary secretsmanager onepassword".split()  # noqa: SIM905
 )
 _OTHER_ENDINGS: Final = frozenset({"bypass", "compass", "encompass", "surpass", "overpass"})
 TEXT_WORDS: Final = frozenset("auth authorization cookie cookies bearer hmac seed".split())  # noqa: SIM905

@@ -27,6 +27,9 @@ _UNREAD = (
     r"|byte \d{1,19}(?: in|:)|of type string:) )" + _QUOTED
 )
 _UNREAD_NUMBER = r"(\bgot (?:float64|int64|integer|number) \()([^)\s]+)"
+_PLAIN_ADDRESS = re.compile(
+    r"\"https?://[a-z0-9.-]{1,128}(?::\d{1,5})?(?:/[a-z0-9._-]{0,32}){0,4}\""
+)
 # The same where nothing but a decoder says so.
 _UNREAD_ANYWHERE = (
     r"((?:unmarshal(?: (?:!!)?\w{1,32})?|byte \d{1,19}(?: in|:)|: parsing) )" + _QUOTED
@@ -55,7 +58,7 @@ _NUMBER = re.compile(r"(\"?)-?\d{1,10}(?:\.\d{1,10})?\1|true|false|null")
 _CHOICE = re.compile(r"\"[A-Za-z-]{0,31}\"")  # one of several that were allowed
 # What upstream says of a name that breaks its rules: apimachinery pkg/util/validation.
 _RULE_OF_NAMES = re.compile(
-    r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS)|must be no more)"
+    r": (?:an? (?:lowercase |valid |qualified )?(?:RFC |label|name|DNS|config key)|must be no more)"
 )
 _PRINTABLE = re.compile(r"\"[\x20-\x7e]{0,63}\"")
 
@@ -120,6 +123,13 @@ def quoted_in(text: str) -> Quoted | None:
     return None
 
 
+def _unread(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace what could not be read, not the address of who issued it: `got "https://idp"`."""
+    is_address = match[1] == "got " and _PLAIN_ADDRESS.fullmatch(match[2]) is not None
+    kept = is_address and not looks_random(match[2])
+    return match[0] if kept else quoted(replacement, match)
+
+
 def _dump(replacement: Replacement, match: re.Match[str]) -> str:
     text, value = match[0], match[2]
     end = max(value.rfind("]"), value.rfind("}"))
@@ -136,6 +146,6 @@ STEPS: tuple[Step, ...] = (
 # For texts that are known to be messages.
 STEPS_IN_PROSE: tuple[Step, ...] = (
     Step(("map[", "got &", "got {", "valueunstructured{"), _DUMP, _dump),
-    Step(UNREAD_NEEDLES, _UNREAD, quoted),
+    Step(UNREAD_NEEDLES, _UNREAD, _unread),
     Step(("got ",), _UNREAD_NUMBER, second),
 )

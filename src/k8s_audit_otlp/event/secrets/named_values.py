@@ -42,6 +42,7 @@ from k8s_audit_otlp.event.secrets.written.remarks import (
     SHORTEST_WORD,
     begins_a_member,
     is_phrase_line,
+    is_reason,
     is_remark,
 )
 
@@ -264,7 +265,7 @@ def _end_of_unquoted(text: str, match: re.Match[str], start: int, *, typed: bool
 
 def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, prose: bool) -> bool:
     """Tell a value that is no credential: nothing, a reference to one, or the rest of a clause."""
-    bare = value.strip().rstrip(",;.)]}").lower()
+    bare = value.strip().rstrip(",;.)]}").strip("\"'\\").lower()
     is_public = value.lstrip("\"'").startswith(PUBLIC_KEYS) and "PRIVATE" not in value
     nothing = is_public or bare in NOTHING or bare.startswith("system:")
     if nothing or PLACEHOLDER.fullmatch(value.strip()) or stands_in_quotes(value):
@@ -276,6 +277,8 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return not is_told(match["name"], value)
     if QUOTE.match(value):
         return False
+    if match[0].endswith(": ") and is_reason(value, alone=prose):
+        return True
     if match[0].endswith(": ") and value.islower() and value.isalpha():
         goes_on = match.string.startswith(' "', match.end() + len(value))  # `secrets "x" not found`
         said = goes_on or (prose and (len(value) < SHORTEST_WORD or is_remark(value)))

@@ -8,6 +8,7 @@ from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, names_or_tel
 from k8s_audit_otlp.event.secrets.prefilter_needles import AT_PORT, BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
+    PUBLIC_KEYS,
     WITH_WHO,
     from_base64,
     is_generated,
@@ -64,7 +65,10 @@ _BEFORE_DIGESTS = IDENTIFYING_WORDS.union(
 _SHORTEST_PLURAL = 4  # letters
 _NEAR = 4  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
-_OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
+_OF_A_NAME = re.compile(  # also a build behind a version, or behind the system it is for
+    r"\d\.\d[\w.-]{0,16}\+\Z|\d\.\d[\w.-]{0,8} \((?:linux|darwin|windows)/\w{3,8}\) \Z"
+    r"|[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z"
+)
 # A version and what it runs on, before the commit that it was built of.
 _OF_A_CLIENT = re.compile(r"/v?\d[\w.+-]{0,64} \([\w./; -]{1,64}\) (?:[a-z-]{1,32}/)?\Z")
 _LONGEST_CLIENT = 192  # characters
@@ -140,6 +144,8 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     before = text[max(0, match.start() - _LONGEST_ID) : match.start()]
     said = [each.lower() for each in _SAID.findall(before)[-_NEAR:]]
+    if f"{before}{word[:4]}".endswith(PUBLIC_KEYS):
+        return match[0]
     if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said or _MODULUS.search(before):
         return match[0]
     new = [*parts]

@@ -52,6 +52,11 @@ _NAMING = re.compile(
     r"|(?i:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3})\Z"
 )
 _BEHIND_NAMING, _NAMING_ENDS = " \t\r\n\f\v/\"'\\:=@-", frozenset("sStTmMnN0123456789")  # of those
+# `3+0abc...` behind `v2.1.0-rc.`: the build of a version.
+_BUILD = re.compile(r"[\w.-]{0,32}\+[0-9a-f]{7,40}")
+_VERSION = re.compile(r"\d\.\d[\w.-]{0,32}\Z")
+_LONGEST_PUBLIC = 1024  # characters of a key
+_PUBLIC_KINDS = tuple(kind.partition(" ")[0] for kind in PUBLIC_KEYS[:2])
 _LONGEST_NAMING = 16  # characters
 _NAMING_LONG = re.compile(r"(?:checksum/[\w.-]{1,64}[:=@\s-]{1,3}|\barn:[^\s\"']*)\Z")
 _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
@@ -87,13 +92,23 @@ def _words_before(match: re.Match[str]) -> list[str]:
         whole = text[first : max(first, line - 1)]
         above = whole.rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != whole else ""
-    is_public = text.endswith(PUBLIC_KEYS, line, start + 4)
+    is_public = text.endswith(PUBLIC_KEYS, line, start + 4) or _in_public_key(match)
+    is_public |= _BUILD.fullmatch(match[0]) is not None and _VERSION.search(before) is not None
     if is_public or _is_named(before) or in_resource(text, start):
         return []
     words = words_of(before)
     if _HEX.fullmatch(match[0]):
         words = words_of(_BETWEEN.sub("", before))[-1:]  # a digest, mostly
     return [*words]
+
+
+def _in_public_key(match: re.Match[str]) -> bool:
+    """Tell a part of a public key, whose base64 has signs that part it into words."""
+    text, start = match.string, match.start()
+    if text[start - 1 : start] not in ("/", "+"):
+        return False
+    first = max(text.rfind(" ", max(0, start - _LONGEST_PUBLIC), start), 0)
+    return text.startswith(" AAAA", first) and text.endswith(_PUBLIC_KINDS, 0, first)
 
 
 def _is_named(before: str) -> bool:

@@ -140,6 +140,8 @@ def _object(replacement: Replacement, match: re.Match[str]) -> str:
 
 def _block(replacement: Replacement, match: re.Match[str]) -> str:
     start, text = match.start(), match.string
+    if match[3].lstrip().startswith("- "):
+        return match[0]  # a list, as no Secret has
     is_behind = start and text[start - 1] != "\n" and match[1][0] != "s"
     if is_behind and "Secret" not in text[max(0, start - _NEAR) : match.end() + _NEAR]:
         return match[0]

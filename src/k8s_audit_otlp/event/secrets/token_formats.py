@@ -129,7 +129,7 @@ TOKEN_FORMATS: Final = (
     _whole(r"[0-9a-f]{32}-us\d{1,2}"),  # Mailchimp
     _whole(r"K10[0-9a-f]{64}::[^\s\"']{4,}"),  # k3s, RKE2
     _whole(r"SK[0-9a-f]{32}"),  # Twilio
-    _whole(r"key[A-Za-z0-9]{14}"),  # Airtable
+    _whole(r"key(?=[A-Za-z]*\d)[A-Za-z0-9]{14}(?![A-Za-z0-9])", "key[A-Za-z0-9]{14}"),  # Airtable
     _whole(r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}"),
     _whole(r"1/[0-9]{16}:[0-9a-f]{32}"),  # Asana
     _whole(r"sl\.[\w-]{100,}"),

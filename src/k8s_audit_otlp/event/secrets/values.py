@@ -197,7 +197,7 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
     if text.endswith(("checksum/", "--from-file="), 0, match.start()):
         return True
     if match["name"] == "secrets" and text.endswith("${", 0, match.start()):
-        return True  # `${secrets:db/creds:password}`
+        return True
     tight = match[0].endswith(":") and not match["close"]
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
         return False

@@ -33,6 +33,7 @@ _OF_A_KEY = re.compile(r"[A-Za-z]{2,32}(?:[._-][A-Za-z]{1,32}){0,6}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]{0,31}(?:_[A-Z0-9]{1,32}){0,8}")
 _OF_PEOPLE: Final = frozenset("my your super change changeme test dev some very example".split())  # noqa: SIM905
 _BESIDE_A_PASSWORD: Final = frozenset("user username database".split())  # noqa: SIM905
+_OF_A_LOGIN: Final = (("user",), ("auth",))  # `userKey: admin-user`
 # A time, the version of an API, what another program puts there.
 _TOLD = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -73,7 +74,8 @@ def tells_which(name: str, value: str) -> bool:
         is_name = _OBJECT.fullmatch(value) or (existing and _VARIABLE.fullmatch(value))
         return of_object and bool(is_name) and not looks_drawn(value)
     if last in ("key", "keys"):
-        return judge("-".join(words[:-1])) is KeyVerdict.CREDENTIAL and names_a_key(value)
+        of_one = words[-2:-1] in _OF_A_LOGIN or judge("-".join(words[:-1])) is KeyVerdict.CREDENTIAL
+        return of_one and names_a_key(value)
     if not _PASSWORDS.isdisjoint(words):
         return False
     if last in _HASHES:

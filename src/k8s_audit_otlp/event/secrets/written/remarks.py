@@ -64,6 +64,12 @@ _BESIDE: Final = frozenset("user login port db database role account realm".spli
 # Of several words, without a digit: `client_secret`, not `hunterpass`, which is one.
 _NAME: Final = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)+|[a-z]+(?:[A-Z][a-z]+)+")
 
+_REASON: Final = re.compile(
+    r"(?:[A-Z][a-z]{1,16}){1,6}(?:Found|Error|Exception|Failure|Timeout|Mismatch|Missing|Denied"
+    r"|Exists|Expired|Invalid|Providers?)|(?:Una|A)uthorized|Forbidden"
+    r"|(?:invalid|unauthorized|unsupported|access|insufficient)_[a-z]{4,16}"
+)
+
 
 def is_remark(word: str) -> bool:
     """Tell a word that is said of a credential, names it or stands for it."""
@@ -73,6 +79,14 @@ def is_remark(word: str) -> bool:
         return True
     is_name = plain.isascii() and _NAME.fullmatch(plain) and judge(plain) is KeyVerdict.CREDENTIAL
     return bool(is_name) or is_reference(bare) or PLACEHOLDER.fullmatch(word) is not None
+
+
+def is_reason(word: str, *, alone: bool) -> bool:
+    """Tell what programs call a failure: `cannot get token: NotFound`; *alone*: also of a word."""
+    word = word.rstrip(",.;:)]")
+    if _REASON.fullmatch(word):
+        return True
+    return alone and word.istitle() and word.isalpha() and is_remark(word)
 
 
 def begins_a_member(words: str) -> bool:
