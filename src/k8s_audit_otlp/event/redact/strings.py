@@ -124,9 +124,6 @@ def _says_which_one(scan: Scan, place: int) -> bool:
         return True
     if name in _COORDINATES and len(value) == _LENGTH_OF_COORDINATE:
         return True
-    if name == b"value":  # of a parameter: its name stands beside
-        beside = (at for at in siblings(scan.pieces, place - 2) if scan.pieces[at] == b"name")
-        name = next((scan.pieces[at + 2] for at in beside if scan.pieces[at + 1] == b":"), name)
     return identifies(name) and b"://" not in value and _ONE_WORD.fullmatch(value) is not None
 
 
