@@ -34,6 +34,7 @@ SHORT_FLAG: Final = "-p"
 ENVIRONMENT: Final = "env:"  # at the end of a line
 ESCAPED: Final = "\\u00"
 HERE_DOCUMENT: Final = "<<EOF"
+MAILBOX: Final = "1 => 1,"
 SPELT_PW: Final = "p/w"
 CODE_ABROAD: Final = ("código", "codigo", "codice", "code est", "kod dost")
 
@@ -148,6 +149,7 @@ _NEEDLE_PATTERNS: Final = {
     HERE_DOCUMENT: rb"(?:<<|(?:\\u003c){2})-?[ ]?[\"'\\]{0,2}[a-z_]",
     "<<<": rb"<<<|(?:\\u003c){3}",  # as Go's JSON has them
     IN_JSON: b"(?-i:%b)" % IN_JSON.encode(),
+    MAILBOX: rb"[0-9] ?=(?:>|\\u003e) ?[0-9]{4,12},",
     "on >": rb"on (?:>|\\u003e)",
     BOOTSTRAP: b"(?-i:%b(?:[^a-zA-Z0-9_.-]|$))" % _BEHIND_DOT.encode(),
     "</": rb"(?:<|\\u003c)/",

@@ -27,7 +27,8 @@ _ROLES: Final = frozenset(
     readonly readwrite superuser anonymous nobody active inactive locked pending primary secondary
     internal external global local default public private premium standard enterprise monitoring
     production staging development testing payments platform security finance marketing backend
-    frontend keycloak github gitlab google azuread cognito openldap kerberos system service human
+    frontend latest stable alpine debian bullseye bookworm kubectl
+    keycloak github gitlab google azuread cognito openldap kerberos system service human
     robot backup database postgres pgbouncer replication application cluster namespace everyone
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
@@ -107,6 +108,13 @@ _KNOWN = (
     r"(?:admin(?:istrator)?|root|sysadmin|operator|postgres|sa)[/:])"
     r"([^\W\d_][^\s\"'`,;:/={}<>]{5,64})(?=[\"']?[ \t\r]*(?:[,;})\]\n]|\Z))"
 )
+# At the end of what tells of a login: `login failed: bob:X`, `credentials are bob and X`.
+_PAIR = (
+    r"(?i)\b(?:(?:log|sign)(?:ged|ed)?[ -]?(?:in|on)|creds?|credentials|authenticat[a-z]{1,5}"
+    r"|auth)\b(?:[ ][a-z]{2,12}){0,3}?:?[ ][\"'`(]?(?P<who>[A-Za-z][\w.-]{1,31})"
+    r"(?:[ ]/[ ]|:|[ ]and[ ])[\"'`]?(?P<value>[^\W\d_][^\s\"'`:/@,;=()]{5,64})"
+    r"(?=[\"'`)]?[.!]?[ \t\r]*(?:\n|\Z))"
+)
 
 
 def _entry(replacement: Replacement, match: re.Match[str]) -> str:
@@ -128,10 +136,18 @@ def _known(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + replacement(match[2]) if is_one else match[0]
 
 
+def _pair(replacement: Replacement, match: re.Match[str]) -> str:
+    who, value = match["who"], match["value"]
+    is_one = who.lower() not in _SCHEMES and value != who and is_password_of(who, value)
+    return match[0].removesuffix(value) + replacement(value) if is_one else match[0]
+
+
+_ADMINISTRATORS: Final = ("admin/", "root/", "administrator/", "admin:", "root:")
 _NAMES: Final = ("sers", "ccounts", "dmins", "ogins", "serlist", "SERS", "DMINS")
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _BELOW, partial(_below, _ENTRY), _NAMES),
     Step((), _SECTION, partial(_below, _SETTING), _NAMES),
     Step(('"cn=', "'cn=", '"uid=', "'uid="), _OF_DIRECTORY, _known),
-    Step((), _KNOWN, _known, "/:"),
+    *(Step(needles, _KNOWN, _known, "/:") for needles in ((), _ADMINISTRATORS)),
+    Step(("login", "log in", "sign in", "log-in", "cred", "auth", "authenticate"), _PAIR, _pair),
 )

@@ -43,11 +43,11 @@ _ENDS = r"(?=[\"'`]?[.!,]?(?:\s|\Z))"
 _TRIED = (
     rf"(?i)(\b{_IT} [\"'(<`]?){_X}"
     r"(?=[\"')>`]?(?: (?:has|have|does|did|was|were|is|rejected|refused|denied|failed|got|not"
-    r"|cannot|must|already|for|works|worked)\b|[\"')>`](?:[ .]|\Z)))"
+    r"|cannot|must|already|for|new|works|worked)\b|[\"')>`](?:[ .]|\Z)))"
 )
 _STILL = rf"(?i)(\b{_IT} (?:is still (?:set to )?|stays |remains |cannot be )[\"'`]?){_X}{_ENDS}"
 _WAS_TRIED = (
-    r"(?i)(\b(?:tried|gave|entered|sent|typed|expected) "
+    r"(?i)(\b(?:tried|gave|entered|sent|typed|expected|old|new) "
     rf"(?:the )?{_IT} [\"'`]?){_X}{_ENDS}"
 )
 _TRIED_AS = (

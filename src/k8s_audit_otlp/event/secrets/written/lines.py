@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import is_reference, words_of
+from k8s_audit_otlp.event.secrets.prefilter_needles import MAILBOX
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
@@ -58,10 +59,19 @@ _LAST = (
 _NAMES_ITS_LAST = re.compile(
     r"(?i).*?(?:pass(?:word|wd|phrase|code)|psk|(?<![a-z])pw|(?:bind|root)pw|(?<=[_.])pass"
     r"|api[-_]?key|auth[-_]?tok(?:en)?|authentication-key"
-    r"|(?<![a-z])(?:api|secret|access|auth|client|shared|private)_(?:key|token|secret))"
+    r"|(?<![a-z0-9])(?!(?:k8s|kubernetes|image|docker|registry|existing|tls|pull)[_-])(?:[a-z0-9]+[_-]){1,4}"
+    r"(?:(?<!pull.)secret|token|(?:(?<=signing.)|(?<=private.))key)|secret_key(?:_base)?|secretkey"
+    r"|(?:pre_?shared|encryption|master|secret|shared|access|auth|client|session)_key)"
     r"(?:[-_:](?:value|reset))?"
 )
-_DIRECTIVES: Final = ("bindpw", "rootpw", "apikey", "authtok")  # are no words of a sentence
+# They are no words of a sentence.
+_DIRECTIVES: Final = ("bindpw", "rootpw", "apikey", "authtok", "secretkey")
+# A directive of one word, which ends in a sign; an extension and the PIN of its mailbox.
+_DIRECTIVE = (
+    r"(?m)(^[ \t]*(?:secret|token|password|psk)[ \t]{1,8})"
+    r"([^\W\d_][^\s\"'=;:(){}]{5,64})(?=;[ \t\r]*$)"
+)
+_OF_MAILBOX = r"(?m)(^[ \t]*\d{2,8} ?=> ?)(\d{4,12})(?=,)"
 # `stats auth bob:X` of HAProxy, `root:X` of chpasswd, a host and who logs in there, of Postfix.
 _WHO_AND = (
     r"(?m)(^[ \t]*(?:stats[ \t]{1,4}auth[ \t]{1,4}[\w.@-]{1,64}:|-[ \t]root:"
@@ -168,6 +178,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((":5432:", ":6432:", ":*:"), _PGPASS, second),
     Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
     Step((), _LAST, _last, _BLANKS),
+    Step((), _DIRECTIVE, told, (";",)),
+    Step((MAILBOX,), _OF_MAILBOX, second),
     *accounts.STEPS,
     *echoes.STEPS,
     *pairs.STEPS,

@@ -32,6 +32,19 @@ _COMMANDS: Final = (
     r"winrs\b[^\n|;&]{0,96}? -p(?:assword)?:",
     r"isql [^\s-]\S{0,64} [^\s-]\S{0,64}",
     r"smbclient //\S{1,128}",
+    rf"cargo login{_FLAGS}",
+    r"(?:mkpasswd|slappasswd)(?: -\w (?:\S{1,32}(?= -))?){0,3}(?: -s)?",
+    r"mosquitto_passwd(?: -\w{1,3}){0,3} \S{1,128} \S{1,64}",
+    r"radtest(?: -\w \S{1,16})? \S{1,64}",
+    r"(?:orientdb|orient-db) connect \S{1,128} \S{1,64}",
+    r"(?:proxychains4?|socks[45]) (?:socks[45] )?[\w.:-]{1,64} \d{1,5} \S{1,64}",
+    r"sapcontrol\b[^\n|;&]{0,64}? -user \S{1,64}",
+    r"(?:doctl|glab|flyctl|netlify|vercel)\b[^\n|;&]{1,64}? -[tk]",
+    r"(?:p4|cbc|mosquitto_\w{3})\b[^\n|;&]{0,64}? -P",
+    r"(?:hydra|medusa|crowbar)\b[^\n|;&]{0,96}? -p",
+    r"elasticsearch-\w{1,24}\b[^\n|;&]{0,64}? -p",
+    r"zerotier-cli set \S{1,32} token",
+    r"nmcli\b[^\n|;&]{0,96}? password",
     r"com2sec6?(?: -Cn \S{1,64})? \S{1,64} \S{1,64}",
 )
 _OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)})(?:(?<=:)| )(?![\w.-]{{1,64}}=){_WORD}"
@@ -39,12 +52,25 @@ _NEEDLES = (
     *("vault login", "vault operator", "acl bootstrap", "rclone ob", "ssl passwd", "mc alias set"),
     *("host add ", "user add ", "config set", "encrypt_s", "htpasswd", "ldapmod", "ldapadd"),
     *("ldapdel", "ldapwho", "ldappass", "useradd", "adduser", "usermod", "schtasks", "secret set"),
+    *("cargo login", "mkpasswd", "slappasswd", "mosquitto_p", "radtest", "orientdb", "socks5 "),
+    *("socks4 ", "sapcontrol", "doctl ", "glab ", "flyctl ", "p4 -", "cbc ", "hydra "),
+    *("medusa ", "crowbar ", "elasticsearch-", "zerotier-cli set", "nmcli "),
     *("wpa_passphrase", "dscl ", "to-secures", "winrs", "isql ", "smbclient", "com2sec"),
 )
 # The basic credentials of an HTTP client: `http -a bob:X`.
 _OF_HTTP = (
     r"\b(?:https?|xhs?)\b[^\n|;&]{0,64}? (?:-a|--auth)[ =][^\s:]{1,64}:(?P<value>[^\s\"']{4,})"
 )
+# Who and a password as one word: `cvs -d :pserver:bob:X@h:/x`, `addauth digest bob:X`.
+_PAIR = (
+    r"(?i)(?:(?<=:pserver:)|(?<=:extssh:)|addauth digest |jenkins-cli\S{0,8} [^\n]{0,96}?-auth |"
+    r"(?<![\w.-])impacket-\w{2,24} (?:[\w.-]{1,64}/)?|--?creds?[ =])"
+    r"[\w.@-]{1,64}:(?P<value>[^\s\"'@:/]{4,128})"
+)
+# `.logon host/bob,X` of Teradata, `exp bob/X file=x`.
+_LOGON = r"(?i)(?:^|\s)\.logon[ ]+(?:[\w.-]{1,64}/)?[\w.-]{1,64},(?P<value>[^\s;,]{4,128})"
+# A flag of few letters that says it.
+_SHORT_NAME = rf"(?<=\s)-(?:pw|xp|pwd|psw)[ =]{_WORD}"
 # What stands for a password in a template, and what is put there: `sed 's/__PASSWORD__/X/'`.
 _PUT = (
     r"\bs(?P<mark>[/|#,@])(?P<name>(?:(?!(?P=mark))[^\n]){2,64}+)(?P=mark)"
@@ -91,6 +117,9 @@ def _script(replacement: Replacement, match: re.Match[str]) -> str:
 STEPS: Final[tuple[Step, ...]] = (
     Step(_NEEDLES, _OF_A_COMMAND, _word),
     Step(("http -a", "https -a", "xh -a", "xhs -a", "--auth"), _OF_HTTP, _word),
+    Step((":pserver:", ":extssh:", "addauth", "jenkins-cli", "impacket-", "-cred"), _PAIR, _word),
+    Step((".logon ",), _LOGON, _word),
+    Step(("pw", "-xp "), _SHORT_NAME, _word, ("-pw ", "-xp ", "-psw ", "-pwd ")),
     Step((), _PUT, where(_is_put), ("s/", "s|", "s#", "s,", "s@")),
     Step(("(echo ", "(printf "), _SUBSTITUTED, _word),
     Step(("--arg",), _OF_JQ, where(says_credential)),
