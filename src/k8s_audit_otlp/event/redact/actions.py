@@ -20,8 +20,8 @@ from k8s_audit_otlp.event.redact.siblings import (
     mask_drawn_names,
     owned,
     rename,
-    table,
 )
+from k8s_audit_otlp.event.redact.tables import listed, table
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict
 from k8s_audit_otlp.event.secrets.grammar import is_reference as only_refers
 from k8s_audit_otlp.event.secrets.messages import UNREAD_NEEDLES
@@ -293,6 +293,5 @@ _ACT: tuple[Callable[[Scan, int], int | None], ...] = (
     owned,
     drawn,
     holder,
-    table,
-    reference,
+    *(table, reference, listed),
 )

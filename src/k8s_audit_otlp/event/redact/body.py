@@ -32,6 +32,7 @@ from k8s_audit_otlp.event.redact.strings import (
     may_hold_json,
     string_verdicts,
 )
+from k8s_audit_otlp.event.redact.tables import act_on_rows
 from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.prefilter import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -48,6 +49,7 @@ from k8s_audit_otlp.event.splice.tokens import (
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
+_ROWS = b'[["'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
 
 
@@ -199,7 +201,7 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
 
 def _may_hold_flags(body: bytes) -> bool:
     """Tell a flag in a list, or a list of a name and a value."""
-    return b'"-' in body or _PAIR.search(body) is not None
+    return b'"-' in body or _ROWS in body or _PAIR.search(body) is not None
 
 
 def _may_hold_operations(body: bytes) -> bool:
@@ -220,6 +222,7 @@ def _act(scan: Scan, members: list[Member], body: bytes, *, flags: bool, operati
     act(scan, members)
     if flags and "key" not in scan.off:
         act_on_flags(scan)
+        act_on_rows(scan)
     secret = scan.context.kind == "secret" and not scan.context.event
     if secret and "secret" not in scan.off and body[:1] == b"{":
         redact_strange_members(scan)

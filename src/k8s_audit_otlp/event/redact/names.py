@@ -11,6 +11,7 @@ from k8s_audit_otlp.event.secrets.grammar import (
     is_environment,
     judge,
     may_name_drawn,
+    names_one_value,
     refers_to_credential,
     words_of,
 )
@@ -45,8 +46,16 @@ class Action(IntEnum):
     HOLDER = 16  # whatever in it looks drawn is, by whatever name
     TABLE = 17  # the columns of a table, whose rows follow
     REFERENCE = 18  # of a credential, which may stand there itself
+    LISTED = 19  # credentials, if it is a list: those that were before
 
 
+# What changed, was answered or typed: a value beside the name of one.
+ANSWERING = frozenset(
+    """
+    to from old new before after left right previous current given actual a answer reply response
+    input send with
+    """.split()  # noqa: SIM905
+)
 # Members that mean the same in every kind of k8s.io/api, and annotations that repeat the object.
 _ACTIONS = {
     "httpHeaders": Action.ENV,
@@ -61,6 +70,9 @@ _ACTIONS = {
     "value": Action.VALUE,
     "openAPIV3Schema": Action.SCHEMA,
     **dict.fromkeys(("columnDefinitions", "columns", "header", "fields", "names"), Action.TABLE),
+    **dict.fromkeys(("cols", "columnNames", "fieldNames"), Action.TABLE),
+    **dict.fromkeys(ANSWERING, Action.VALUE),
+    "$": Action.VALUE,
     "kubectl.kubernetes.io/last-applied-configuration": Action.COPY,
     "kapp.k14s.io/original": Action.COPY,
     "objectset.rio.cattle.io/applied": Action.COPY,
@@ -142,6 +154,8 @@ def _of_its_words(name: str, verdict: KeyVerdict) -> Action | None:
         return Action.HOLDER
     if verdict is not KeyVerdict.HARMLESS:
         return None
+    if words[-1:] == ("history",) and names_one_value("".join(words[:-1])):
+        return Action.LISTED
     if not _HOLDERS.isdisjoint(words):
         return Action.HOLDER
     of_value = 0 < len(words) <= _MOST_WORDS and words[-1] in _VALUE_WORDS

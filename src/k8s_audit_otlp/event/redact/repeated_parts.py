@@ -15,8 +15,8 @@ from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.redact.actions import may_echo
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings
 from k8s_audit_otlp.event.redact.names import Action, Names
-from k8s_audit_otlp.event.redact.siblings import tell_columns
 from k8s_audit_otlp.event.redact.strings import LONGEST_KNOWN, identifies
+from k8s_audit_otlp.event.redact.tables import tell_columns
 from k8s_audit_otlp.event.secrets.prefilter import is_clean, look
 from k8s_audit_otlp.event.splice.members import items_of, members_of
 
@@ -221,8 +221,8 @@ def part_key(raw: bytes) -> bytes:
 
 
 def _belong_together(items: list[bytes], depth: int) -> bool:
-    """Tell a list with a flag, whose value comes next, a pair, and a body that is a patch."""
-    if any(item.startswith(b'"-') for item in items):
+    """Tell a list with a flag, whose value comes next, a pair, rows, and a body that is a patch."""
+    if any(item.startswith((b'"-', b'["')) for item in items):
         return True
     is_pair = [item[:1] for item in items] == [b'"', b'"']
     return is_pair or (not depth and any(b'"path":' in item for item in items))

@@ -7,7 +7,7 @@ A manager of fields owns values of a list, and writes them as names of members:
 import re
 from collections.abc import Iterator
 
-from k8s_audit_otlp.event.redact.names import clean_name
+from k8s_audit_otlp.event.redact.names import ANSWERING, clean_name
 from k8s_audit_otlp.event.redact.neighbours import parent_name, siblings
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.secrets.grammar import (
@@ -15,7 +15,6 @@ from k8s_audit_otlp.event.secrets.grammar import (
     judge,
     may_name_drawn,
     names_one_value,
-    names_or_tells,
     words_of,
 )
 from k8s_audit_otlp.event.secrets.randomness import is_drawn, looks_drawn, looks_random
@@ -23,7 +22,6 @@ from k8s_audit_otlp.event.secrets.values import (
     NOTHING,
     PLACEHOLDER,
     is_credential,
-    names_an_object,
     says_which,
 )
 from k8s_audit_otlp.event.secrets.written.accounts import (
@@ -33,13 +31,11 @@ from k8s_audit_otlp.event.secrets.written.accounts import (
 )
 from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 from k8s_audit_otlp.event.splice.tokens import (
-    UnreadableError,
     end_of,
     is_key,
     is_member_value,
     members,
     piece_of,
-    split,
     text_of,
 )
 
@@ -49,22 +45,25 @@ _LOGINS = (("login",), ("logins",), ("accounts",), ("auth",), ("credentials",))
 _LOGIN = (("login",), ("credentials",), ("auth",))  # of one
 _PROVIDERS = frozenset(b"github gitlab google azure azuread okta email phone local".split())
 _BASIC, _USER_AND = (("basic",), ("basicauth",), ("userpass",)), re.compile(r"[\w.@-]{1,64}:\S{4,}")
-_ROWS = (b"rows", b"values", b"data", b"records")  # of columns that a list of names has
 _FIELDS = frozenset(
     "address phone mobile firstname lastname avatar profile remember confirm login webauthn".split()  # noqa: SIM905
 )
 _HEADERS = re.compile(rb"[A-Z][a-z]*(?:-[A-Z][A-Za-z]*){1,5}")  # names of them
 _SHORTEST_IN_PAIR = 5  # bytes
 _FLAG_SHORTEST = 4  # letters
+_SHORT_NAMES = frozenset(("pw", "pwd", "psw"))
 _SHORT_FLAG = 2  # characters: `-p`
 _IN_A_PAIR = re.compile(r"(?=.*\d)(?=.*[A-Za-z])\S{8,}")  # no name of another one
 
 _NAMING = frozenset(
     b"""
     name key field id header parameter param variable attribute property k envName headerName
-    parameterName ParameterKey Name Key option filename label title question prompt expect
+    parameterName ParameterKey Name Key option filename n attr attribute what
+    setting item arg column placeholder fill into
     """.split()
 )
+_PROMPTING = frozenset(b"label Label title caption q question prompt expect wait".split())
+_TASKS = frozenset(("reset", "change", "forgot", "recover", "rotate"))  # what a page is about
 _NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
@@ -82,14 +81,18 @@ def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  
         return KeyVerdict.HARMLESS
     said = text_of(pieces[key + 2]) if pieces[key + 1] == b":" else ""
     naming = _NAMING if b"op" in map(pieces.__getitem__, beside) else _NAMING_FILE
+    answers = pieces[key].decode("utf-8", "replace") in ANSWERING
     for name in beside:
         says_so = pieces[name] in _SAYING_SO and pieces[name + 1].startswith(b":true")
         if says_so or pieces[name] in _KEYS_OF_VALUES:
             return KeyVerdict.CREDENTIAL
         is_name = pieces[name].lstrip(b"@#$_") in naming and pieces[name + 1] == b":"
-        if is_name and is_credential(text_of(pieces[name + 2]), said):
+        if is_name and _names(text_of(pieces[name + 2]), said, answers=answers):
             return KeyVerdict.CREDENTIAL
-        if pieces[name] in _TYPING and pieces[name + 2] in _TYPES and pieces[name + 1] == b":":
+        if pieces[name] in _PROMPTING and pieces[name + 1] == b":" and _prompts(pieces, name, said):
+            return KeyVerdict.CREDENTIAL
+        of_type = pieces[name].lstrip(b"@#$_") in _TYPING and pieces[name + 2] in _TYPES
+        if of_type and pieces[name + 1] == b":":
             return KeyVerdict.CREDENTIAL
     parent = parent_name(pieces, key)
     of_parent = judge(parent)
@@ -98,6 +101,21 @@ def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  
     names = parent, text_of(pieces[key])
     tells = any(judge(x) is not KeyVerdict.HARMLESS or may_name_drawn(x) for x in names)
     return KeyVerdict.CREDENTIAL_TEXT if tells else KeyVerdict.HARMLESS
+
+
+def _names(name: str, said: str, *, answers: bool) -> bool:
+    """Tell the name of a credential; where anything may stand beside it, of one value only."""
+    if answers:
+        return bool(said) and names_one_value(name) and not is_remark(said)
+    return is_credential(name, said)
+
+
+def _prompts(pieces: list[bytes], name: int, said: str) -> bool:
+    """Tell a question whose answer is one: `Enter your password:`, `password?`."""
+    question = text_of(pieces[name + 2]).rstrip(" :?*.")
+    if pieces[name] == b"title" and question.partition(" ")[0].lower() in _TASKS:
+        return False
+    return names_one_value(question) and not is_remark(said)
 
 
 def act_on_flags(scan: Scan) -> None:
@@ -113,7 +131,8 @@ def act_on_flags(scan: Scan) -> None:
         is_pair = pieces[place - 1][-1:] == b"[" and pieces[place + 3][:1] == b"]"
         if not (is_flag or is_pair) or PLACEHOLDER.fullmatch(value):
             continue
-        known = len(word) >= _FLAG_SHORTEST and judge(word) is KeyVerdict.CREDENTIAL
+        is_long = len(word) >= _FLAG_SHORTEST or (is_flag and word in _SHORT_NAMES)
+        known = is_long and judge(word) is KeyVerdict.CREDENTIAL
         may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG
         of_pair = known and names_one_value(word) and (_is_no_name(value) or _is_told(word, value))
         told = (known and is_flag) or of_pair
@@ -150,63 +169,6 @@ def owned(scan: Scan, key: int) -> None:
             if pieces[member].startswith(b"v:"):
                 value = text_of(pieces[member])[2:].strip('"')
                 scan.set(member, piece_of(f'v:"{scan.replacement(value)}"'), "key")
-
-
-def table(scan: Scan, key: int) -> None:
-    """Redact the cells of a table below a column whose name says credential."""
-    pieces, end = scan.pieces, end_of(scan.pieces, key)
-    if pieces[key + 1][:2] != b":[" or "key" in scan.off:
-        return
-    columns = _telling_columns(pieces, key + 2, end)
-    if not columns:
-        return
-    for row in range(end, len(pieces) - 1, 2):
-        if pieces[row] in _ROWS and pieces[row + 1][:2] == b":[":
-            _mask_rows(scan, row, columns)
-        elif pieces[row] == b"cells" and pieces[row + 1][:2] == b":[":
-            column = pieces[row + 1].count(b",")
-            for cell in range(row + 2, end_of(pieces, row), 2):
-                value = text_of(pieces[cell])
-                if column in columns and _is_cell(columns[column], value):
-                    scan.mask(cell, "key")
-                column += pieces[cell + 1].count(b",")
-
-
-def _mask_rows(scan: Scan, key: int, columns: dict[int, str]) -> None:
-    """Redact the same columns of lists of values, or of one: `"rows": [["bob", "X"]]`."""
-    pieces, column = scan.pieces, 0
-    for cell in range(key + 2, end_of(pieces, key), 2):
-        opens = pieces[cell - 1].rfind(b"[")
-        commas = pieces[cell - 1].count(b",", max(opens, 0))
-        column = commas if opens >= 0 else column + commas
-        if column in columns and _is_cell(columns[column], text_of(pieces[cell])):
-            scan.mask(cell, "key")
-
-
-def _telling_columns(pieces: list[bytes], start: int, end: int) -> dict[int, str]:
-    """Return the columns whose name says credential, of definitions in [start, end)."""
-    named = [p + 2 for p in range(start, end, 2) if pieces[p] == b"name" and is_key(pieces, p)]
-    if not any(is_key(pieces, place) for place in range(start, end, 2)):  # a list of them
-        named = [*range(start, end, 2)]
-    names = enumerate(text_of(pieces[p]) for p in named)
-    return {n: name for n, name in names if names_or_tells(name)}
-
-
-def tell_columns(definitions: bytes) -> bool:
-    """Tell whether a column of these is one of credentials; else its cells are as any others."""
-    try:
-        pieces = split(definitions)
-        return bool(_telling_columns(pieces, 1, len(pieces)))
-    except (UnreadableError, LookupError):
-        return True
-
-
-def _is_cell(column: str, value: str) -> bool:
-    """Tell a credential from the name of the object that has it."""
-    if judge(column) is not KeyVerdict.CREDENTIAL:
-        return looks_drawn(value)
-    holds_names = words_of(column)[-1].startswith(("secret", "cred"))
-    return not holds_names or not names_an_object(value)
 
 
 def mask_drawn_names(scan: Scan, key: int, end: int) -> None:

@@ -107,6 +107,7 @@ TOKEN_FORMATS: Final = (
         r"(?<=/)(?:private|secret|share|invite|feed|magic|access|auth|calendar)-[0-9a-f]{20,}",
         r"/(?:private|secret|share|invite|feed|magic|access|auth|calendar)-[0-9a-f]{20}",
     ),
+    _whole(r"(?<=bearer\.authorization\.k8s\.io\.)[\w-]{8,}", "bearer[.]authorization[.]k8s"),
     _format(r"mlsn\.[0-9a-f]{60,}"),
     _format(r"xkeysib-[0-9a-f]{60,}[\w-]*"),
     _format(r"FLWSECK(?:_TEST)?-[\w-]{20,}"),

@@ -21,7 +21,7 @@ _ELEMENT = (
     r"(?P<value>(?<=CDATA\[)[^\]]+|[^<>\]]+)(?=\]\]>|</)"
 )
 _LISTED = (  # of Apple, of Hadoop, of calls as XML
-    r"<(?:key|name|[\w:]{1,16}-name)>(?P<name>[^<>]{1,128})</[\w:-]{1,32}>\s{0,64}"
+    r"<(?:key|name|n|k|id|label|field|[\w:]{1,16}-name)>(?P<name>[^<>]{1,128})</[\w:-]{1,32}>\s{0,64}"
     r"(?:<description>[^<>]{0,256}</description>\s{0,64})?(?:<[\w:-]{1,32}>\s{0,8}){1,2}"
     r"(?P<value>[^<>]+)"
 )
@@ -30,11 +30,20 @@ _LISTED_BEFORE = (  # of Hadoop, too
     r"<name>(?P<name>[^<>]{1,128})</name>"
 )
 _TAG = r"<([\w.:-]{1,64})(\s[^<>]{0,512})(?=>)"
+# A field of a form that a browser sends, in a part of its own.
+_FORM = (
+    r"\bname=[\"\\]{0,4}(?P<name>[\w.\[\]-]{1,64})[\"\\]{0,4}[^\n]{0,64}\n"
+    r"(?:[\w-]{1,32}:[^\n]{1,64}\n){0,3}[ \t\r]*\n(?P<value>[^\s-][^\n]*)"
+)
 _NAMING_ATTRIBUTE = re.compile(
-    r"\b(?:name|key|id|type)\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']", re.IGNORECASE
+    r"\b(?:name|key|id|type|n|k|label|field|property|attribute|prompt)"
+    r"\s?=\s?\\{0,8}[\"']([^\"'<>\\]{1,128})\\{0,8}[\"']",
+    re.IGNORECASE,
 )
 _VALUE_ATTRIBUTE = re.compile(
-    r"(\b(?:value|content)\s?=\s?)(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')", re.IGNORECASE
+    r"(\b(?:value|content|val|v|text|data|default)\s?=\s?)"
+    r"(\\{0,8}\"[^\"\\]*\\{0,8}\"|'[^']*')",
+    re.IGNORECASE,
 )
 _OF_BRACKETS = r"\[(?P<name>[\w.-]{2,64})\](?P<value>[^\[\]\n]{4,128})(?=\[/(?P=name)\])"
 # A label and what it is of: of the two a colon stands between, or each is an element or a cell.
@@ -91,6 +100,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("</",), _ELEMENT, _element),
     *(Step(("</",), listed, where(says_credential)) for listed in (_LISTED, _LISTED_BEFORE)),
     Step(("value", "content="), _TAG, _tag),
+    Step((), _TAG, _tag, (" v=", " val=", " text=", " data=", " default=")),
+    Step(("form-data",), _FORM, where(says_credential)),
     Step(("</",), _CELLS, _labelled),
     Step((), _MARKED, _labelled, ("**", "__", "</")),
     Step((), _ROW, _labelled, ("|",)),
