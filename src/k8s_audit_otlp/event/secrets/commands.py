@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
+    is_reference,
     is_signature,
     judge,
     may_name_drawn,
@@ -124,16 +125,7 @@ _SHORT_FLAG = (
 # What is sent behind a prompt: expect "assword:" { send "..." }
 _ANSWER = (
     r"(?i)((?:ass(?:word|phrase|code|wd)|token|secret|pin|otp)[^\"'\n]{0,32}[\"';][^\"']{0,64}?"
-    r"\bsend(?:line(?:after)?)?\b[^\"']{0,8}[\"'])([^\"'\n]+)"
-)
-_PIPED = (
-    r"(\b(?:echo|printf|yes) {1,8}(?:-[neE]{1,3}\s{1,8}|[\"']%s[^\s]{0,4}\s)?[\"']?)"
-    r"([^\s\"'|>][^\n\"'|>]{0,512}+(?:\n[^\n\"'|>]{1,128}+(?=[\n\"'])){0,2})"
-    r"(?=[\"')]{0,2}\s{0,8}(?:\|[^\n]{0,64}"
-    r"(?:--password-stdin|chpasswd|s?m?b?passwd\b|login\b|sudo -S|create secret"
-    r"|base64|kubeseal|kinit"
-    r"|cryptsetup)"
-    r"|>{1,2}\s{0,8}[^\s|;]{0,128}(?:secret|token|passw|credential)))"
+    r"\b(?:send(?:line(?:after)?)?|write|put|type)\b[^\"']{0,8}[\"'])([^\"'\n]+)"
 )
 # A file whose name says what is in it, written line by line: `cat <<EOF > /etc/token`.
 _WRITTEN = (
@@ -143,7 +135,7 @@ _WRITTEN = (
 _FILE_OF_SECRET = re.compile(r"secret|token|passw|cred|auth[\w-]{0,16}\.|auth-user-pass")
 _HERE = r"((?<=\s)<<<[ \t]{0,8}(?:\$(?=[\"']))?)" + _VALUE
 _FLAG = re.compile(
-    r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+)"
+    r"(?:(?<![\w-])|(?<=\\n))(--[A-Za-z][\w.-]*+|-[A-Za-z][\w.-]{3,}+|-p(?:wd?|sw)(?=[\s\"',]))"
     r"([\"']?(?:[ \t]{1,8}|\s{0,8},\s{0,16}|\n[ \t]{0,64}- {1,8}))"
     r"(?![-\s:=])" + _VALUE
 )
@@ -171,6 +163,8 @@ _AFTER_A_FLAG = frozenset(
     is are was must or and not to flag flags cannot for from with needed required succeeded failed
     """.split()  # noqa: SIM905
 )
+# Of a flag that a program declares: `("--password", required=True)`.
+_OF_PARSERS = frozenset("default required help type action nargs dest metavar".split())  # noqa: SIM905
 _SHORTEST_TYPED = 8  # characters, with the quotes
 # Names that are no words of a sentence: `rootpw`, `DB_PASSWORD`.
 _COMPOUND = ("pw", "_pass", "_PASS", "_password", "_PASSWORD", "Password")
@@ -208,7 +202,8 @@ def _flag(replacement: Replacement, match: re.Match[str]) -> str:
     name, value = match[1], match[3]
     word = name.lstrip("-")
     known = judge(word) is KeyVerdict.CREDENTIAL or (may_name_drawn(word) and is_drawn(value))
-    harmless = not known or value.lower() in _AFTER_A_FLAG
+    said = value.lower() in _AFTER_A_FLAG or value.partition("=")[0] in _OF_PARSERS
+    harmless = not known or said
     if harmless or PLACEHOLDER.fullmatch(value.strip('"')) or says_which(word, value.strip("\"'")):
         inner = _FLAG.sub(partial(_flag, replacement), value[1:]) if "--" in value else value[1:]
         return f"{name}{match[2]}{value[:1]}{inner}"
@@ -243,7 +238,8 @@ def _is_said(name: str, value: str) -> bool:
         return False
     words = words_of(name)
     value = value.strip("\"'`")
-    if says_which(name, value) or not _OF_A_SENTENCE.isdisjoint(value.split()):
+    is_name = names_one_value(value) or (is_reference(value) and not value.isalpha())
+    if is_name or says_which(name, value) or not _OF_A_SENTENCE.isdisjoint(value.split()):
         return False
     names_it = words[-1] in _MAY_HAVE_NAMES or words[0] in _READING
     return not names_it or looks_drawn(value)
@@ -284,10 +280,9 @@ STEPS: tuple[Step, ...] = (
     Step(("--from-literal",), _LITERAL, quoted),
     Step(_STORES, _STORED, second),
     Step((" -e ", "--env", "--build-arg"), _VARIABLE, made_up),
-    Step((), _ANSWER, second, ("send",)),
+    Step((), _ANSWER, second, ("send", "write(", "put", "type")),
     _PASSWORDS,
     _PASSWORDS._replace(signs=(MASK, "hmac-")),  # a new one behind an old one
-    Step(("echo ", "printf ", "yes "), _PIPED, _user),
     Step((), _WRITTEN, _written, ("<<",)),
     Step(("<<<",), _HERE, _here),
     Step((), _FLAG.pattern, _flag, "-"),

@@ -81,6 +81,7 @@ _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 # To judge one that says credential costs as much as many bytes; genuine texts have no more of them.
 _FEW_NAMES, _LONG_MEMBER = 256, 64
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
+_BEHIND_PROMPT = (")", ",", ";", "]")  # and its quote: `expect("password:")`
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
 # What stands for the value at another place, with what it is if it is not set there.
 _EXPANDED = re.compile(r"\$\{[^}\n]{0,256}\}[^\s\"'`<>]*|\{\{[^}\n]{0,80}\}\}")
@@ -271,7 +272,9 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
     if nothing or PLACEHOLDER.fullmatch(value.strip()) or stands_in_quotes(value):
         return True
     word = value if match["name"].lower().endswith("pass") else value.partition(" ")[0]
-    if says_which(match["name"], word.strip("\"',;}")):
+    before = match.string[match.start() - 1 : match.start()]
+    behind_prompt = value[:1] == before and value[1:2] in _BEHIND_PROMPT
+    if behind_prompt or says_which(match["name"], word.strip("\"',;}")):
         return True
     if verdict is KeyVerdict.HARMLESS:
         return not is_told(match["name"], value)

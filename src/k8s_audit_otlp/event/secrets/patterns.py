@@ -14,6 +14,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     is_generated,
     is_long_hexadecimal,
     is_of_one_case,
+    is_of_version,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import (
@@ -69,9 +70,6 @@ _OF_A_NAME = re.compile(  # also a build behind a version, or behind the system 
     r"\d\.\d[\w.-]{0,16}\+\Z|\d\.\d[\w.-]{0,8} \((?:linux|darwin|windows)/\w{3,8}\) \Z"
     r"|[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z"
 )
-# A version and what it runs on, before the commit that it was built of.
-_OF_A_CLIENT = re.compile(r"/v?\d[\w.+-]{0,64} \([\w./; -]{1,64}\) (?:[a-z-]{1,32}/)?\Z")
-_LONGEST_CLIENT = 192  # characters
 _MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
 _PARTS = re.compile(r"([/.])")
 _GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")
@@ -188,8 +186,9 @@ def _is_which(match: re.Match[str], parts: list[str], n: int, before: str, said:
         return True
     if not (is_long_hexadecimal(parts[n]) and parts[n].islower()):
         return False
-    client = match.string[max(0, match.start() - _LONGEST_CLIENT) : match.start()]
-    return not _BEFORE_DIGESTS.isdisjoint(said) or _OF_A_CLIENT.search(client) is not None
+    return not _BEFORE_DIGESTS.isdisjoint(said) or is_of_version(
+        match.string, match.start(), parts[n]
+    )
 
 
 def _is_among_signs(match: re.Match[str]) -> bool:

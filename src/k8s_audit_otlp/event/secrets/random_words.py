@@ -26,6 +26,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     RANDOM,
     SHORT_MIXED,
     is_drawn,
+    is_of_version,
     is_short_drawn,
 )
 from k8s_audit_otlp.event.secrets.replacement import Replacement
@@ -52,9 +53,6 @@ _NAMING = re.compile(
     r"|(?i:sha\d{1,3}|checksum|commit|revision)[:=@\s-]{1,3})\Z"
 )
 _BEHIND_NAMING, _NAMING_ENDS = " \t\r\n\f\v/\"'\\:=@-", frozenset("sStTmMnN0123456789")  # of those
-# `3+0abc...` behind `v2.1.0-rc.`: the build of a version.
-_BUILD = re.compile(r"[\w.-]{0,32}\+[0-9a-f]{7,40}")
-_VERSION = re.compile(r"\d\.\d[\w.-]{0,32}\Z")
 _LONGEST_PUBLIC = 1024  # characters of a key
 _PUBLIC_KINDS = tuple(kind.partition(" ")[0] for kind in PUBLIC_KEYS[:2])
 _LONGEST_NAMING = 16  # characters
@@ -93,7 +91,7 @@ def _words_before(match: re.Match[str]) -> list[str]:
         above = whole.rstrip("-=\r\n ")
         before = above.rpartition("\n")[2] if above.endswith(":") or above != whole else ""
     is_public = text.endswith(PUBLIC_KEYS, line, start + 4) or _in_public_key(match)
-    is_public |= _BUILD.fullmatch(match[0]) is not None and _VERSION.search(before) is not None
+    is_public |= is_of_version(text, start, match[0])
     if is_public or _is_named(before) or in_resource(text, start):
         return []
     words = words_of(before)

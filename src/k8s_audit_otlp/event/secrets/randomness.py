@@ -147,6 +147,14 @@ SHORT_MIXED: Final = re.compile(
 _LOWER_RUN = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}")
 _LOOKS = (MADE_UP, _WORD_AND_DIGITS, _IN_GROUPS, PASSWORD_LIKE)
 
+# A version and the commit it is of: `sync/v1.2.3+X`, `sync/v1.2.3 (linux/amd64) kubernetes/X`.
+_OF_VERSION = re.compile(
+    r"(?<![\w.])v?\d{1,4}\.\d{1,4}[\w.+-]{0,64}"
+    r"(?:(?: \([\w./; -]{1,64}\) (?:[a-z-]{1,32}/)?|[+-])g?[0-9a-f]{7,40}| [0-9a-f]{40})\Z"
+)
+_LONGEST_VERSION, _SHORTEST_COMMIT = 192, 7  # characters
+_OF_COMMITS = frozenset("0123456789abcdef")
+
 
 def is_strange(word: str, most: float = _MOST_STRANGE) -> bool:
     """Say whether letters and digits follow one another as in no word, not as in `JohnDoe1984`."""
@@ -276,3 +284,10 @@ class Ahead:
                 found = search(self._text, start)
                 self._next[n] = found.start() if found else len(self._text)
         return min(self._next)
+
+
+def is_of_version(text: str, start: int, word: str) -> bool:
+    """Tell the commit behind a version from what is drawn: *word* begins at *start*."""
+    if not _OF_COMMITS.issuperset(word[-_SHORTEST_COMMIT:]):
+        return False
+    return _OF_VERSION.search(text[max(0, start - _LONGEST_VERSION) : start] + word) is not None

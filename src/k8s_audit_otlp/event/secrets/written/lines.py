@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.secrets.prefilter_needles import MAILBOX
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, quoted, second, where
 from k8s_audit_otlp.event.secrets.values import PLACEHOLDER, says_which
-from k8s_audit_otlp.event.secrets.written import accounts, echoes, pairs
+from k8s_audit_otlp.event.secrets.written import accounts, echoes, pairs, scripts
 from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
 _OF_A_DEVICE = (  # of routers, switches and firewalls: `username bob privilege 15 secret 0 X`
@@ -183,4 +183,5 @@ STEPS: Final[tuple[Step, ...]] = (
     *accounts.STEPS,
     *echoes.STEPS,
     *pairs.STEPS,
+    *scripts.STEPS,
 )

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from k8s_audit_otlp.event.secrets.grammar import REFERENCE_WORDS, judge
+from k8s_audit_otlp.event.secrets.prefilter_needles import SHORT_FLAG
 from k8s_audit_otlp.event.secrets.replacement import Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, says_credential, where
 from k8s_audit_otlp.event.secrets.values import NOTHING, PLACEHOLDER
@@ -41,13 +42,24 @@ _COMMANDS: Final = (
     r"sapcontrol\b[^\n|;&]{0,64}? -user \S{1,64}",
     r"(?:doctl|glab|flyctl|netlify|vercel)\b[^\n|;&]{1,64}? -[tk]",
     r"(?:p4|cbc|mosquitto_\w{3})\b[^\n|;&]{0,64}? -P",
-    r"(?:hydra|medusa|crowbar)\b[^\n|;&]{0,96}? -p",
+    r"(?:hydra|medusa|crowbar|ncrack|patator)\b[^\n|;&]{0,96}? -p",
     r"elasticsearch-\w{1,24}\b[^\n|;&]{0,64}? -p",
     r"zerotier-cli set \S{1,32} token",
     r"nmcli\b[^\n|;&]{0,96}? password",
+    r"fossil user password \S{1,64}",
+    r"(?:prosody|ejabberd)ctl (?:register|change_password|passwd) \S{1,64}(?: \S{1,64})?",
+    r"zmprov (?:-l )?(?:sp|ca|setPassword|createAccount) \S{1,64}",
+    r"security (?:unlock-keychain|create-keychain|set-keychain-password) -p",
+    r"security add-(?:generic|internet)-password\b[^\n|;&]{0,96}? -w",
+    r"keyctl add (?:user|logon) \S{1,64}",
+    r"virsh secret-set-value (?:--\w{1,16} )?\S{1,64}",
+    r"(?:iusql|tsql) [^\s-]\S{0,64} [^\s-]\S{0,64}",
+    r"iwconfig \S{1,32} key s:",
+    r"pdbedit\b[^\n|;&]{0,64}? --password",
+    r"smbget\b[^\n|;&]{0,64}? -U ?[^\s%]{1,64}%",
     r"com2sec6?(?: -Cn \S{1,64})? \S{1,64} \S{1,64}",
 )
-_OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)})(?:(?<=:)| )(?![\w.-]{{1,64}}=){_WORD}"
+_OF_A_COMMAND = rf"\b(?:{'|'.join(_COMMANDS)})(?:(?<=[:%])| )(?![\w.-]{{1,64}}=){_WORD}"
 _NEEDLES = (
     *("vault login", "vault operator", "acl bootstrap", "rclone ob", "ssl passwd", "mc alias set"),
     *("host add ", "user add ", "config set", "encrypt_s", "htpasswd", "ldapmod", "ldapadd"),
@@ -55,11 +67,16 @@ _NEEDLES = (
     *("cargo login", "mkpasswd", "slappasswd", "mosquitto_p", "radtest", "orientdb", "socks5 "),
     *("socks4 ", "sapcontrol", "doctl ", "glab ", "flyctl ", "p4 -", "cbc ", "hydra "),
     *("medusa ", "crowbar ", "elasticsearch-", "zerotier-cli set", "nmcli "),
+    *("fossil user", "prosodyctl", "ejabberdctl", "zmprov", "keychain -p", "generic-password"),
+    *("internet-password", "keyctl add", "secret-set-value", "iusql ", "tsql ", "iwconfig"),
+    *("ncrack ", "patator ", "pdbedit", "smbget"),
     *("wpa_passphrase", "dscl ", "to-secures", "winrs", "isql ", "smbclient", "com2sec"),
 )
 # The basic credentials of an HTTP client: `http -a bob:X`.
 _OF_HTTP = (
-    r"\b(?:https?|xhs?)\b[^\n|;&]{0,64}? (?:-a|--auth)[ =][^\s:]{1,64}:(?P<value>[^\s\"']{4,})"
+    r"(?<![\w-])(?:https?|xhs?|ab|hey|siege|wrk2?|bombardier|oha|nikto|curlie|k6|vegeta)\b"
+    r"[^\n|;&]{0,64}? -{1,2}(?:[aAu]|id|auth|basic-auth)[ =][\"']?[^\s:/\"']{1,64}:"
+    r"(?P<value>[^\s\"']{4,})"
 )
 # Who and a password as one word: `cvs -d :pserver:bob:X@h:/x`, `addauth digest bob:X`.
 _PAIR = (
@@ -67,10 +84,8 @@ _PAIR = (
     r"(?<![\w.-])impacket-\w{2,24} (?:[\w.-]{1,64}/)?|--?creds?[ =])"
     r"[\w.@-]{1,64}:(?P<value>[^\s\"'@:/]{4,128})"
 )
-# `.logon host/bob,X` of Teradata, `exp bob/X file=x`.
-_LOGON = r"(?i)(?:^|\s)\.logon[ ]+(?:[\w.-]{1,64}/)?[\w.-]{1,64},(?P<value>[^\s;,]{4,128})"
 # A flag of few letters that says it.
-_SHORT_NAME = rf"(?<=\s)-(?:pw|xp|pwd|psw)[ =]{_WORD}"
+_SHORT_NAME = rf"(?<=\s)-(?:xp |(?:pwd?|psw)=){_WORD}"
 # What stands for a password in a template, and what is put there: `sed 's/__PASSWORD__/X/'`.
 _PUT = (
     r"\bs(?P<mark>[/|#,@])(?P<name>(?:(?!(?P=mark))[^\n]){2,64}+)(?P=mark)"
@@ -116,10 +131,9 @@ def _script(replacement: Replacement, match: re.Match[str]) -> str:
 
 STEPS: Final[tuple[Step, ...]] = (
     Step(_NEEDLES, _OF_A_COMMAND, _word),
-    Step(("http -a", "https -a", "xh -a", "xhs -a", "--auth"), _OF_HTTP, _word),
+    Step((SHORT_FLAG, "auth"), _OF_HTTP, _word, ":"),
     Step((":pserver:", ":extssh:", "addauth", "jenkins-cli", "impacket-", "-cred"), _PAIR, _word),
-    Step((".logon ",), _LOGON, _word),
-    Step(("pw", "-xp "), _SHORT_NAME, _word, ("-pw ", "-xp ", "-psw ", "-pwd ")),
+    Step(("pw", "-xp "), _SHORT_NAME, _word, ("-pw=", "-pwd=", "-psw=", "-xp ")),
     Step((), _PUT, where(_is_put), ("s/", "s|", "s#", "s,", "s@")),
     Step(("(echo ", "(printf "), _SUBSTITUTED, _word),
     Step(("--arg",), _OF_JQ, where(says_credential)),
