@@ -111,6 +111,16 @@ FRAGMENTS = (
         "tokens:\n- a\n b\n",
         "\\u0070",
     ),
+    *("pw is now ", "bad pw ", "set pw to ", "log in as a and ", "creds for a: a and ", "wifi: "),
+    *(
+        "login failed: a ",
+        "seed phrase ",
+        "seed is abc abc ",
+        "pin 12",
+        "1111 is your pin ",
+        "use 11",
+    ),
+    *('"PASS abcdef\r', '("pw", default ', "pw.equals(", "printf '%s' a|", "keyctl add user a "),
     *("cGFzc3dvcmQ", "a,password\n", "<<< aB3dE6gH9z ", "aa_", "echo a>", "sk-", "a:Ab", "1,"),
     *(
         "gw-Ket",

@@ -50,7 +50,7 @@ _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, character
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _ROWS = b'[["'
-_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
+_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]|[:?]","[^"]{5,}"\]')  # of a name and a value
 
 
 class BodyRedactor:

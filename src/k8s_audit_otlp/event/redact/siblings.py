@@ -59,7 +59,7 @@ _NAMING = frozenset(
     b"""
     name key field id header parameter param variable attribute property k envName headerName
     parameterName ParameterKey Name Key option filename n attr attribute what
-    setting item arg column placeholder fill into
+    setting item arg var column placeholder fill into
     """.split()
 )
 _PROMPTING = frozenset(b"label Label title caption q question prompt expect wait".split())
@@ -68,7 +68,8 @@ _NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
 _SAYING_SO = frozenset((b"sensitive", b"secret", b"isSecret", b"secure", b"hidden", b"masked"))
-_TYPING, _TYPES = (b"type", b"format"), (b"password", b"Password", b"passphrase")
+_TYPING = (b"type", b"format", b"kind", b"widget", b"inputType", b"control")
+_TYPES = (b"password", b"Password", b"passphrase")
 _SHORTEST_DEFAULT = 8  # characters of a default in a schema that is a credential
 
 
@@ -112,7 +113,7 @@ def _names(name: str, said: str, *, answers: bool) -> bool:
 
 def _prompts(pieces: list[bytes], name: int, said: str) -> bool:
     """Tell a question whose answer is one: `Enter your password:`, `password?`."""
-    question = text_of(pieces[name + 2]).rstrip(" :?*.")
+    question = text_of(pieces[name + 2]).partition("(")[0].rstrip(" :?*.")
     if pieces[name] == b"title" and question.partition(" ")[0].lower() in _TASKS:
         return False
     return names_one_value(question) and not is_remark(said)

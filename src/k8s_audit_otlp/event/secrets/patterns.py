@@ -66,10 +66,7 @@ _BEFORE_DIGESTS = IDENTIFYING_WORDS.union(
 _SHORTEST_PLURAL = 4  # letters
 _NEAR = 4  # words before a digest in which it is said that it is one
 # The name of an object, a host or an image, of which it is a part.
-_OF_A_NAME = re.compile(  # also a build behind a version, or behind the system it is for
-    r"\d\.\d[\w.-]{0,16}\+\Z|\d\.\d[\w.-]{0,8} \((?:linux|darwin|windows)/\w{3,8}\) \Z"
-    r"|[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z"
-)
+_OF_A_NAME = re.compile(r"[.-]\Z|/[\w.-]{1,128}:\Z|[a-z]{4}s(?:\.[a-z0-9.-]{1,64})? \\{0,3}\"\Z")
 _MODULUS = re.compile(r"\"n\\*\": ?\\*\"\Z")  # of a public JSON Web Key
 _PARTS = re.compile(r"([/.])")
 _GOES_ON = re.compile(r"\.[A-Za-z]|-\w|@")

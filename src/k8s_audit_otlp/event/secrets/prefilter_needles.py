@@ -84,7 +84,7 @@ NAME_NEEDLES: Final = (
     sifre codeword geslo zaporka sandi mdp unlock samlre sqlplus obscure signature
     authorization assword clave contrasenya slapta lykilor pasahitz parool wagwoord
     geheimwort losungswort palavra gangscode kodeord tunnussana parole kalim cyfrinair pasvorto
-    laluan nywila nenosiri asswort assord watchword
+    laluan nywila nenosiri asswort assord watchword securitya
     """.split(),  # noqa: SIM905 - a table of words reads better as words
     *("de passe", "magic w", "safe word", "wallet", "phrase", "bip39", "ry_words", "ry words"),
     *_OTHER_SCRIPTS,

@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.secrets.grammar import names_one_value, words_of
 from k8s_audit_otlp.event.secrets.randomness import looks_drawn
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step
-from k8s_audit_otlp.event.secrets.written.remarks import is_remark, told
+from k8s_audit_otlp.event.secrets.written.remarks import OF_A_SENTENCE, is_remark, told
 
 # By the first letter: most of a text is left after a look at it.
 _NOUN: Final = (
@@ -39,7 +39,8 @@ _SHARED: Final = (
 )
 _STATED: Final = (
     rf"((?:{_NOUN}|{_SHARED})(?:{_ABOUT}?(?:{_IS}|[ ](?:is[ ])?(?:set|changed|rotated|generated)"
-    rf"(?:[ ]to)?:[ ]|[ ]mismatch:[ ](?:expected|got|want(?:ed)?|have)[ ][\"'`]?)|{_ABOUT}:[ ])"
+    rf"(?:[ ]to)?:[ ]|[ ]mismatch:[ ](?:expected|got|want(?:ed)?|have)[ ][\"'`]?|[ ]again:[ ])"
+    rf"|{_ABOUT}[ ]?[:=][ ]|(?:(?<=[pP][wW])|(?<=[pP][wW][dD]))[ @]\[?[\w.@-]{{2,24}}\]?:[ ])"
     rf"[\"'`]?){_X}{_BEHIND}"
 )
 # Set off by signs: `the password, X, is on the wall`.
@@ -52,15 +53,18 @@ _RIGHT_BEHIND: Final = (
     rf"({_NOUN}[ \t]{{1,3}}[\"'`(]{{0,2}}){_X}(?:(?=[\"'`)]{{0,2}}[ ](?:(?:still|never)[ ])?"
     r"(?P<works>works?|worked|expire[sd]|leak(?:s|ed)|opens?|opened|unlocks?"
     r"|(?:does|did|do)(?:n't|[ ]not)|no[ ]longer|got[ ]"
-    r"|was[ ](?:rejected|accepted|refused|leaked|wrong|used|not[ ])))"
+    r"|was[ ](?:rejected|accepted|refused|leaked|wrong|used|revoked|not[ ])))"
     rf"|{_BEHIND})"
 )
 _HAPPENED: Final = re.compile(
     r"(?i)(?<!\w)(?:bad|wrong|invalid|incorrect|reject(?:s|ed)|refused|failed|tr(?:ied|ies|ying)|got"
     r"|sen[dt]s?|us(?:ed|es|ing)|g[ai]ven?|gives|supplied|received|leaked|saw|has|had|with|set"
     r"|expected|generated|checking|comparing|validating|verify|sa|bios|vnc|zip|archive|console|uefi"
-    r"|(?:argocd|mysql|postgres|redis|db|jenkins|gitlab|grafana|nexus|vault|bind|router|switch)"
-    r"(?: (?:root|admin|user))?|dn \S{3,32},|and(?= (?:the|his|her|their|my) ))[ ]"
+    r"|(?:argocd|mysql|postgres|redis|db|jenkins|gitlab|grafana|nexus|vault|bind|router|switch"
+    r"|vpn|ssh|wifi|network|hotspot|staging|prod(?:uction)?|dev|smtp|mail|ftp|disk|luks|ssh key)"
+    r"(?: (?:root|admin|user))?|(?:gave|give|sent|told|got) \w{2,16}(?= the )|dn \S{3,32},"
+    r"|and(?= (?:the|his|her|their|my) )"
+    r"|(?<!user)(?<!users)(?<!name)(?<!login)(?<!mail) and)[ ]"
     r"(?:the |an? |his |her |their |my )?\Z"
 )
 _LONGEST_LEAD: Final = 24  # characters
@@ -120,9 +124,10 @@ _OF_ADMINISTRATOR: Final = (
 )
 # What a network, a hint or an answer opens: `wifi in the dock: X`, `first pet? X`.
 _NETWORK: Final = (
-    r"([wWhH](?<!\w.)(?i:(?<=w)i-?fi|(?<=w)lan|(?<=h)otspot)(?:[ ](?:key|pass(?:word|phrase)|psk))?"
+    r"([wWhH](?<!\w.)(?i:(?<=w)i-?fi|(?<=w)lan|(?<=h)otspot)"
+    r"(?:[ ](?:key|pass(?:word|phrase)?|psk|pw|code))?"
     rf"{_ABOUT}?(?:[ ](?:here|is|was)){{0,2}}[ \t]?(?::|(?<= is)|(?<= was)|(?<=word)|(?<=key)"
-    rf"|(?<=psk)|(?<=phrase))[ \t]{{1,3}}[\"'`]?){_X}{_BEHIND}"
+    rf"|(?<=psk)|(?<=phrase)|(?<=pass)|(?<=pw)|(?<=code))[ \t]{{1,3}}[\"'`]?){_X}{_BEHIND}"
 )
 _ANSWERED: Final = (
     r"(?i)(\b(?:(?:security|secret|recovery)[ ](?:question|answer)s?|maiden[ ]name|first[ ]pet)"
@@ -170,9 +175,17 @@ def _before(match: re.Match[str]) -> str:
     return match.string[max(0, match.start() - _LONGEST_LEAD) : match.start()]
 
 
+def _is_short(match: re.Match[str]) -> bool:
+    """Tell `vpn pw X` at the end of a clause, whose name is no word of a sentence."""
+    words = _before(match).split()
+    ends = match.string[match.end() : match.end() + 1] in ("", ",", ".", ";", "\n")
+    is_short = match[1].strip(" \t\"'`(").lower() in ("pw", "pwd", "psw", "passphrase")
+    return ends and is_short and not (words and words[-1].lower() in OF_A_SENTENCE)
+
+
 def _right_behind(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what does something as only a password does, or what something was done with."""
-    is_one = match["works"] or _HAPPENED.search(_before(match))
+    is_one = match["works"] or _HAPPENED.search(_before(match)) or _is_short(match)
     if not is_one or is_remark(match[2]) or match[2].lower() in _NO_PASSWORDS:
         return match[0]
     return match[1] + replacement(match[2])
@@ -200,7 +213,9 @@ def _phrase(replacement: Replacement, match: re.Match[str]) -> str:
     said = _SAID_OF_WORDS.search(match[2])
     phrase = match[2][: said.start()] if said else match[2]
     words = phrase.replace(",", " ").split()
-    if len(words) < _FEWEST_WORDS or any(map(is_remark, words)):
+    remarks = sum(map(is_remark, words))  # a word may happen to end as one
+    sentence = 3 * remarks > len(words) or not OF_A_SENTENCE.isdisjoint(map(str.lower, words))
+    if len(words) < _FEWEST_WORDS or sentence:
         return match[0]
     return match[1] + replacement(phrase) + match[2][len(phrase) :]
 
@@ -215,6 +230,7 @@ def _compared(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 _AMONG: Final = ("pass", "pw", "pwd", "psw", "p/w")
+_API_KEYS: Final = ("api key", "api-key", "apikey")
 _OF_WORDS: Final = (
     *("three words", "four words", "five words", "six words", "twelve words", "y words", "p words"),
     *("words are", "words were", "words:", "seed", "mnemonic", "phrase", "bip39"),
@@ -235,9 +251,9 @@ STEPS: Final[tuple[Step, ...]] = (
         _told,
         (" is", " was", " are", " be", " read", " remain", " stay", " equals", " says", ": "),
     ),
-    Step(_AMONG, _SET_OFF, _set_off, (", ", " - ", " \u2013 ", " \u2014 ")),
+    Step((*_AMONG, *_API_KEYS), _SET_OFF, _set_off, (", ", " - ", " \u2013 ", " \u2014 ")),
     Step((*_AMONG, "secret", "token", "set it to", "ed it to"), _SET_TO, _set, " to "),
-    Step(_AMONG, _RIGHT_BEHIND, _right_behind, " "),
+    Step((*_AMONG, *_API_KEYS), _RIGHT_BEHIND, _right_behind, " "),
     Step(_AMONG, _BEFORE, _told, (" is ", " as ", " was ")),
     Step(_LOGIN, _LOGS_IN, _pair, " "),
     Step(("log in", "login", "log on", "logon", "sign in"), _TO_LOG_IN, _pair, ("use ", "try ")),

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from k8s_audit_otlp.event.secrets.prefilter_needles import CODE
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.substitution_steps import Step, second
 
@@ -18,12 +19,12 @@ _IS: Final = (
 _PIN: Final = (
     r"([pPoOtTcC](?<!\w.)(?i:(?<=p)in(?:[ -]?code)?|(?<=p)uk|(?<=p)asscode|(?<=o)tp|(?<=t)otp"
     r"|(?<=o)ne[ -]time[ -](?:pass(?:word|code)?|code|pin|number)|(?<=c)omb(?:o|ination))"
-    rf"{_ABOUT}{_IS}){_D}"
+    rf"{_ABOUT}(?:{_IS}|[ ]mismatch:[ ](?:got|expected)[ ])){_D}"
 )
 _CODE: Final = rf"([cC](?<!\w.)(?i:ode){_ABOUT}{_IS}){_D}"
 _OF_CODES: Final = re.compile(
     r"(?i)(?<!\w)(?:sms|mfa|[2t]?fa|t?otp|log-?in|access|parental|security|verification|activation"
-    r"|unlock|entry|door|gate|alarm|voicemail|conference|meeting|sign-?in)[ _-]\Z"
+    r"|unlock|entry|door|gate|alarm|voicemail|conference|meeting|sign-?in|your)[ _-]\Z"
 )
 _LONGEST_LEAD: Final = 16  # characters
 _OPENS: Final = (
@@ -33,7 +34,7 @@ _OPENS: Final = (
 )
 _TYPED: Final = (
     r"([eEtTdDkKpPuU](?<!\w.)(?i:(?<=e)nter|(?<=t)ype|(?<=d)ial|(?<=k)ey[ ]in|(?<=p)ress"
-    rf"|(?<=p)unch[ ]in|(?<=u)se)[ ]){_D}"
+    rf"|(?<=p)unch[ ]in|(?<=u)se)[ ](?:code[ ])?){_D}"
     r"(?=[ ](?:at|on|to|as|into|for)(?:[ ](?:the|your))?[ ](?i:keypad|door|gate|safe|alarm|unlock"
     r"|open(?=[ ](?:it|the|up)|[.,!]|[ \t]*(?:\n|\Z))|code|pin|disarm|get[ ]in|log[ ]in|sign[ ]in))"
 )
@@ -59,45 +60,27 @@ def _code(replacement: Replacement, match: re.Match[str]) -> str:
     return second(replacement, match) if _OF_CODES.search(before) else match[0]
 
 
-_OPENING: Final = (
-    "opens with",
-    "open with",
-    "opened with",
-    "opens by",
-    "unlock",
-    "disarm",
-    "off with",
+_CODES: Final = (
+    *(CODE, "your code", "sms code", "mfa code", "2fa code", "login code", "access code"),
+    *("parental code", "conference code", "meeting code", "otp code"),
 )
+_PINS: Final = (
+    *("pin", "puk", "otp", "totp", "combination", "combo ", "combo:", "passcode", "one-time"),
+    "one time",
+)
+_OPENING: Final = ("opens with", "open with", "opened with", "unlock", "disarm", "off with")
 _AT: Final = (
-    "keypad",
-    "the door",
-    "the gate",
-    "the safe",
-    "to open",
-    "unlock",
-    "your code",
-    "disarm",
+    *("keypad", "the door", "the gate", "the safe", "unlock", "your code", "disarm", "to log in"),
+    "to sign in",
 )
+_PLACES: Final = ("keypad", "the safe", "safe:", "safe is", "locker", "padlock", "door:", "door is")
+_OF_HASHES: Final = ("ntlm", "nt hash", "lm hash", "krbtgt", "pass", "pw")
 STEPS: Final[tuple[Step, ...]] = (
-    Step(
-        ("pin", "puk", "otp", "totp", "combination", "passcode", "one-time", "one time"),
-        _PIN,
-        second,
-        " ",
-    ),
-    Step(("code ", "code:"), _CODE, _code),
+    Step(_PINS, _PIN, second, " "),
+    Step(_CODES, _CODE, _code),
     Step(_OPENING, _OPENS, second),
     Step(_AT, _TYPED, second),
     Step(("is your", "as your", "pin", "otp"), _YOURS, second, (" is ", " as ")),
-    Step(
-        ("keypad", "the safe", "safe:", "safe is", "locker", "padlock", "door:", "door is"),
-        _BEHIND,
-        second,
-    ),
-    Step(
-        ("ntlm", "nt hash", "lm hash", "krbtgt", "pass", "pw"),
-        _DIGEST,
-        second,
-        ("hash", "Hash", "HASH"),
-    ),
+    Step(_PLACES, _BEHIND, second),
+    Step(_OF_HASHES, _DIGEST, second, ("hash", "Hash", "HASH")),
 )
