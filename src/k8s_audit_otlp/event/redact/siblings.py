@@ -63,7 +63,9 @@ _NAMING = frozenset(
     """.split()
 )
 _PROMPTING = frozenset(b"label Label title caption q question prompt expect wait".split())
-_TASKS = frozenset(("reset", "change", "forgot", "recover", "rotate"))  # what a page is about
+_DOING = frozenset(  # before a name, it is no question
+    "reset change forgot recover rotate show store manage".split()  # noqa: SIM905
+)
 _NAMING_FILE = _NAMING | {b"path"}  # in a patch it says where
 # Beside a name and a value these say that it is a toleration or a selector.
 _SELECTING = frozenset((b"operator", b"effect", b"tolerationSeconds"))
@@ -114,9 +116,8 @@ def _names(name: str, said: str, *, answers: bool) -> bool:
 def _prompts(pieces: list[bytes], name: int, said: str) -> bool:
     """Tell a question whose answer is one: `Enter your password:`, `password?`."""
     question = text_of(pieces[name + 2]).partition("(")[0].rstrip(" :?*.")
-    if pieces[name] == b"title" and question.partition(" ")[0].lower() in _TASKS:
-        return False
-    return names_one_value(question) and not is_remark(said)
+    done = words_of(question)[:1]
+    return names_one_value(question) and _DOING.isdisjoint(done) and not is_remark(said)
 
 
 def act_on_flags(scan: Scan) -> None:

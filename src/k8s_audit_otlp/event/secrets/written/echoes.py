@@ -41,7 +41,7 @@ _X = r"([^\W\d_][^\s\"'`,;:=/()<>{}\[\]]{5,64})"
 _ENDS = r"(?=[\"'`]?[.!,]?(?:\s|\Z))"
 # In quotes or brackets, or before what is said of one that was given.
 _TRIED = (
-    rf"(?i)(\b{_IT} [\"'(<`]?){_X}"
+    rf"(?i)((?!(?-i:PASS) Test)\b{_IT} [\"'(<`]?){_X}"
     r"(?=[\"')>`]?(?: (?:has|have|does|did|was|were|is|rejected|refused|denied|failed|got|not"
     r"|cannot|must|already|for|new|works|worked)\b|[\"')>`](?:[ .]|\Z)))"
 )

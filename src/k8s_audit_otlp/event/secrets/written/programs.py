@@ -132,7 +132,11 @@ def _script(replacement: Replacement, match: re.Match[str]) -> str:
 STEPS: Final[tuple[Step, ...]] = (
     Step(_NEEDLES, _OF_A_COMMAND, _word),
     Step((SHORT_FLAG, "auth"), _OF_HTTP, _word, ":"),
-    Step((":pserver:", ":extssh:", "addauth", "jenkins-cli", "impacket-", "-cred"), _PAIR, _word),
+    Step(
+        (":pserver:", ":extssh:", "addauth", "jenkins-cli", "impacket-", " -cred", " --cred"),
+        _PAIR,
+        _word,
+    ),
     Step(("pw", "-xp "), _SHORT_NAME, _word, ("-pw=", "-pwd=", "-psw=", "-xp ")),
     Step((), _PUT, where(_is_put), ("s/", "s|", "s#", "s,", "s@")),
     Step(("(echo ", "(printf "), _SUBSTITUTED, _word),

@@ -63,7 +63,7 @@ OF_A_SENTENCE: Final = frozenset(
 _BESIDE: Final = frozenset("user login port db database role account realm".split())  # noqa: SIM905
 # Of several words, without a digit: `client_secret`, not `hunterpass`, which is one.
 _NAME: Final = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)+|[a-z]+(?:[A-Z][a-z]+)+")
-_TEST: Final = re.compile(r"Test(?:[A-Z][a-z]+)+")  # in Go, behind PASS
+
 _REASON: Final = re.compile(
     r"(?:[A-Z][a-z]{1,16}){1,6}(?:Found|Error|Exception|Failure|Timeout|Mismatch|Missing|Denied"
     r"|Exists|Expired|Invalid|Providers?)|(?:Una|A)uthorized|Forbidden"
@@ -78,11 +78,7 @@ def is_remark(word: str) -> bool:
     if bare in _ABOUT_ONE or bare in NOTHING or bare in OF_A_SENTENCE or _ENDINGS.fullmatch(bare):
         return True
     is_name = plain.isascii() and _NAME.fullmatch(plain) and judge(plain) is KeyVerdict.CREDENTIAL
-    return (
-        bool(is_name or _TEST.fullmatch(plain))
-        or is_reference(bare)
-        or PLACEHOLDER.fullmatch(word) is not None
-    )
+    return bool(is_name) or is_reference(bare) or PLACEHOLDER.fullmatch(word) is not None
 
 
 def is_reason(word: str, *, alone: bool) -> bool:
