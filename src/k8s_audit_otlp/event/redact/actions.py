@@ -91,7 +91,7 @@ def credential(scan: Scan, key: int) -> int | None:
         mask_drawn_names(scan, key, end)
         for member in [*members(scan.pieces, key, end)]:
             if not tells_where(scan.pieces, member):
-                scan.whole(member, rule)
+                scan.whole(member, rule, keep_references=True)
         return end
     scan.all_strings(key, end, rule, keep_references=True)
     return end

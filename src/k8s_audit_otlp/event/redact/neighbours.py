@@ -78,6 +78,9 @@ def tells_where(pieces: list[bytes], key: int) -> bool:
     name, value = text_of(pieces[key]), text_of(pieces[key + 2])
     if _is_public_digest(name, value) or says_which_one(pieces, key):
         return True
+    parent = parent_name(pieces, key)
+    if words_of(parent)[-1:] == ("keys",) and says_which(parent, value):
+        return True
     return names_it(name, value) or (pieces[key] in _SOURCES and not looks_drawn(value))
 
 

@@ -18,7 +18,7 @@ from k8s_audit_otlp.event.redact.neighbours import names_it
 from k8s_audit_otlp.event.redact.scan import Scan
 from k8s_audit_otlp.event.redact.siblings import is_of_password
 from k8s_audit_otlp.event.secrets.values import says_which
-from k8s_audit_otlp.event.secrets.written.references import names_a_key
+from k8s_audit_otlp.event.secrets.written.references import names_a_key, names_secrets
 from k8s_audit_otlp.event.splice.tokens import is_key, objects, piece_of, text_of
 
 _HARMLESS_PATHS = re.compile(r"/metadata/(?!annotations(?:/|\Z)|managedFields).|/type\Z").match
@@ -90,6 +90,8 @@ def _refers(scan: Scan, steps: list[str], value: int) -> bool:
     if scan.pieces[value + 1] != b":":
         return False
     text = text_of(scan.pieces[value + 2])
+    if len(steps) > 1 and _INDEX(steps[-1]):
+        return names_secrets(steps[-2], text) or says_which(steps[-2], text)
     if len(steps) == 1 or says_which(steps[-1], text):
         return says_which(steps[-1], text)
     is_key = steps[-1] == "key" and _OF_SECRETS(steps[-2]) is not None and names_a_key(text)

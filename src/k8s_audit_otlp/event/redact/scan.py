@@ -96,14 +96,14 @@ class Scan:
         self.pieces[place] = new
         self.fired.add(rule)
 
-    def whole(self, key: int, rule: str) -> int:
+    def whole(self, key: int, rule: str, *, keep_references: bool = False) -> int:
         """Redact the value of a member whatever it is; the names in it stay."""
         if self.pieces[key + 1] == b":":
             self.mask(key + 2, rule)
             return key + 4
         end = end_of(self.pieces, key)
         if self.pieces[key + 1][1:2] in (b"{", b"["):
-            self.all_strings(key, end, rule)
+            self.all_strings(key, end, rule, keep_references=keep_references)
         else:
             self.scalar(key, rule)
         return end
@@ -143,6 +143,8 @@ class Scan:
         part = closing_part(pieces, key, end)
         self._numbers(end - 1, part, rule, keep_counts=keep_references)
         name = text_of(pieces[key])  # of what stands in a list
+        if is_reference(name):  # of one of several, as `server` may be
+            name = ""
         for place in range(key + 2, end, 2):
             if is_key(pieces, place):
                 name = text_of(pieces[place])

@@ -29,6 +29,7 @@ from k8s_audit_otlp.event.secrets.written.accounts import (
     names_accounts,
     password_in_pair,
 )
+from k8s_audit_otlp.event.secrets.written.references import names_a_key, tells_which
 from k8s_audit_otlp.event.secrets.written.remarks import is_remark
 from k8s_audit_otlp.event.splice.tokens import (
     end_of,
@@ -90,7 +91,8 @@ def judge_value(pieces: list[bytes], key: int, in_schema: bool) -> KeyVerdict:  
         if says_so or pieces[name] in _KEYS_OF_VALUES:
             return KeyVerdict.CREDENTIAL
         is_name = pieces[name].lstrip(b"@#$_") in naming and pieces[name + 1] == b":"
-        if is_name and _names(text_of(pieces[name + 2]), said, answers=answers):
+        named = text_of(pieces[name + 2]) if is_name else ""
+        if named and _names(named, said, answers=answers) and not tells_which(named, said):
             return KeyVerdict.CREDENTIAL
         if pieces[name] in _PROMPTING and pieces[name + 1] == b":" and _prompts(pieces, name, said):
             return KeyVerdict.CREDENTIAL
@@ -133,6 +135,8 @@ def act_on_flags(scan: Scan) -> None:
         is_pair = pieces[place - 1][-1:] == b"[" and pieces[place + 3][:1] == b"]"
         if not (is_flag or is_pair) or PLACEHOLDER.fullmatch(value):
             continue
+        if is_pair and names_a_key(word) and names_a_key(value):
+            continue  # of two keys of a Secret
         is_long = len(word) >= _FLAG_SHORTEST or (is_flag and word in _SHORT_NAMES)
         known = is_long and judge(word) is KeyVerdict.CREDENTIAL
         may_be = known or may_name_drawn(word) or len(name) == _SHORT_FLAG

@@ -139,8 +139,9 @@ def _is_digest(pieces: list[bytes], place: int) -> bool:
     if _ONE_DIGEST.fullmatch(pieces[place]) is None:
         return False
     if pieces[place - 2] == b"value" and is_member_value(pieces, place):
-        named = (p for p in siblings(pieces, place - 2) if pieces[p] == b"name")
-        return any(pieces[p + 1] == b":" and identifies(pieces[p + 2]) for p in named)
+        named = (p for p in siblings(pieces, place - 2) if pieces[p] in (b"name", b"path"))
+        told = (pieces[p + 2].rpartition(b"/")[2] for p in named if pieces[p + 1] == b":")
+        return any(map(identifies, told))
     first = place
     while pieces[first - 1] == b"," and place - first < _MOST_IN_LIST:
         first -= 2

@@ -106,7 +106,7 @@ REFERENCE_WORDS: Final = frozenset(
     volumemount handler filter interceptor validator resolver converter cache table column row
     dashboard alert chart job pod deployment watcher location strategy transform in severity
     category iat exp nbf java py go schedule storage factor arn alias module ms digit reuse scheme
-    claim param port fd
+    claim param port fd zone regex charset
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _SECRETS, _EXISTING = ("secret", "secrets"), frozenset(("existing", "pull", "config"))

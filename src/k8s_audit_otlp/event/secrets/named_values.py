@@ -80,6 +80,7 @@ _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.AS
 _OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 # To judge one that says credential costs as much as many bytes; genuine texts have no more of them.
 _FEW_NAMES, _LONG_MEMBER = 256, 64
+_METHODS = frozenset(("Get", "Post", "Put", "Patch", "Delete"))  # of HTTP, before an address
 _TEXT_SHORTEST = 8  # characters of a value under a name such as `auth`
 _BEHIND_PROMPT = (")", ",", ";", "]")  # and its quote: `expect("password:")`
 _STANDS_IN = re.compile(rf"\{{\{{|{MASK}[&;,)\]]")
@@ -280,9 +281,9 @@ def _states_nothing(value: str, match: re.Match[str], verdict: KeyVerdict, *, pr
         return not is_told(match["name"], value)
     if QUOTE.match(value):
         return False
-    if match[0].endswith(": ") and is_reason(value, alone=prose):
+    if match[0].endswith(": ") and is_reason(value.partition(": ")[0], alone=prose):
         return True
-    if match[0].endswith(": ") and value.islower() and value.isalpha():
+    if match[0].endswith(": ") and value.isalpha() and (value.islower() or value in _METHODS):
         goes_on = match.string.startswith(' "', match.end() + len(value))  # `secrets "x" not found`
         said = goes_on or (prose and (len(value) < SHORTEST_WORD or is_remark(value)))
         if said and not in_flow(match.string, match.start()):

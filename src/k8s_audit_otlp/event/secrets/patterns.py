@@ -8,7 +8,7 @@ from k8s_audit_otlp.event.secrets.grammar import IDENTIFYING_WORDS, names_or_tel
 from k8s_audit_otlp.event.secrets.prefilter_needles import AT_PORT, BOOTSTRAP, LOGIN_AT
 from k8s_audit_otlp.event.secrets.randomness import (
     CERTAINLY_MADE_UP,
-    PUBLIC_KEYS,
+    PUBLIC_KIND,
     WITH_WHO,
     from_base64,
     is_generated,
@@ -139,7 +139,7 @@ def _generated(replacement: Replacement, match: re.Match[str]) -> str:
         return match[0]
     before = text[max(0, match.start() - _LONGEST_ID) : match.start()]
     said = [each.lower() for each in _SAID.findall(before)[-_NEAR:]]
-    if f"{before}{word[:4]}".endswith(PUBLIC_KEYS):
+    if word.startswith("AAAA") and PUBLIC_KIND.search(before):
         return match[0]
     if not IDENTIFYING_WORDS.isdisjoint(said[-1:]) or "public" in said or _MODULUS.search(before):
         return match[0]
@@ -225,6 +225,10 @@ def _given(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0] if PLACEHOLDER.fullmatch(match[2]) else second(replacement, match)
 
 
+def _is_sent(name: str, value: str) -> bool:
+    return says_credential(name) and PLACEHOLDER.fullmatch(value) is None
+
+
 def _made_up_word(replacement: Replacement, match: re.Match[str]) -> str:
     """Mask what somebody made up, but in the name of a resource of a cloud."""
     named = in_resource(match.string, match.start())
@@ -270,7 +274,7 @@ STEPS: tuple[Step, ...] = (
     Step(("@tcp(", "@udp(", "@unix("), _DATABASE, second),
     Step((LOGIN_AT,), _LOGIN_AT, made_up),
     Step((AT_PORT,), _LOGIN_AT_PORT, second),
-    Step(("header",), _HEADER, where(says_credential)),
+    Step(("header",), _HEADER, where(_is_sent)),
     *calls.STEPS,
     *programs.STEPS,
     *commands.STEPS,

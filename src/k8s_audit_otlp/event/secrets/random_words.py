@@ -23,6 +23,7 @@ from k8s_audit_otlp.event.secrets.randomness import (
     MADE_UP,
     PASSWORD_LIKE,
     PUBLIC_KEYS,
+    PUBLIC_KIND,
     RANDOM,
     SHORT_MIXED,
     is_drawn,
@@ -54,7 +55,6 @@ _NAMING = re.compile(
 )
 _BEHIND_NAMING, _NAMING_ENDS = " \t\r\n\f\v/\"'\\:=@-", frozenset("sStTmMnN0123456789")  # of those
 _LONGEST_PUBLIC = 1024  # characters of a key
-_PUBLIC_KINDS = tuple(kind.partition(" ")[0] for kind in PUBLIC_KEYS[:2])
 _LONGEST_NAMING = 16  # characters
 _NAMING_LONG = re.compile(r"(?:checksum/[\w.-]{1,64}[:=@\s-]{1,3}|\barn:[^\s\"']*)\Z")
 _BEFORE_IT = r"[^\s:%,\"']{1,64}[:%,]%?"
@@ -106,7 +106,10 @@ def _in_public_key(match: re.Match[str]) -> bool:
     if text[start - 1 : start] not in ("/", "+"):
         return False
     first = max(text.rfind(" ", max(0, start - _LONGEST_PUBLIC), start), 0)
-    return text.startswith(" AAAA", first) and text.endswith(_PUBLIC_KINDS, 0, first)
+    return (
+        text.startswith(" AAAA", first)
+        and PUBLIC_KIND.search(text, max(0, first - _LOOK_BACK), first + 1) is not None
+    )
 
 
 def _is_named(before: str) -> bool:

@@ -41,6 +41,10 @@ PUBLIC_KEYS: Final = (
     *("ssh-rsa AAAA", "ssh-ed25519 AAAA", "ecdsa-sha2-"),
     *("-----BEGIN PUBLIC KEY", "-----BEGIN CERTIFICATE-"),
 )
+# Before the base64 of one.
+PUBLIC_KIND: Final = re.compile(
+    r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp\d{3}|sk-[\w.@-]{1,48}) \Z"
+)
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{10}")
 _RUN = re.compile(r"[A-Za-z0-9]{4,}")
 _HEX = re.compile(r"[0-9a-f]+|[0-9A-F]+|0x[0-9a-fA-F]+")

@@ -92,6 +92,7 @@ _MAP = re.compile(
     r"|[ \t\r]*\n(?P<of>[ \t]++)[\w.\"'-]+:[^\n]*+(?:\n(?P=of)[^\n]*+)*+"
     r"|[ \t\r]*\n([ \t]*+)- [\w.\"'-]+:[^\n]*+(?:\n\2[ -][^\n]*+)*+"
 )
+_SCOPE = re.compile(r"(?:read|write|list|create|delete|update|view|manage)\b(?![\w.-])")
 _NEXT_LINE = re.compile(
     r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
@@ -202,7 +203,7 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
     if not tight or text[match.end() : match.end() + 1] in ("", "\n", '"', "'", "\\"):
         return False
     before = text[match.start() - 1 : match.start()]
-    if before == ":" and in_resource(text, match.start()):
+    if _SCOPE.match(text, match.end()) or (before == ":" and in_resource(text, match.start())):
         return True
     if before in ("/", "@"):
         flag = text[max(0, match.start() - 2) : match.start() - 1]

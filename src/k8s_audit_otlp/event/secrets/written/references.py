@@ -27,17 +27,18 @@ _OF_OBJECTS: Final = frozenset(
 _OBJECT = re.compile(r"(?:[a-z0-9-]{1,63}/)?[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9*])?")
 _SECRET = re.compile(  # by what it has, not `juggling-pandas`
     r"(?:[a-z0-9]{1,32}-){1,8}"
-    r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|apikey|jwt|env|config)"
+    r"(?:tls|certs?|ca|auth|secrets?|creds|credentials|tokens?|keys?|apikey|jwt|env|config|pull)"
 )
 _OF_A_KEY = re.compile(r"[A-Za-z]{2,32}(?:[._-][A-Za-z]{1,32}){0,6}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]{0,31}(?:_[A-Z0-9]{1,32}){0,8}")
 _OF_PEOPLE: Final = frozenset("my your super change changeme test dev some very example".split())  # noqa: SIM905
 _BESIDE_A_PASSWORD: Final = frozenset("user username database".split())  # noqa: SIM905
 _OF_A_LOGIN: Final = (("user",), ("auth",))  # `userKey: admin-user`
-# A time, the version of an API, what another program puts there.
+# A time, the version of an API, what another program puts there, the name of a header.
 _TOLD = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
     r"|v\d{1,2}(?:(?:alpha|beta)\d{1,2})?|\$\{[a-z][\w-]{0,63}:[\w./:#-]{1,128}\}"
+    r"|X(?:-[A-Z][A-Za-z]{1,16}){1,5}"
 )
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\d{1,12}")
 _IMAGE = re.compile(

@@ -66,7 +66,8 @@ _NAME: Final = re.compile(r"[A-Za-z]+(?:[_.-][A-Za-z]+)+|[a-z]+(?:[A-Z][a-z]+)+"
 
 _REASON: Final = re.compile(
     r"(?:[A-Z][a-z]{1,16}){1,6}(?:Found|Error|Exception|Failure|Timeout|Mismatch|Missing|Denied"
-    r"|Exists|Expired|Invalid|Providers?)|(?:Una|A)uthorized|Forbidden"
+    r"|Exists|Expired|Invalid|Providers?|Unavailable|Ready|Failed)|(?:Una|A)uthorized|Forbidden"
+    r"|(?:Invalid|Unknown|Missing|Expired)(?:[A-Z][a-z]{1,16}){1,6}"
     r"|(?:invalid|unauthorized|unsupported|access|insufficient)_[a-z]{4,16}"
 )
 
