@@ -29,6 +29,7 @@ from k8s_audit_otlp.event.secrets.values import (
     end_of_block,
     end_of_quoted,
     in_flow,
+    judge_members,
     judge_two_words,
     lacks,
     map_below,
@@ -76,8 +77,6 @@ _CLAUSE = 128  # characters
 _AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t]{2,64}\Z")
 # In a clause: ten letters and digits, some of each.
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
-# What is in a map, by the verdict on its name; else what is drawn.
-_OF_MEMBERS = {KeyVerdict.CREDENTIAL: KeyVerdict.CREDENTIAL_TEXT}
 # To judge one that says credential costs as much as many bytes; genuine texts have no more of them.
 _FEW_NAMES, _LONG_MEMBER = 256, 64
 _METHODS = frozenset(("Get", "Post", "Put", "Patch", "Delete"))  # of HTTP, before an address
@@ -130,7 +129,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         value = text[start:end]
         is_list = value[:1] == "\n" and _ITEM.search(value) is None
         if (end <= start or is_list) and at >= below and (under := map_below(text, match, start)):
-            below, of_map = under.end(), _OF_MEMBERS.get(verdict, KeyVerdict.HARMLESS)
+            below, of_map = under.end(), judge_members(match["name"], verdict)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
         parts += text[kept:start], _replaced(value, replacement)

@@ -231,6 +231,14 @@ def judge_two_words(text: str, match: re.Match[str]) -> KeyVerdict:
     return KeyVerdict.CREDENTIAL if is_password else KeyVerdict.CREDENTIAL_TEXT
 
 
+def judge_members(name: str, verdict: KeyVerdict) -> KeyVerdict:
+    """Judge what is in a map by its name: all of `passwords`, else what is drawn."""
+    if verdict is not KeyVerdict.CREDENTIAL:
+        return KeyVerdict.HARMLESS
+    of_words = words_of(name)[-1:] in (("passwords",), ("tokens",))
+    return verdict if of_words else KeyVerdict.CREDENTIAL_TEXT
+
+
 def end_of_quoted(text: str, start: int, mark: str) -> int:
     """Return where a quoted value ends, with the quotes *mark* that it begins with."""
     at = start + len(mark)
