@@ -50,7 +50,6 @@ _MOST_SIBLINGS = 64
 _NUMBER = re.compile(rb":(\d{1,12})(?=[,}\]])")
 _LABELS = ("labels", "matchLabels")
 _SOURCES = (b"source", b"kind", b"provider", b"type", b"issuer", b"ttl", b"audience", b"algorithm")
-_NO_VALUES = NOTHING | {"omit", "include", "same-origin"}
 _SCHEMES = frozenset(  # under a name such as `auth`
     "password token basic bearer jwt oidc oauth oauth2 ldap saml iam mtls kubernetes".split()  # noqa: SIM905
 )
@@ -99,7 +98,7 @@ def says_which_one(pieces: list[bytes], key: int) -> bool:
         return False
     value = text_of(pieces[key + 2])
     is_public = value.startswith(PUBLIC_KEYS) and "PRIVATE" not in value
-    if is_public or says_which(name, value) or value.lower() in _NO_VALUES:
+    if is_public or says_which(name, value) or value.lower() in NOTHING:
         return True
     if value in _SCHEMES and judge(name) is KeyVerdict.CREDENTIAL_TEXT:
         return True

@@ -46,7 +46,7 @@ _JWT = r"(?a)eyJ[\w+/=-]*+(?:\.[\w-]*+)*+"
 _JWT_HEADS = ("eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")  # {"alg":  {"typ":  {"kid":
 _GENERATED = (
     r"(?a)-----BEGIN [A-Z0-9 ]{0,32}(?:CERTIFICATE|PUBLIC KEY)[A-Z0-9 ]{0,16}-----[\w+/=\s\\]*+"
-    r"|(?:sha|SHA)-?\d{3}[:=-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})"
+    r"|(?:sha|SHA)-?\d{3}[:=/-][\w+/=-]++|(?P<word>[\w+/-]{11,}+(?:\.[\w+/-]{4,}+)*+={0,2})"
 )
 # A license, in groups of one length.
 _LICENSE = (

@@ -49,7 +49,7 @@ _SCHEME = re.compile(r"(?:Bearer|Basic|Token|token|ApiKey|Splunk) ")
 NOTHING: Final = frozenset(
     """
     true false null nil none ~ <nil> required forbidden invalid yes no undefined unset enabled
-    disabled optional on off string eof -
+    disabled optional on off string eof omit include same-origin -
     """.split()  # noqa: SIM905
 )
 # What says something about a credential: how it is encrypted or hashed; results of tests, and how

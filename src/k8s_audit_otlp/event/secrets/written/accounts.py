@@ -28,14 +28,15 @@ _ROLES: Final = frozenset(
     internal external global local default public private premium standard enterprise monitoring
     production staging development testing payments platform security finance marketing backend
     frontend latest stable alpine debian bullseye bookworm kubectl
-    keycloak github gitlab google azuread cognito openldap kerberos system service human
-    robot backup database postgres pgbouncer replication application cluster namespace everyone
+    keycloak github gitlab google azuread cognito openldap kerberos system service human robot
+    backup wheel docker daemon nogroup shadow database postgres pgbouncer replication application
+    cluster namespace everyone
     """.split()  # noqa: SIM905 - a table of words reads better as words
 )
 _SETTINGS: Final = frozenset(
     """
     realm claim filter base search attribute schema table driver index country tier plan tenant org
-    team group theme language locale timezone
+    team group theme language locale timezone region zone location env environment
     """.split()  # noqa: SIM905
 )
 _SCHEMES: Final = frozenset(  # before a colon they say what follows
@@ -115,6 +116,11 @@ _PAIR = (
     r"(?:[ ]/[ ]|:|[ ]and[ ])[\"'`]?(?P<value>[^\W\d_][^\s\"'`:/@,;=()]{5,64})"
     r"(?=[\"'`)]?[.!]?[ \t\r]*(?:\n|\Z))"
 )
+# The same alone; not `admin:orders`, which is as much what somebody may do.
+_WELL_KNOWN = (
+    r"(?<![\w./:@-])((?:root|administrator|admin(?=:[a-z]{8})):)(?![a-z]{1,64}s\b)"
+    r"([a-z]{6,40})(?=[\s,)\"']|\Z)"
+)
 
 
 def _entry(replacement: Replacement, match: re.Match[str]) -> str:
@@ -131,7 +137,8 @@ def _below(entry: re.Pattern[str], replacement: Replacement, match: re.Match[str
     return match[0].removesuffix(below) + entry.sub(partial(_entry, replacement), below)
 
 
-def _known(replacement: Replacement, match: re.Match[str]) -> str:
+def unless_role(replacement: Replacement, match: re.Match[str]) -> str:
+    """Replace the second group, which ends the match, unless it is a role or a remark."""
     is_one = match[2].lower() not in _ROLES and not is_remark(match[2])
     return match[1] + replacement(match[2]) if is_one else match[0]
 
@@ -147,7 +154,8 @@ _NAMES: Final = ("sers", "ccounts", "dmins", "ogins", "serlist", "SERS", "DMINS"
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _BELOW, partial(_below, _ENTRY), _NAMES),
     Step((), _SECTION, partial(_below, _SETTING), _NAMES),
-    Step(('"cn=', "'cn=", '"uid=', "'uid="), _OF_DIRECTORY, _known),
-    *(Step(needles, _KNOWN, _known, "/:") for needles in ((), _ADMINISTRATORS)),
+    Step(('"cn=', "'cn=", '"uid=', "'uid="), _OF_DIRECTORY, unless_role),
+    *(Step(needles, _KNOWN, unless_role, "/:") for needles in ((), _ADMINISTRATORS)),
+    Step(("root:", "admin:", "administrator:"), _WELL_KNOWN, unless_role),
     Step(("login", "log in", "sign in", "log-in", "cred", "auth", "authenticate"), _PAIR, _pair),
 )

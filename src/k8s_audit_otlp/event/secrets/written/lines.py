@@ -173,7 +173,9 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _KEEPALIVED, second, _BLANKS),
     Step((": eap ", ": xauth ", ": ntlm "), _OF_IPSEC, quoted),
     Step(
-        ("stats auth", "admin:", "root:", "administrator:", "smtp", "mail", "]:"), _WHO_AND, second
+        ("stats auth", "admin:", "root:", "administrator:", "smtp", "mail", "]:"),
+        _WHO_AND,
+        accounts.unless_role,
     ),
     Step((":5432:", ":6432:", ":*:"), _PGPASS, second),
     Step(("user_",), _USER_OF_JAAS, where(_is_password_of), '"'),
