@@ -81,8 +81,8 @@ def password_in_pair(text: str) -> int:
 _MD5: Final = 32  # digits
 # All that stands below the name: in braces or brackets, on its line, on lines indented more.
 _BELOW = (
-    r"(?m)(?P<lead>^[ \t]*)?(?P<name>(?<![\w.-])[\w.-]{0,48}"
-    r"(?i:users|accounts|admins|logins|userlist))"
+    r"(?m)(?P<lead>^[ \t]*)?(?P<name>(?<![\w.-])[\w.-]{4,64}+)"
+    r"(?i:(?<=users)|(?<=accounts)|(?<=admins)|(?<=logins)|(?<=userlist))"
     r"(?P<sign>[\"']?[ \t]{0,2}(?:=>|[:=])\s{0,2}|[ \t](?=\{))"
     r"(?P<below>\{[^{}]{1,2048}\}?|\[[^\[\]]{1,2048}\]?"
     r"|(?=\n)(?:\n(?P=lead)(?:[ \t]{1,8}|- )[^\n]+)++|[\"']?[\w.@-]{1,64}:[^\n]{4,1024})"
@@ -104,11 +104,14 @@ _OF_DIRECTORY = (
 )
 # Behind one whom everybody knows, where a name says that somebody logs in.
 _KNOWN = (
-    r"(?i)(\b(?:[\w-]{0,16}log-?in|ipmi|bmc|i?lo|i?drac|access|cred|acc(?:oun)?t|auth)"
-    r"[\"']?[ \t]{0,2}[:=][ \t]{0,2}[\"']?"
-    r"(?:admin(?:istrator)?|root|sysadmin|operator|postgres|sa)[/:])"
+    r"(?i)((?<=[:= \t\"'])(?:(?:sys)?admin(?:istrator)?|root)[/:])"
     r"([^\W\d_][^\s\"'`,;:/={}<>]{5,64})(?=[\"']?[ \t\r]*(?:[,;})\]\n]|\Z))"
 )
+_LOGS_IN = re.compile(
+    r"(?i)(?:log-?in|ipmi|bmc|i?lo|i?drac|access|cred|acc(?:oun)?t|auth)"
+    r"[\"']?[ \t]{0,2}[:=][ \t]{0,2}[\"']?\Z"
+)
+_LONGEST_LABEL = 20  # characters
 # At the end of what tells of a login: `login failed: bob:X`, `credentials are bob and X`.
 _PAIR = (
     r"(?i)\b(?:(?:log|sign)(?:ged|ed)?[ -]?(?:in|on)|creds?|credentials|authenticat[a-z]{1,5}"
@@ -149,13 +152,18 @@ def _pair(replacement: Replacement, match: re.Match[str]) -> str:
     return match[0].removesuffix(value) + replacement(value) if is_one else match[0]
 
 
+def _known(replacement: Replacement, match: re.Match[str]) -> str:
+    label = match.string[max(0, match.start() - _LONGEST_LABEL) : match.start()]
+    return unless_role(replacement, match) if _LOGS_IN.search(label) else match[0]
+
+
 _ADMINISTRATORS: Final = ("admin/", "root/", "administrator/", "admin:", "root:")
 _NAMES: Final = ("sers", "ccounts", "dmins", "ogins", "serlist", "SERS", "DMINS")
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _BELOW, partial(_below, _ENTRY), _NAMES),
     Step((), _SECTION, partial(_below, _SETTING), _NAMES),
     Step(('"cn=', "'cn=", '"uid=', "'uid="), _OF_DIRECTORY, unless_role),
-    *(Step(needles, _KNOWN, unless_role, "/:") for needles in ((), _ADMINISTRATORS)),
+    Step(_ADMINISTRATORS, _KNOWN, _known),
     Step(("root:", "admin:", "administrator:"), _WELL_KNOWN, unless_role),
     Step(("login", "log in", "sign in", "log-in", "cred", "auth", "authenticate"), _PAIR, _pair),
 )

@@ -47,7 +47,7 @@ _TRIED = (
 )
 _STILL = rf"(?i)(\b{_IT} (?:is still (?:set to )?|stays |remains |cannot be )[\"'`]?){_X}{_ENDS}"
 _WAS_TRIED = (
-    r"(?i)(\b(?:tried|gave|entered|sent|typed|expected|old|new) "
+    r"(?i)(\b(?:tried|gave|entered|sent|typed|expected|new|old) "
     rf"(?:the )?{_IT} [\"'`]?){_X}{_ENDS}"
 )
 _TRIED_AS = (
@@ -85,6 +85,7 @@ def _changed(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 _SAID: Final = ("pass", "pw", "pwd")
+_VERBS: Final = ("ried ", "ave ", "ntered ", "ent ", "yped ", "xpected ", "old ", "new ")
 STEPS: Final[tuple[Step, ...]] = (
     Step((), _OF_KEY, where(_is_of_key), (")=(",)),
     Step(("failing row contains",), _OF_ROW, second),
@@ -93,5 +94,10 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((), _NO_VALID, where(_is_given), (" is ",)),
     Step((), _FOR_NAME, where(_is_given), ("$",)),
     Step(_SAID, _CHANGED, _changed, (" to ", " now ", " -> ", " new ")),
-    *(Step(_SAID, pattern, _tried, " ") for pattern in (_TRIED, _STILL, _WAS_TRIED, _TRIED_AS)),
+    Step(_SAID, _TRIED, _tried, " "),
+    Step(_SAID, _STILL, _tried, (" is still ", " stays ", " remains ", " cannot be ")),
+    Step(
+        _SAID, _WAS_TRIED, _tried, ("ried ", "ave ", "ntered ", "ent ", "yped ", "xpected ", "old ")
+    ),
+    Step(_SAID, _TRIED_AS, _tried, (" as ",)),
 )
