@@ -1,8 +1,11 @@
 """The page on redaction names the forms that are caught; the prefilter lets none by."""
 
+import json
 import os
+import random
 import re
 from pathlib import Path
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import pytest
@@ -22,6 +25,14 @@ from tests.kit.strategies import blocks_of, line_of, read
 
 PAGE = (Path(__file__).parents[3] / "otel-config" / "redaction.md").read_text()
 VALUE = "hunter2Zq9Xw"
+_WORDS = ("magnolia", "garnet")
+_PLACE = re.compile(r"(?:(?<![A-Za-z0-9])|(?<=-p))X(?![A-Za-z0-9])")  # also in `-pX`
+_LETTERS = {
+    "both cases": ascii_letters,
+    "capitals": ascii_uppercase,
+    "small letters": ascii_lowercase,
+    "digits": digits,
+}
 _QUICKEST = matcher_of(SOUGHT, KeptDatabase(Path(os.devnull), may_write=False))
 
 
@@ -31,16 +42,44 @@ def examples(of: str) -> list[str]:
     return block.splitlines()
 
 
+def in_tables(headed: str) -> list[str]:
+    """Return the examples of the columns that are headed so, with `⏎` for the end of a line."""
+    found: list[str] = []
+    heads: list[str] = []
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        heads = (heads or cells) if line.startswith("| ") else []
+        if headed in heads and cells is not heads:
+            found += re.findall(r"`([^`]+)`", cells[heads.index(headed)])
+    return [example.replace(" ⏎ ", "\n").replace("\\|", "|") for example in found]
+
+
+def filled(example: str) -> list[str]:
+    """Put words of a dictionary in the place of `X`, and one that is drawn in that of `Z`."""
+    drawn = re.sub(r"\bZ\b", VALUE, example)
+    return list(dict.fromkeys(_PLACE.sub(word, drawn) for word in _WORDS))
+
+
+def records_of(text: str) -> list[str]:
+    """Return what becomes of members of a body, or of a text in a body and in a message."""
+    if text.startswith('{"'):
+        return [record_with(requestObject={"kind": "Widget", "spec": json.loads(text)})]
+    return [record_of(text, "body"), record_of(text, "message")]
+
+
 def record_of(text: str, place: str) -> str:
-    processor = EventProcessor(None, Redactor())
-    encoder = Encoder(transform=processor, clean=processor.clean_parts())
     places: dict[str, dict[str, Any]] = {
         "body": {"requestObject": {"kind": "Widget", "spec": {"note": text}}},
         "message": {"responseStatus": {"code": 400, "message": text}},
         "annotation": {"annotations": {"example.com/note": text}},
         "agent": {"userAgent": text},
     }
-    members = places[place]
+    return record_with(**places[place])
+
+
+def record_with(**members: Any) -> str:
+    processor = EventProcessor(None, Redactor())
+    encoder = Encoder(transform=processor, clean=processor.clean_parts())
     [record] = read(encoder.encode_block(blocks_of([line_of(**members)])))
     return str(record)
 
@@ -57,6 +96,36 @@ def test_what_the_page_says_is_caught_is_caught(text: str, place: str) -> None:
 def test_what_the_page_says_is_kept_is_kept(text: str, place: str) -> None:
     """Detections need names, references and what the apiserver says of them."""
     assert "k8s.audit.redacted" not in record_of(text, place)
+
+
+@pytest.mark.parametrize("example", in_tables("taken out"))
+def test_what_the_tables_say_is_taken_out_is(example: str) -> None:
+    """Also words of a dictionary, where a table says so."""
+    for text in filled(example):
+        planted = [word for word in (*_WORDS, VALUE) if word in text and word not in example]
+        for record in records_of(text):
+            assert "k8s.audit.redacted" in record
+            assert [word for word in planted if word in record] == []
+
+
+@pytest.mark.parametrize("example", [*in_tables("not found"), *in_tables("stays")])
+def test_what_the_tables_say_is_left_is(example: str) -> None:
+    """A form that is found now is named as one that is found."""
+    for text in filled(example):
+        assert [r for r in records_of(text) if "k8s.audit.redacted" in r] == []
+
+
+@pytest.mark.parametrize(
+    "row", re.findall(r"^\| (\d+) \| ([a-z ]+) \| (\d+) \|$", PAGE, re.MULTILINE)
+)
+def test_as_many_drawn_words_are_left_as_the_page_says(row: tuple[str, str, str]) -> None:
+    """Who reads it learns how far a form alone can be relied upon."""
+    length, made_of, left = int(row[0]), row[1], int(row[2])
+    letters = "".join(_LETTERS[kind] for kind in made_of.split(" and "))
+    draw = random.Random(length)  # noqa: S311 - the same words in each run
+    words = ["".join(draw.choices(letters, k=length)) for _ in range(1000)]
+    kept = [word for word in words if word in clean(f"the value {word}", Replacement(None))]
+    assert abs(len(kept) / 10 - left) <= 2
 
 
 def test_the_page_names_every_rule() -> None:
