@@ -44,7 +44,9 @@ def bits_of(needles: Iterable[str]) -> int:
 
 NAMES: Final = bits_of(NAME_NEEDLES)
 # Names in many paths, of forms in lines and sentences: a blank is behind them, which no path has.
-_OF_LINES: Final = ("pass", "pw", "pwd", "psw", "pswd", "cred", "pin", "puk", "otp")
+_OF_LINES: Final = (
+    *("pass", "pw", "pwd", "psw", "pswd", "cred", "pin", "puk", "otp", "secret", "token"),
+)
 FORMS: Final = bits_of(_FORM_NEEDLES) & ~bits_of(_OF_LINES)
 
 

@@ -262,7 +262,12 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(("attempt [", "attempt: ", "n attempt "), _ATTEMPT, _pair),
     Step(("admin:", "administrator:", "root / ", "admin / "), _OF_ADMINISTRATOR, _told),
     Step(("wifi", "wi-fi", "wlan", "hotspot"), _NETWORK, _told, " "),
-    Step(("y question", "secret", "maiden name", "first pet"), _ANSWERED, _told, " "),
+    Step(
+        ("y question", "y answer", "secret question", "secret answer", "maiden name", "first pet"),
+        _ANSWERED,
+        _told,
+        " ",
+    ),
     Step(_OF_WORDS, _PHRASE, _phrase),
     Step(
         (),
