@@ -22,7 +22,7 @@ from k8s_audit_otlp.event.secrets.substitution_steps import (
     second,
     where,
 )
-from k8s_audit_otlp.event.secrets.values import is_credential, is_sensitive_path
+from k8s_audit_otlp.event.secrets.values import is_credential
 from k8s_audit_otlp.event.secrets.written import markup
 
 _QUOTED_BODY = r"(?s)(\.\.\.\|)(.*?)(?=\|\.\.\.|\Z)"  # a decoder's error
@@ -126,8 +126,13 @@ def _command(replacement: Replacement, match: re.Match[str]) -> str:
     return match[1] + _ARGUMENT.sub(partial(quoted, replacement), match[2])
 
 
-def _is_in_path(path: str, _value: str) -> bool:
-    return is_sensitive_path(path)
+def _leads_to_credential(path: str, _value: str) -> bool:
+    """Tell a JSON Pointer that leads to a Secret's data, into an environment or to a credential."""
+    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
+    return any(
+        step in ("data", "stringData", "binaryData", "env") or judge(step) is KeyVerdict.CREDENTIAL
+        for step in steps
+    )
 
 
 def _object(replacement: Replacement, match: re.Match[str]) -> str:
@@ -212,8 +217,8 @@ STEPS: tuple[Step, ...] = (
     Step((), _TABLE, _table, (",", ";", "|", "\t", "  ")),
     Step(("insert into",), _INSERT, _insert),
     Step((), _BLOCK_NAMED, where(is_credential), "{"),
-    Step(("value",), _OPERATION_LINES, where(_is_in_path)),
-    Step(("value",), _OPERATION, where(_is_in_path)),
+    Step(("value",), _OPERATION_LINES, where(_leads_to_credential)),
+    Step(("value",), _OPERATION, where(_leads_to_credential)),
     Step(("value",), _NAMED_VALUE, quoted),
     Step(("value",), _CHANGED_VALUE, quoted),
     Step(("command:", "args:"), _COMMAND, _command),

@@ -296,12 +296,3 @@ def in_flow(text: str, at: int) -> bool:
     """Tell the members of a map of YAML in braces: `{user: admin, password: X, host: db}`."""
     first = max(0, at - LONGEST_LEAD, text.rfind("\n", max(0, at - LONGEST_LEAD), at))
     return text.rfind("{", first, at) > text.rfind("}", first, at)
-
-
-def is_sensitive_path(path: str) -> bool:
-    """Tell a JSON Pointer that leads to a Secret's data, into an environment or to a credential."""
-    steps = [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")[1:]]
-    return any(
-        step in ("data", "stringData", "binaryData", "env") or judge(step) is KeyVerdict.CREDENTIAL
-        for step in steps
-    )

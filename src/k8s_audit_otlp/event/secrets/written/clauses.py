@@ -117,10 +117,10 @@ _FAILED: Final = (
     rf"{_X}{_BEHIND}"
 )
 _ATTEMPT: Final = rf"(\battempt:?[ ]\[?{_WHO}[ ]?/[ ]?){_X}(?=[\s\]]|\Z)"
-# Of whom there is one everywhere: `root / X`, `jenkins admin:X`.
+# Of whom there is one everywhere: `root / X`.
 _OF_ADMINISTRATOR: Final = (
-    r"([rRaA](?<![\w./:@-].)(?<!/[ ].)(?i:(?<=r)oot(?=[ ])|(?<=a)dmin(?:istrator)?)"
-    rf"(?:[ ]/[ ]|(?<=[nN]):)[\"'`]?){_X}(?![ ]/){_BEHIND}"
+    r"([rRaA](?<![\w./:@-].)(?<!/[ ].)(?i:(?<=r)oot|(?<=a)dmin(?:istrator)?)"
+    rf"[ ]/[ ][\"'`]?){_X}(?![ ]/){_BEHIND}"
 )
 # What a network, a hint or an answer opens: `wifi in the dock: X`, `first pet? X`.
 _NETWORK: Final = (
@@ -260,7 +260,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(_ACCOUNTS, _ACCOUNT, _pair, " "),
     Step(("login", "logon", "log-in", "auth", "basic"), _FAILED, _pair, " "),
     Step(("attempt [", "attempt: ", "n attempt "), _ATTEMPT, _pair),
-    Step(("admin:", "administrator:", "root / ", "admin / "), _OF_ADMINISTRATOR, _told),
+    Step(("root / ", "admin / "), _OF_ADMINISTRATOR, _told),
     Step(("wifi", "wi-fi", "wlan", "hotspot"), _NETWORK, _told, " "),
     Step(
         ("y question", "y answer", "secret question", "secret answer", "maiden name", "first pet"),
