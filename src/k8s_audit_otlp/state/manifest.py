@@ -121,7 +121,7 @@ class Manifest(msgspec.Struct, omit_defaults=True):
     doubts: list[tuple[int, int]] = []  # segments between which something may be missing or not
     # By kind of names: a segment before this number would prove that nothing is gone since when
     unproven: dict[int, tuple[int, int]] = {}
-    kinds: list[int] = []  # of the names of the backups that were listed last
+    kinds: dict[int, int] = {}  # in use; a live segment that none of it was beside, 0 while listed
     empty_ns: int = 0  # when the log was listed last and held no event yet
     up_since_ns: int = 0  # when the machine came up again, if nobody had stopped the agent before
     following: dict[int, str] = {}  # identities of what may come next by the positions of before
@@ -169,5 +169,6 @@ class Manifest(msgspec.Struct, omit_defaults=True):
             unread=list(self.unread),
             doubts=list(self.doubts),
             unproven=dict(self.unproven),
+            kinds=dict(self.kinds),
             following=dict(self.following),
         )

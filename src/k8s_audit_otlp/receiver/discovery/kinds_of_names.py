@@ -5,6 +5,9 @@ others files may have come and gone since the last look. That is told before the
 that kind, or before the live one; until then it is remembered, as the file that will show it may
 be empty, or may be renamed while it is looked for. What a listing shows proves nothing of the files
 that were not to be found where it says.
+
+Nor does a kind go out of use where none of it is there: whoever rotates may have deleted his last
+one and be about to rename the live file. It does once another has made that one a backup.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -33,6 +36,7 @@ class KindsOfNames:
         manifest = self._known.manifest
         last = [s.state.name for s in self._known if not s.state.gone]
         names = [*(parse(live_name(name), name) for name in last), *(e.name for e in entries)]
+        manifest.kinds |= dict.fromkeys(_kinds_of(e.name for e in entries), 0)
         self._kinds = _kinds_of(name for name in names if name) | set(manifest.kinds)
         self._of_lumberjack = {e.name for e in entries if e.name.kind in (BY_LUMBERJACK, AGAIN)}
         self._since_ns = before.state.since_ns
@@ -56,21 +60,31 @@ class KindsOfNames:
 
     def end(self, entries: Sequence[Entry], found: ScanResult) -> None:
         """Note which kinds there are, and what this listing does not prove of them."""
-        manifest, kinds = self._known.manifest, _kinds_of(e.name for e in entries)
-        whole = entries and found.calm and not found.outdated  # else more may be there
-        manifest.kinds = sorted(kinds if whole else kinds | set(manifest.kinds))
+        manifest, live = self._known.manifest, self._known.live()
+        listed = dict.fromkeys(_kinds_of(e.name for e in entries), 0)
+        manifest.kinds |= listed
+        whole = found.calm and not found.outdated  # else more may be there
+        if whole and live is not None and live.seq in found.bound:
+            for kind in manifest.kinds.keys() - listed:
+                if manifest.kinds[kind] not in found.bound:
+                    manifest.kinds[kind] = live.seq
         manifest.unproven = self._not_found | manifest.unproven
         self._not_found = {}
 
     def listed(self, segment: Segment, name: LogName) -> None:
         """Note that a file of *segment* is there, and is called *name*."""
-        unproven = self._known.manifest.unproven
+        unproven, kinds = self._known.manifest.unproven, self._known.manifest.kinds
         if name.kind == AGAIN and segment.seq < unproven.get(BY_LUMBERJACK, (0,))[0]:
             self._of_lumberjack.discard(name)
             if not self._of_lumberjack:  # it keeps its newest, and logrotate has taken up all
                 del unproven[BY_LUMBERJACK]
-        if name.kind in unproven and segment.seq < unproven[name.kind][0]:
-            del unproven[name.kind]
+        unused = {kind for kind in kinds if kinds[kind] == segment.seq and name.kind is not None}
+        for kind in unused:
+            del kinds[kind]
+        self._kinds -= unused
+        for kind in unproven.keys() & {name.kind, *unused}:
+            if segment.seq < unproven[kind][0]:
+                del unproven[kind]
 
     def missing_before(self, entry: Entry, identity: Identity) -> Missing | None:
         """Return what may be missing before a new file, once."""
@@ -88,4 +102,5 @@ class KindsOfNames:
 
 
 def _kinds_of(names: Iterable[LogName]) -> set[int]:
-    return {name.kind for name in names if name.kind is not None}
+    kinds = {name.kind for name in names if name.kind is not None}
+    return kinds | {BY_LUMBERJACK} if AGAIN in kinds else kinds  # whose files these were

@@ -148,31 +148,6 @@ def test_a_backup_beside_a_log_that_nobody_rotated_is_no_gap(
     assert receiver.gaps == []
 
 
-@pytest.mark.parametrize("restart", [False, True])
-def test_a_kind_of_which_only_an_empty_file_was_listed_is_in_use(
-    receive: Any, live: Path, event: Any, *, restart: bool
-) -> None:
-    """It is deleted, and so is the next one of its kind, before anybody looks again."""
-    append(live, event(0))
-    rotate(live, 1)
-    append(live, event(1))
-    live.with_name("audit.log.1").touch()
-    receiver = receive()
-    receiver.drain()
-    rotate(live, 2)
-    append(live, event(2))
-    numbered(live, 1)
-    live.with_name("audit.log.1").unlink()
-    append(live, event(3))
-    receiver = receive(receiver) if restart else receiver
-    assert receiver.drain() == [event(3)]
-    assert receiver.gaps == [("unseen", 0, 1)]
-    rotate(live, 3)
-    append(live, event(4))
-    assert receiver.drain() == [event(4)]
-    assert len(receiver.gaps) == 1, "the other kind is not in use any more"
-
-
 def test_what_is_not_found_where_the_listing_says_is_not_proven_by_it(
     receive: Any, live: Path, event: Any
 ) -> None:
