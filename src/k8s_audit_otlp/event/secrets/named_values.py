@@ -117,8 +117,8 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
             below, of_map = under.end(), KeyVerdict.HARMLESS
         if verdict is None or (
             verdict is not KeyVerdict.CREDENTIAL
-            and not is_told_by_words(match["name"])
             and lacks(text, at, verdict, drawn)
+            and not is_told_by_words(match["name"], text, at)
         ):
             continue
         if (left := left - 1) < 0:  # all that is left goes

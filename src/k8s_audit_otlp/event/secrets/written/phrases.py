@@ -23,6 +23,10 @@ _IN_SENTENCES = re.compile(
     r"|only|always|never|must|should|can|has|have|does|will|use|used|set|key|mode|site|enabled"
     r"|disabled|required|network|press|enter|admin|user|default|policy|cluster|node|role)\b"
 )
+_WORDS = re.compile(
+    rf"[\s\"'\\(]{{0,8}}(?:{PHRASE.pattern}|[A-Za-z]\w{{4,32}})"
+    r"(?=[\s\"'`<>\\)]|,[ \t\n]|[ \t]*\}|[;.]?\Z)"
+)
 _COMMUNITY = re.compile(  # of SNMP; not of people
     r"(?!public|private|default|open|kubernetes|enterprise|enabled|disabled|none)[A-Za-z]\w{4,32}"
 )
@@ -39,9 +43,13 @@ def is_phrase(text: str) -> bool:
     return PHRASE.fullmatch(text) is not None and _IN_SENTENCES.search(text) is None
 
 
-def is_told_by_words(name: str) -> bool:
-    """Tell a name of what may be a credential without a digit."""
-    return words_of(name)[-1:] == ("community",) or names_phrase(name)
+def is_told_by_words(name: str, text: str, at: int) -> bool:
+    """Tell a value at *at* in a text that may be a credential without a digit, by its name.
+
+    Where it does not end soon it is none: to find its end would cost as much as the text is long.
+    """
+    by_name = words_of(name)[-1:] == ("community",) or names_phrase(name)
+    return by_name and _WORDS.match(text, at) is not None
 
 
 def is_told(name: str, value: str) -> bool:
