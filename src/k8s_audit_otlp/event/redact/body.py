@@ -50,7 +50,9 @@ _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, character
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _ROWS = b'[["'
-_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]|[:?]","[^"]{5,}"\]')  # of a name and a value
+_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
+_ASKS = (b':","', b'?","')  # a prompt, and its answer
+_ANSWER = re.compile(rb'[:?]","[^"]{5,}"\]')
 
 
 class BodyRedactor:
@@ -201,7 +203,9 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
 
 def _may_hold_flags(body: bytes) -> bool:
     """Tell a flag in a list, or a list of a name and a value."""
-    return b'"-' in body or _ROWS in body or _PAIR.search(body) is not None
+    if b'"-' in body or _ROWS in body or _PAIR.search(body) is not None:
+        return True
+    return any(map(body.__contains__, _ASKS)) and _ANSWER.search(body) is not None
 
 
 def _may_hold_operations(body: bytes) -> bool:
