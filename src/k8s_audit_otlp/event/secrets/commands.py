@@ -152,7 +152,7 @@ _ENV_LINE = (
 # A name, words or the brackets of calls and lists, and a text: `password is "X"`, `setToken("X")`.
 _SAID = (
     r"(?<![\w$/-])(?P<name>[\w-]{1,64}+)[>)\]*]?(?:[ \t]{1,8}(?:is|was|be|may|not|must|cannot|to"
-    r"|has|value|set|equals?|as|the|from|changed|now|of|with)\b){0,5}"
+    r"|has|value|set|equals?|as|the|from|changed|now|of|with|an?|literal|inline|hard-?coded)\b){0,6}"
     r"(?:[ \t]{1,8}(?:[A-Za-z_]\w{0,32}\()?|(?=`)|[ ]\.[ ]|[ \t]{0,8}[,(][ \t(<{&*@]{0,8})"
     r"(?P<value>\"[^\"\s]{4,256}\"|'[^'\s]{4,256}'|`[^`\s]{4,256}`"
     r"|\"[^\"\n]{4,128}\"(?=[ \t]*(?:[;)\n]|\Z)))"
