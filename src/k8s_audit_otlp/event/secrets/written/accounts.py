@@ -126,11 +126,14 @@ _WELL_KNOWN = (
 )
 
 
+def _has_password(match: re.Match[str]) -> bool:
+    """Tell who and a password from a scheme and what is behind it, and from who twice."""
+    who, value = match["who"], match["value"]
+    return who.lower() not in _SCHEMES and value != who and is_password_of(who, value)
+
+
 def _entry(replacement: Replacement, match: re.Match[str]) -> str:
-    is_one = match["who"].lower() not in _SCHEMES and match["value"] != match["who"]
-    if not is_one or not is_password_of(match["who"], match["value"]):
-        return match[0]
-    return match["head"] + replacement(match["value"])
+    return match["head"] + replacement(match["value"]) if _has_password(match) else match[0]
 
 
 def _below(entry: re.Pattern[str], replacement: Replacement, match: re.Match[str]) -> str:
@@ -147,9 +150,8 @@ def unless_role(replacement: Replacement, match: re.Match[str]) -> str:
 
 
 def _pair(replacement: Replacement, match: re.Match[str]) -> str:
-    who, value = match["who"], match["value"]
-    is_one = who.lower() not in _SCHEMES and value != who and is_password_of(who, value)
-    return match[0].removesuffix(value) + replacement(value) if is_one else match[0]
+    value = match["value"]
+    return match[0].removesuffix(value) + replacement(value) if _has_password(match) else match[0]
 
 
 def _known(replacement: Replacement, match: re.Match[str]) -> str:
