@@ -29,8 +29,11 @@ class Bodies(NamedTuple):
 class Clean(Protocol):
     """Says of a part of an event whether it leaves as it is. Must not depend on other parts."""
 
-    def expect_paths(self, paths: bytes) -> bool:
-        """Judge the paths of the next lines together, a line each; True where all may leave."""
+    def find_doubtful(self, rows: bytes, doubt: Callable[[int, int], int]) -> None:
+        """Call *doubt* with places around each row that may hold something; it gives its end.
+
+        *rows*: paths, names and uids without signs, a line each.
+        """
 
     @property
     def paths(self) -> Mapping[bytes, bool]: ...

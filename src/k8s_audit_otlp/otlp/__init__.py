@@ -4,7 +4,7 @@
 this was installed it is not: slower, and the same.
 """
 
-VERSION = 8  # of what its functions take and give
+VERSION = 9  # of what its functions take and give
 IS_COMPILED = False
 try:
     from k8s_audit_otlp.otlp import _quick_line

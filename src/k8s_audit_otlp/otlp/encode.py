@@ -28,7 +28,7 @@ from k8s_audit_otlp.otlp.fast_path import QUICKEST, FastEncoder
 from k8s_audit_otlp.otlp.mapping import MappingOptions
 from k8s_audit_otlp.otlp.parts import TRUNCATED
 from k8s_audit_otlp.otlp.plain_line import Lines, Run
-from k8s_audit_otlp.otlp.record_place import PlaceFrame, RecordPlace, record_uid
+from k8s_audit_otlp.otlp.record_place import RecordPlace, record_uid
 from k8s_audit_otlp.state.content_hash import entry_of
 
 SHRINK_TRIES = 8
@@ -134,20 +134,16 @@ class Encoder:
                 if at >= len(data) or start + at >= frame.until:
                     continue
             begin, at = at, (data.find(b"\n", at) + 1) or len(data) + 1
-            line, offset = data[begin : at - 1], start + begin
-            if not (run and self._run_over(run, line, place.frame(offset), offset)):
-                self._whole(line.removesuffix(b"\r"), offset, start + at, place, out)
-            else:
-                out.ends[-1] = start + at
+            line = data[begin : at - 1].removesuffix(b"\r")
+            self._whole(line, start + begin, start + at, place, out)
             lines += 1
         return out.encoded(block, lines)
 
     def _begin_run(self, fast: FastEncoder, block: Block, out: _Output) -> Run:
         return Run(
-            block.data,
+            fast.read(block.data),
             block.span.start,
-            block.data.isascii(),
-            fast.expect(block.data),
+            fast.tables,
             self._max_bytes,
             self._records.most_beside,
             REFUSED,
@@ -159,18 +155,6 @@ class Encoder:
             out.digests,
             out.fired,
         )
-
-    def _run_over(self, run: Run, line: bytes, frame: PlaceFrame, offset: int) -> bool:
-        """Encode a line that a run stops before though it may be plain; tell whether it was."""
-        bare = line.removesuffix(b"\r")
-        if len(bare) == len(line) and line.isascii():
-            return False  # it was tried
-        try:
-            check_utf8(bare)
-        except UnicodeDecodeError:
-            return False
-        alone = run._replace(data=bare, start=offset, is_ascii=True)
-        return self.lines.run(alone, 0, frame) > 0
 
     def _whole(self, line: bytes, start: int, end: int, place: RecordPlace, out: _Output) -> None:
         """Encode one plain event that is decoded whole, for who must see all of it."""

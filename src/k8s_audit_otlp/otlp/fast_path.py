@@ -4,6 +4,7 @@ Any other line is refused here and takes the general way, to the same bytes.
 """
 
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
@@ -18,7 +19,8 @@ from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
-from k8s_audit_otlp.otlp.plain_line import Judged, Lines, PlainLine
+from k8s_audit_otlp.otlp.plain_line import Judged, Lines
+from k8s_audit_otlp.otlp.read_lines import AllRead, PlainLine
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
@@ -89,7 +91,6 @@ class FastEncoder:
             records.duration_head,
             lines.recent(),
         )
-        self._of_clean_paths = self.tables._replace(clean_paths=None)
         self._templates = Templates(records.longest)
         self._shapes = Interned(self._template, weigh=lambda k, v: len(k) + _weight_of(v))
         self._decode_caller = msgspec.json.Decoder(FastCaller).decode
@@ -99,11 +100,12 @@ class FastEncoder:
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
         self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
 
-    def expect(self, data: bytes) -> Tables:
-        """Get ready for the lines of a block, and return what is known of their parts."""
-        if self._clean is not None and self._clean.expect_paths(self._lines.paths(data)):
-            return self._of_clean_paths
-        return self.tables
+    def read(self, data: bytes) -> AllRead:
+        """Read the lines of a block, and judge together what clients chose in them."""
+        read, rows = self._lines.read_all(data, self.tables)
+        if self._clean is not None:
+            self._clean.find_doubtful(rows, partial(self._lines.doubt, read))
+        return read
 
     def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
         """Judge a line with bodies, by its parts."""

@@ -96,7 +96,7 @@ class Tables(NamedTuple):
     audit_ids: Mapping[int, tuple[bytes, ...]]
     paths: Mapping[int, tuple[bytes, ...]]
     queries: Mapping[int, tuple[bytes, ...]]
-    # Whether a text leaves as it is; None where nothing is redacted, or all paths are known to.
+    # Whether a text leaves as it is; None where nothing is redacted.
     clean_paths: Mapping[bytes, bool] | None
     clean_queries: Mapping[bytes, bool] | None
     clean_references: Mapping[bytes, bool] | None

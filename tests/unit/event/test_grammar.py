@@ -16,7 +16,7 @@ from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import PlainMatcher, Shape, matcher_of
-from k8s_audit_otlp.event.secrets.prefilter import SOUGHT
+from k8s_audit_otlp.event.secrets.prefilter import FORMS, SOUGHT
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
 from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS, TokenFormat
@@ -34,6 +34,7 @@ _LETTERS = {
     "digits": digits,
 }
 _QUICKEST = matcher_of(SOUGHT, KeptDatabase(Path(os.devnull), may_write=False))
+_PLAIN = PlainMatcher(SOUGHT)
 
 
 def examples(of: str) -> list[str]:
@@ -170,7 +171,20 @@ def test_what_the_cleaner_changes_the_gate_lets_through(text: str) -> None:
 def test_both_matchers_find_the_same(text: str) -> None:
     """Where Hyperscan has no wheel the prefilter is the same, only slower."""
     data = text.encode()
-    assert PlainMatcher(SOUGHT)(data) == _QUICKEST(data)
+    assert _PLAIN(data) == _QUICKEST(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(PARTS, max_size=3).map("".join), max_size=8))
+def test_what_is_before_the_first_line_with_a_form_holds_none(texts: list[str]) -> None:
+    """As each line does that is looked at alone."""
+    lines = [line for text in texts for line in text.encode().split(b"\n")]
+    data = b"".join(line + b"\n" for line in lines)
+    for matcher in (_PLAIN, _QUICKEST):
+        place = matcher.first(data, FORMS)
+        first = data.count(b"\n", 0, place - 1) if place >= 0 else len(lines)
+        assert not any(matcher(line) & FORMS for line in lines[:first])
+        assert place < 0 or matcher(data) & FORMS
 
 
 @pytest.mark.parametrize("row", [row for row in TOKEN_FORMATS if not row.is_whole])
@@ -215,5 +229,5 @@ def test_what_shapes_are_looked_for_by_is_wherever_they_are(
 ) -> None:
     text = around + data.draw(st.from_regex(shape.source, fullmatch=True)) + around
     assert re.search(shape.loosely, text)
-    assert PlainMatcher(SOUGHT)(text) == _QUICKEST(text)
+    assert _PLAIN(text) == _QUICKEST(text)
     assert _QUICKEST(text) & 1 << SOUGHT.index(shape)

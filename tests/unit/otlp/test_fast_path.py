@@ -100,7 +100,7 @@ def encoders(
 
 def takes(encoder: Encoder, line: bytes) -> bool:
     """Tell whether the fast path takes a line."""
-    return run_over(encoder, line, is_ascii=True).at > 0
+    return run_over(encoder, line).at > 0
 
 
 def both(

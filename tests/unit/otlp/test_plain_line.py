@@ -13,7 +13,8 @@ from k8s_audit_otlp.otlp import VERSION, plain_line
 from k8s_audit_otlp.otlp.encode import Encoder, _Output
 from k8s_audit_otlp.otlp.limits import AttributeLimits
 from k8s_audit_otlp.otlp.mapping import MappingOptions
-from k8s_audit_otlp.otlp.plain_line import Lines, PlainLine
+from k8s_audit_otlp.otlp.plain_line import Lines
+from k8s_audit_otlp.otlp.read_lines import PlainLine
 from k8s_audit_otlp.otlp.record_place import RecordPlace
 from tests.kit import strategies
 
@@ -75,9 +76,9 @@ def run_over(encoder: Encoder, data: bytes, start: int = 1000, **changes: Any) -
 def quick(encoder: Encoder, line: bytes, body: bytes | None = None) -> list[bytes]:
     """Encode without the general way, bodies as *body* if given; nothing for what would take it."""
     if body is None:
-        return run_over(encoder, line, is_ascii=True).records
+        return run_over(encoder, line).records
     judged = body, b"beside", ("rule",)
-    return run_over(encoder, line, is_ascii=True, judge=lambda _line, _parts: judged).records
+    return run_over(encoder, line, judge=lambda _line, _parts: judged).records
 
 
 @st.composite
@@ -217,29 +218,6 @@ def test_both_refuse_times_that_are_none(pairs: Any, times: tuple[str, str]) -> 
         assert [] == quick(one, line) == quick(other, line)
 
 
-beginning = b'{"kind":"Event"'
-pieces = st.sampled_from([beginning, b"\n", b"{", beginning[:-1], b" ", b"x", b"\r", b""])
-
-
-@settings(max_examples=200, deadline=None)
-@given(data=st.lists(pieces, max_size=8).map(b"".join))
-def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
-    """A block that is not only of events is looked through for frames."""
-    told = plain_line.all_begin_so(data)
-    assert compiled.all_begin_so(data) is told
-    lines = data.removesuffix(b"\n").split(b"\n")
-    assert told == all(line.startswith(beginning) for line in lines)
-
-
-@settings(max_examples=100, deadline=None)
-@given(lines=st.lists(mutated(), max_size=4), end=st.sampled_from([b"", b"\n"]))
-def test_both_find_the_same_paths(compiled: Lines, lines: list[bytes], end: bytes) -> None:
-    """Of plain lines only."""
-    data = b"\n".join(lines) + end
-    assert compiled.paths(data) == plain_line.paths(data)
-    assert compiled.paths(data + b"\n" + LINE).endswith(b"/api/v1/pods\n")
-
-
 def test_the_compiled_form_is_the_one_in_use(compiled: Any) -> None:
     """One of another version, left in a working tree, would not be."""
     assert compiled.VERSION == VERSION, "install the working tree again"
@@ -252,7 +230,8 @@ def test_a_form_that_differs_would_be_seen(compiled: Lines) -> None:
     class Wrong:
         caller = staticmethod(compiled.caller)
         run = staticmethod(compiled.run)
-        paths = staticmethod(compiled.paths)
+        read_all = staticmethod(compiled.read_all)
+        doubt = staticmethod(compiled.doubt)
         all_begin_so = staticmethod(compiled.all_begin_so)
 
         @staticmethod
@@ -271,6 +250,8 @@ def test_the_compiled_form_refuses_what_is_no_line(compiled: Lines, broken: Any)
     with pytest.raises(TypeError):
         compiled.all_begin_so(broken)
     with pytest.raises(TypeError):
-        compiled.paths(broken)
+        compiled.read_all(broken, broken)
+    with pytest.raises(ValueError, match="PyCapsule"):
+        compiled.doubt(broken, 0, 1)
     with pytest.raises(TypeError):
         compiled.run((broken,), 0, ())  # type: ignore[arg-type]  # as it is

@@ -92,7 +92,17 @@ def test_a_run_takes_all_that_is_plain(pair: tuple[Encoder, Encoder]) -> None:
         assert run.digests[:ENTRY_BYTES] == entry_of(1 << 20, b"a-100000", LINE)
 
 
-@pytest.mark.parametrize("line", [LINE + b"\r", NOT_ASCII, SECRET, b"", b"{}"])
+@pytest.mark.parametrize("line", [LINE + b"\r", NOT_ASCII, NOT_ASCII + b"\r"])
+def test_a_run_takes_what_others_write(pair: tuple[Encoder, Encoder], line: bytes) -> None:
+    """Letters beside those of ASCII, and the line ends of another system, which are no body."""
+    data = LINE + b"\n" + line + b"\n" + LINE
+    for encoder in pair:
+        run = ran(encoder, data, 1 << 20)
+        assert (run.at, run.ends[1]) == (len(data) + 1, (1 << 20) + len(LINE) + len(line) + 2)
+        assert run.records[1].endswith(line.removesuffix(b"\r"))
+
+
+@pytest.mark.parametrize("line", [LINE + b"\r\r", b"\r" + LINE, SECRET, b"", b"{}", b"\r"])
 def test_a_run_stops_before_any_other_line(pair: tuple[Encoder, Encoder], line: bytes) -> None:
     for encoder in pair:
         run = ran(encoder, LINE + b"\n" + line + b"\n" + LINE, 1 << 20)

@@ -11,7 +11,7 @@ from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.redact.context import BodyContext, Findings, context_about
 from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
-from k8s_audit_otlp.event.secrets.prefilter import FORMS, is_clean, needles_in_bytes
+from k8s_audit_otlp.event.secrets.prefilter import FORMS, first_form, is_clean, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
@@ -30,7 +30,7 @@ _DIGEST = re.compile(
 _MASTERS = b'"system:masters"'
 _ESCAPED_JSON = re.compile(rb"[{\[](?:[ \t]|\\[nrt])*\\").search
 _MAX_KEPT = 4096
-_FEW = 4  # of which each is judged when it is asked for
+_MOST_DOUBTS = 8  # rows in a block
 _LONGEST_KEPT = 512  # characters
 
 
@@ -76,23 +76,18 @@ class CleanParts:
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
 
-    def expect_paths(self, paths: bytes) -> bool:
-        """Judge paths, a line each, that will be asked for: one look at many costs little more.
+    def find_doubtful(self, rows: bytes, doubt: Callable[[int, int], int]) -> None:
+        """Look for the rows that may hold something: one look at many costs little more.
 
-        Returns True where all of them leave as they are and none need be asked for.
+        Where many do the rest is doubtful, too.
         """
-        if _is_plain_path(paths):
-            return True
-        self._judge_together([path for path in set(paths.split(b"\n")) if path not in self.paths])
-        return False
-
-    def _judge_together(self, paths: list[bytes]) -> None:
-        if _is_plain_path(b"\n".join(paths)):
-            self.paths.remember(paths, value=True)
-        elif len(paths) > _FEW:
-            half = len(paths) // 2
-            self._judge_together(paths[:half])
-            self._judge_together(paths[half:])
+        at = 0
+        for _ in range(_MOST_DOUBTS):
+            place = first_form(rows[at:])
+            if place < 0:
+                return
+            at = doubt(at + place - 1, at + place)
+        doubt(at, len(rows))
 
     def are_free(self, values: bytes) -> bool:
         """Judge values of members in one pass. *False* says only: look at each."""

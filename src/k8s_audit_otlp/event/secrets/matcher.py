@@ -43,6 +43,9 @@ class Matcher(Protocol):
 
     def __call__(self, text: bytes, enough: int = 0) -> int: ...
 
+    def first(self, text: bytes, bits: int) -> int:
+        """Return a place behind the first byte of the first line with one of them, else -1."""
+
 
 class PlainMatcher:
     """Looks for one after the other."""
@@ -66,6 +69,13 @@ class PlainMatcher:
             if search(text):
                 found |= bit
         return found
+
+    def first(self, text: bytes, bits: int) -> int:
+        lowered = text.lower()
+        places = [lowered.find(word) for word, bit in self._words if bit & bits]
+        found = (search(text) for search, bit in self._patterns if bit & bits)
+        places += [match.start() for match in found if match]
+        return min((place for place in places if place >= 0), default=-2) + 1
 
 
 class HyperscanMatcher:
@@ -98,6 +108,12 @@ class HyperscanMatcher:
                 found |= self._bits[hit]
         return found
 
+    def first(self, text: bytes, bits: int) -> int:
+        ends = self._all.ends(text)
+        if len(self._bits) - 1 in ends:
+            ends |= self._shapes.ends(text)
+        return min((end for hit, end in ends.items() if self._bits[hit] & bits), default=-1)
+
 
 class _Scanner:
     """Gives the numbers of those expressions that are in a text, each once.
@@ -111,14 +127,23 @@ class _Scanner:
         self._free: list[Any] = [self._first]
 
     def __call__(self, text: bytes) -> list[int]:
+        hits: list[int] = []
+        self._scan(text, _take, hits)
+        return hits
+
+    def ends(self, text: bytes) -> dict[int, int]:
+        """Give where the first of each ends."""
+        ends: dict[int, int] = {}
+        self._scan(text, _take_end, ends)
+        return ends
+
+    def _scan(self, text: bytes, take: Any, hits: Any) -> None:
         try:
             scratch = self._free.pop()
         except IndexError:  # as many threads as never before
             scratch = self._first.clone()
-        hits: list[int] = []
-        self._database.scan(text, _take, 0, hits, scratch)  # by name these cost as much as the scan
+        self._database.scan(text, take, 0, hits, scratch)  # by name these cost as much as the scan
         self._free.append(scratch)
-        return hits
 
 
 def _database_of(expressions: list[bytes], ids: list[int], kept: KeptDatabase) -> Any:
@@ -139,6 +164,10 @@ def _database_of(expressions: list[bytes], ids: list[int], kept: KeptDatabase) -
 
 def _take(word: int, _start: int, _end: int, _flags: int, hits: Any) -> None:
     hits.append(word)
+
+
+def _take_end(word: int, _start: int, end: int, _flags: int, ends: Any) -> None:
+    ends[word] = end
 
 
 def matcher_of(sought: Sequence[Sought], kept: KeptDatabase) -> Matcher:

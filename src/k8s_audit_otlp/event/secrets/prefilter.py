@@ -115,6 +115,11 @@ def needles_in_bytes(text: bytes) -> int:
     return _found(text) & _OF_TEXTS
 
 
+def first_form(text: bytes) -> int:
+    """Return a place in the first of its lines that may hold a form of a credential, else -1."""
+    return _found.first(text, FORMS)
+
+
 def needles_in(text: str) -> int:
     """Return which needles a text holds, as bits."""
     return needles_in_bytes(text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-/* Encodes who asked by the template of its shape, as caller_shape.py does. */
+/* Encodes who asked by the template of its shape, as templates.py does. */
 
 #include "quick.h"
 

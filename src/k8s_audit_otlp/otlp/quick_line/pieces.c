@@ -49,8 +49,9 @@ look_up(Pieces *out, PyObject *table, PyObject *key)
 {
     PyObject *value = NULL;
     if (key && out->holds < MOST_HELD) {
-        Known *known = place_of(out->recent, key);
-        if (known && is_known(known, table, key))
+        Part part;
+        Known *known = PyBytes_Check(key) && part_of(key, &part) ? place_of(out->recent, part) : NULL;
+        if (known && is_known(known, table, part))
             value = Py_NewRef(known->value);
         else if ((value = Py_XNewRef(PyDict_GetItemWithError(table, key))))
             keep(known, table, key, value);
@@ -130,6 +131,12 @@ fill(Pieces *out, PyObject *template, const Part *values, long count)
             return 0;
     }
     return add_bytes(out, PyTuple_GetItem(template, size - 1));
+}
+
+int
+is_empty(Part part)
+{
+    return part.end == part.start;
 }
 
 int

@@ -26,6 +26,21 @@ enum {
     TABLES
 };
 
+/* A plain line of a block. */
+typedef struct {
+    Part text, parts[PARTS];
+    const char *next; /* where the line behind it begins */
+    Py_ssize_t row_end; /* of its texts that are looked at with those of all lines */
+    int is_free; /* whether none of these can hold anything */
+} Line;
+
+/* The plain lines of a block, in their order. */
+typedef struct {
+    PyObject *data;
+    Line *lines;
+    Py_ssize_t count, room;
+} Block;
+
 enum { OF_SECOND = 19 }; /* the length of a time without its fraction */
 enum { MOST_PIECES = 64, MOST_HELD = 24 };
 
@@ -79,8 +94,15 @@ PyObject *bytes_of(Part part);
 PyObject *tuple_of(const Part *parts);
 PyObject *quick_read(PyObject *module, PyObject *line);
 const char *line_end(const char *at, const char *end);
-PyObject *quick_paths(PyObject *module, PyObject *data);
 PyObject *quick_all_begin_so(PyObject *module, PyObject *data);
+
+/* block.c */
+
+int is_step(Part path, Part name);
+Block *block_in(PyObject *capsule);
+Line *line_at(const Block *block, const char *start);
+PyObject *quick_read_all(PyObject *module, PyObject *args);
+PyObject *quick_doubt(PyObject *module, PyObject *args);
 
 /* pieces.c */
 
@@ -94,6 +116,7 @@ int is_clean(Pieces *out, PyObject *verdicts, Part part);
 int add_in_frame(Pieces *out, PyObject *frame, Part value);
 int add_framed(Pieces *out, PyObject *frames, Part value);
 int fill(Pieces *out, PyObject *template, const Part *values, long count);
+int is_empty(Part part);
 int is_of_uids(Part part);
 size_t varint(char *out, uint64_t number);
 char *little_endian(char *out, uint64_t number, int bytes);
@@ -104,13 +127,13 @@ PyObject *end_of(Pieces *pieces, PyObject *made);
 
 PyObject *quick_recent(PyObject *module, PyObject *ignored);
 Known *recent_in(PyObject *capsule);
-Known *place_of(Known *recent, PyObject *key);
-int is_known(const Known *known, PyObject *table, PyObject *key);
+Known *place_of(Known *recent, Part key);
+int is_known(const Known *known, PyObject *table, Part key);
 void keep(Known *known, PyObject *table, PyObject *key, PyObject *value);
 
 /* record.c */
 
-PyObject *record_of(Part *parts, const Given *given, PyObject *tables);
+PyObject *record_of(const Line *line, const Given *given, PyObject *tables);
 int has_bodies(const Part *parts);
 
 /* run.c */

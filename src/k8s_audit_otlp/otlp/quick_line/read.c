@@ -214,30 +214,6 @@ line_end(const char *at, const char *end)
 }
 
 PyObject *
-quick_paths(PyObject *Py_UNUSED(module), PyObject *data)
-{
-    Part whole;
-    if (!part_of(data, &whole))
-        return NULL;
-    char *space = PyMem_Malloc(whole.end - whole.start + 1), *to = space;
-    if (!space)
-        return PyErr_NoMemory();
-    const char *next;
-    for (const char *line = whole.start; line < whole.end; line = next + 1) {
-        Part parts[PARTS] = {{NULL, NULL}}, *path = &parts[PATH];
-        next = line_end(line, whole.end);
-        if (!head(line, next, parts))
-            continue;
-        memcpy(to, path->start, path->end - path->start);
-        to += path->end - path->start;
-        *to++ = '\n'; /* of a head, of which it is a part, there is more */
-    }
-    PyObject *found = PyBytes_FromStringAndSize(space, to - space);
-    PyMem_Free(space);
-    return found;
-}
-
-PyObject *
 quick_all_begin_so(PyObject *Py_UNUSED(module), PyObject *data)
 {
     Part whole;

@@ -41,10 +41,9 @@ mixed(uint64_t number, const char *at, size_t size)
 
 /* Return the place of a key; NULL where there is none for it. */
 Known *
-place_of(Known *recent, PyObject *key)
+place_of(Known *recent, Part part)
 {
-    Part part;
-    if (!recent || !PyBytes_Check(key) || !part_of(key, &part) || part.end - part.start > LONGEST_KEY)
+    if (!recent || part.end - part.start > LONGEST_KEY)
         return NULL;
     const char *at = part.start;
     uint64_t one = part.end - at, two = 0, three = 0, four = 0;
@@ -61,13 +60,13 @@ place_of(Known *recent, PyObject *key)
 }
 
 int
-is_known(const Known *known, PyObject *table, PyObject *key)
+is_known(const Known *known, PyObject *table, Part key)
 {
-    Part one, other;
-    if (known->table != table || !part_of(known->key, &one) || !part_of(key, &other))
+    Part one;
+    if (known->table != table || !part_of(known->key, &one))
         return 0;
     size_t size = one.end - one.start;
-    return size == (size_t)(other.end - other.start) && !memcmp(one.start, other.start, size);
+    return size == (size_t)(key.end - key.start) && !memcmp(one.start, key.start, size);
 }
 
 void

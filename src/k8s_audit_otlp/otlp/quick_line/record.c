@@ -61,7 +61,7 @@ micros(Pieces *out, PyObject *seconds, Part second, Part micros)
 
 /* Add time and duration, which are written to *space*. */
 static int
-add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
+add_times(Pieces *out, PyObject *tables, const Part *parts, char *space)
 {
     int64_t time = micros(out, TABLE(SECONDS), parts[STAGED], parts[STAGED_US]);
     if (time <= 0 || time >= MAX_TIME)
@@ -83,34 +83,14 @@ add_times(Pieces *out, PyObject *tables, Part *parts, char *space)
     return add_bytes(out, head) && add(out, space + 9, sizeof bits);
 }
 
+/* Judge the texts of a row that is not free. */
 static int
-is_empty(Part part)
-{
-    return part.end == part.start;
-}
-
-static int
-is_step(Part path, Part name)
-{
-    size_t size = name.end - name.start;
-    for (const char *at = path.start; (at = memmem(at, path.end - at, name.start, size)); at++)
-        if (at > path.start && at[-1] == '/' && (at + size == path.end || at[size] == '/'))
-            return 1;
-    return 0;
-}
-
-/* Judge what clients write freely, as plain_line does. Most names are a step of the path. */
-static int
-may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
+row_may_leave(Pieces *out, PyObject *tables, const Part *parts)
 {
     static const int names[] = {NAMESPACE, NAME}, uids[] = {UID, VERSION};
-    Part path = parts[PATH];
     PyObject *references = TABLE(CLEAN_REFERENCES);
-    if (references == Py_None)
-        return 1;
-    if (!is_of_uids(parts[AUDIT_ID])
-        || (TABLE(CLEAN_PATHS) != Py_None && !is_clean(out, TABLE(CLEAN_PATHS), path))
-        || (!is_empty(query) && !is_clean(out, TABLE(CLEAN_QUERIES), query)))
+    Part path = parts[PATH];
+    if (!is_clean(out, TABLE(CLEAN_PATHS), path))
         return 0;
     for (int i = 0; i < 2; i++) {
         Part name = parts[names[i]], uid = parts[uids[i]];
@@ -120,6 +100,18 @@ may_leave(Pieces *out, PyObject *tables, Part *parts, Part query)
             return 0;
     }
     return 1;
+}
+
+/* Judge what clients write freely, an auditID too, as plain_line does. */
+static int
+may_leave(Pieces *out, PyObject *tables, const Line *line, Part query)
+{
+    PyObject *queries = TABLE(CLEAN_QUERIES);
+    if (queries == Py_None)
+        return 1;
+    return is_of_uids(line->parts[AUDIT_ID])
+           && (is_empty(query) || is_clean(out, queries, query))
+           && (line->is_free || row_may_leave(out, tables, line->parts));
 }
 
 /* Look up one of the parts that repeat: its bytes, other values, and whether it may leave. */
@@ -138,8 +130,9 @@ number_in(PyObject *found)
 
 /* Gather the pieces of a record in their order, up to its body. */
 static int
-gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *given, char *space)
+gather(Pieces *out, PyObject *tables, const Line *line, Part query, const Given *given, char *space)
 {
+    const Part *parts = line->parts;
     PyObject *caller = look_up(out, TABLE(CALLERS), bytes_of(parts[CALLER])), *object = NULL;
     if (!clean_part(caller))
         return 0;
@@ -156,7 +149,7 @@ gather(Pieces *out, PyObject *tables, Part *parts, Part query, const Given *give
     const Part of_request[] = {parts[LEVEL], parts[STAGE], parts[VERB], parts[STATUS]};
     PyObject *request = look_up(out, TABLE(REQUESTS), key_of(
         object ? number_in(object) : 0, number_in(notes), of_request, 4));
-    return clean_part(request) && may_leave(out, tables, parts, query)
+    return clean_part(request) && may_leave(out, tables, line, query)
            && add_times(out, tables, parts, space) && add_parts(out, given->around, given->count)
            && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
            && (!object || add_in_frame(out, clean_part(object), parts[NAMESPACE]))
@@ -193,8 +186,9 @@ joined(Pieces *pieces, Part body)
 
 /* Encode a line; None where it must take the general way, NULL with an error of a table. */
 PyObject *
-record_of(Part *parts, const Given *given, PyObject *tables)
+record_of(const Line *line, const Given *given, PyObject *tables)
 {
+    const Part *parts = line->parts;
     Pieces pieces;
     char space[17];
     Part query = parts[QUERY];
@@ -205,7 +199,7 @@ record_of(Part *parts, const Given *given, PyObject *tables)
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
     if (parts[AUDIT_ID].end - parts[AUDIT_ID].start <= MAX_AUDIT_ID && unescape(&pieces, &query)
-        && gather(&pieces, tables, parts, query, given, space))
+        && gather(&pieces, tables, line, query, given, space))
         record = joined(&pieces, given->body);
     return end_of(&pieces, record);
 }

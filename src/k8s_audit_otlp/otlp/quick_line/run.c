@@ -4,7 +4,7 @@
 
 /* Places of plain_line.Run. */
 enum {
-    DATA, START, IS_ASCII, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, JUDGE, UID_HEAD, HASH, RECORDS,
+    READ, START, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, JUDGE, UID_HEAD, HASH, RECORDS,
     ENDS, DIGESTS, FIRED, RUN_PARTS
 };
 enum { BODY, SAID, RULES };  /* of plain_line.Judged */
@@ -14,20 +14,6 @@ enum { BEFORE, BETWEEN, AFTER_IT, UNTIL, PLACE_PARTS };
 #define RUN(name) PyTuple_GetItem(run, name)
 #define NUMBER(tuple, name) PyLong_AsSsize_t(PyTuple_GetItem(tuple, name))
 #define LONGEST_LINE (2 << 20)
-
-static int
-is_ascii(Part line)
-{
-    uint64_t word = 0, high = 0;
-    const char *at = line.start;
-    for (; line.end - at >= 8; at += 8) {
-        memcpy(&word, at, sizeof word);
-        high |= word;
-    }
-    for (; at < line.end; at++)
-        high |= (uint64_t)(unsigned char)*at;
-    return !(high & UINT64_C(0x8080808080808080));
-}
 
 /* Append to a list what is given away. */
 static int
@@ -40,14 +26,10 @@ append(PyObject *list, PyObject *item)
 
 /* Have a line with bodies judged: plain_line.Judged, or NULL with an error. */
 static PyObject *
-judge(PyObject *run, Part line, const Part *parts)
+judge(PyObject *run, const Line *line)
 {
-    Part data;
-    if (!part_of(RUN(DATA), &data))
-        return NULL;
-    int is_all = line.start == data.start && line.end == data.end; /* which is not copied */
-    PyObject *whole = is_all ? Py_NewRef(RUN(DATA)) : bytes_of(line);
-    PyObject *read = whole ? tuple_of(parts) : NULL;
+    PyObject *whole = bytes_of(line->text);
+    PyObject *read = whole ? tuple_of(line->parts) : NULL;
     PyObject *judged = read ? PyObject_CallFunctionObjArgs(RUN(JUDGE), whole, read, NULL) : NULL;
     Py_XDECREF(read);
     Py_XDECREF(whole);
@@ -56,10 +38,10 @@ judge(PyObject *run, Part line, const Part *parts)
 
 /* Append what a line has become; 0 with an error. */
 static int
-append_line(PyObject *run, PyObject *record, Part line, Py_ssize_t offset, Part hex, Part body,
+append_line(PyObject *run, PyObject *record, const Line *line, Py_ssize_t offset, Part hex, Part body,
             PyObject *judged)
 {
-    PyObject *end = PyLong_FromSsize_t(offset + (line.end - line.start) + 1);
+    PyObject *end = PyLong_FromSsize_t(offset + (line->next - line->text.start));
     if (!append(RUN(RECORDS), Py_NewRef(record)) || !append(RUN(ENDS), end))
         return 0;
     if (RUN(HASH) != Py_None) {
@@ -83,12 +65,11 @@ in_hex(uint64_t number, char *end)
     return (Part){start, end};
 }
 
-/* Encode a line by its parts; 1 where it was, 0 where the run stops before it, or with an error. */
+/* Encode a line as it was judged; 1 where it was, 0 where the run stops before it, or with an error. */
 static int
-run_parts(PyObject *run, PyObject *place, Part line, Py_ssize_t offset, Part *parts,
-          PyObject *judged)
+run_judged(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset, PyObject *judged)
 {
-    Part around[OF_PLACE + 1] = {{NULL, NULL}}, body = line;
+    Part around[OF_PLACE + 1] = {{NULL, NULL}}, body = line->text;
     char hex[16], groups[12];
     around[1] = in_hex((uint64_t)offset, hex + sizeof hex);
     around[3] = (Part){groups, groups + varint(groups, (uint64_t)offset)};
@@ -99,7 +80,7 @@ run_parts(PyObject *run, PyObject *place, Part line, Py_ssize_t offset, Part *pa
                        || !part_of(PyTuple_GetItem(judged, SAID), &around[OF_PLACE]))))
         return 0;
     const Given given = {around, judged ? OF_PLACE + 1 : OF_PLACE, body};
-    PyObject *record = record_of(parts, &given, RUN(RUN_TABLES));
+    PyObject *record = record_of(line, &given, RUN(RUN_TABLES));
     Py_ssize_t size = record && record != Py_None ? PyBytes_Size(record) : -1;
     int fits = size >= 0 && size <= NUMBER(run, MOST)
                && size - (body.end - body.start) <= NUMBER(run, MOST_BESIDE);
@@ -110,18 +91,13 @@ run_parts(PyObject *run, PyObject *place, Part line, Py_ssize_t offset, Part *pa
 
 /* Encode one line; 1 where it was, 0 where the run stops before it, or with an error. */
 static int
-run_line(PyObject *run, PyObject *place, Part line, Py_ssize_t offset)
+run_line(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset)
 {
-    Part parts[PARTS];
-    if ((line.end > line.start && line.end[-1] == '\r')
-        || (RUN(IS_ASCII) != Py_True && !is_ascii(line))
-        || !read_parts(line.start, line.end - line.start, parts))
-        return 0;
-    if (!has_bodies(parts))
-        return line.end - line.start <= LONGEST_LINE
-               && run_parts(run, place, line, offset, parts, NULL);
-    PyObject *judged = judge(run, line, parts);
-    int done = judged && run_parts(run, place, line, offset, parts, judged);
+    if (!has_bodies(line->parts))
+        return line->text.end - line->text.start <= LONGEST_LINE
+               && run_judged(run, place, line, offset, NULL);
+    PyObject *judged = judge(run, line);
+    int done = judged && run_judged(run, place, line, offset, judged);
     Py_XDECREF(judged);
     return done;
 }
@@ -138,15 +114,15 @@ quick_run(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_SetString(PyExc_TypeError, "no Run or no PlaceFrame");
         return NULL;
     }
-    if (!part_of(RUN(DATA), &data))
+    const Block *block = block_in(RUN(READ));
+    if (!block || !part_of(block->data, &data))
         return NULL;
-    Py_ssize_t start = NUMBER(run, START), size = data.end - data.start;
-    Py_ssize_t until = NUMBER(place, UNTIL);
-    while (at < size && start + at < until) {
-        Part line = {data.start + at, line_end(data.start + at, data.end)};
+    Py_ssize_t start = NUMBER(run, START), until = NUMBER(place, UNTIL);
+    const Line *line = line_at(block, data.start + at), *end = block->lines + block->count;
+    for (; line && line < end && line->text.start == data.start + at && start + at < until; line++) {
         if (!run_line(run, place, line, start + at))
             break;
-        at = line.end - data.start + 1;
+        at = line->next - data.start;
     }
     if (PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(RUN(REFUSED)))

@@ -1,0 +1,84 @@
+"""Reading a block: both forms tell its events, find the same rows, and doubt the same ones."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from k8s_audit_otlp.otlp import plain_line
+from k8s_audit_otlp.otlp.interned import Tables
+from k8s_audit_otlp.otlp.plain_line import Lines
+from tests.kit import strategies
+from tests.unit.otlp.test_plain_line import EVENT, LINE, encoder_of, mutated, run_over
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Lines:
+    lines: Lines = pytest.importorskip(
+        "k8s_audit_otlp.otlp._quick_line", reason="no compiler was there"
+    )
+    return lines
+
+
+beginning = b'{"kind":"Event"'
+pieces = st.sampled_from([beginning, b"\n", b"{", beginning[:-1], b" ", b"x", b"\r", b""])
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.lists(pieces, max_size=8).map(b"".join))
+def test_both_tell_blocks_of_events_alike(compiled: Lines, data: bytes) -> None:
+    """A block that is not only of events is looked through for frames."""
+    told = plain_line.all_begin_so(data)
+    assert compiled.all_begin_so(data) is told
+    lines = data.removesuffix(b"\n").split(b"\n")
+    assert told == all(line.startswith(beginning) for line in lines)
+
+
+def tables_of(lines: Lines, *, redact: bool = True) -> Tables:
+    fast = encoder_of(lines, redact=redact)._fast
+    assert fast
+    return fast.tables
+
+
+@settings(max_examples=100, deadline=None)
+@given(lines=st.lists(mutated(), max_size=4), end=st.sampled_from([b"", b"\n", b"\r\n"]))
+def test_both_find_the_same_rows(compiled: Lines, lines: list[bytes], end: bytes) -> None:
+    """Of plain lines only; where nothing is redacted nobody asks for them."""
+    data = b"\n".join(lines) + end
+    rows = compiled.read_all(data, tables_of(compiled))[1]
+    assert rows == plain_line.read_all(data, tables_of(plain_line))[1]
+    more = compiled.read_all(data + b"\n" + LINE, tables_of(compiled))[1]
+    assert more == rows + b"/api/v1/pods\na\nb\n"
+    for each in (compiled, plain_line):
+        assert not each.read_all(data, tables_of(each, redact=False))[1].strip()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(["", "a", "b/c", "d%41", "ns/e", "é"]), min_size=1, max_size=6),
+    places=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 8)), max_size=3),
+)
+def test_both_doubt_the_same_rows(
+    compiled: Lines, names: list[str], places: list[tuple[int, int]]
+) -> None:
+    """What is doubted is asked for, and where rows end is said alike."""
+    uris = [f"/api/{name}" for name in names]
+    lines = [strategies.as_written({**EVENT, "requestURI": uri}, escaped=False) for uri in uris]
+    asked = []
+    for each in (compiled, plain_line):
+        encoder = encoder_of(each, redact=True)
+        fast = encoder._fast
+        assert fast
+        tables = fast.tables._replace(clean_paths=Asked(), clean_references=Asked())
+        read, rows = each.read_all(b"\n".join(lines), tables)
+        ends = [each.doubt(read, start, start + size) for start, size in places]
+        run_over(encoder, b"\n".join(lines), read=read, tables=tables)
+        asked.append((rows, ends, tables.clean_paths, tables.clean_references))
+    assert asked[0] == asked[1]
+
+
+class Asked(dict[bytes, bool]):
+    """Says that all may leave, and remembers what it was asked."""
+
+    def __missing__(self, text: bytes) -> bool:
+        self[text] = True
+        return True
