@@ -43,6 +43,12 @@ class Clean(Protocol):
     def references(self) -> Mapping[bytes, bool]:
         """Judge names and other texts of objectRef."""
 
+    def are_alone(self, about: ObjectRef) -> bool:
+        """Tell whether the bodies of an object are judged by nothing else."""
+
+    def stay(self, request: bytes, response: bytes) -> bool:
+        """Tell quickly whether such bodies stay. *False* says only: redact them."""
+
     def bodies(
         self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
     ) -> Bodies | None:

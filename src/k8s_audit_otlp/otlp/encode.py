@@ -147,6 +147,7 @@ class Encoder:
             self._max_bytes,
             self._records.most_beside,
             REFUSED,
+            fast.bodies_stay,
             fast.judge,
             f"{block.identity}-".encode(),
             sha256 if self._digests else None,

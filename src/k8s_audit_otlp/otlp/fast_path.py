@@ -11,7 +11,6 @@ from typing import TypeAlias
 import msgspec
 
 from k8s_audit_otlp.event.bounded_cache import BoundedCache
-from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
 from k8s_audit_otlp.event.severity import alarm_at_end
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
@@ -99,6 +98,9 @@ class FastEncoder:
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
         self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
+        self._are_quick = BoundedCache(
+            self._has_quick_bodies, most=2048, longest=256, size=_bytes_of
+        )
 
     def read(self, data: bytes) -> AllRead:
         """Read the lines of a block, and judge together what clients chose in them."""
@@ -107,18 +109,25 @@ class FastEncoder:
             self._clean.find_doubtful(rows, partial(self._lines.doubt, read))
         return read
 
-    def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
-        """Judge a line with bodies, by its parts."""
-        parts = PlainLine._make(read)
-        request, response = parts.request, parts.response
-        if is_long_outside_bodies(line, request, response):
-            raise NotPlainError
+    def bodies_stay(
+        self, front: bytes, back: bytes, subresource: bytes, request: bytes, response: bytes
+    ) -> bool:
+        """Tell quickly whether bodies stay; *False* says only: judge them. Raises for no JSON.
+
+        The first three are what objectRef says beside names, uid and version.
+        """
         for body in filter(None, (request, response)):
             self._check_json(body)
-        check = self._clean
+        if self._clean is None:
+            return True
+        return self._are_quick[front, back, subresource] and self._clean.stay(request, response)
+
+    def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
+        """Judge a line whose bodies may not stay, by its parts."""
+        parts, check = PlainLine._make(read), self._clean
         if check is None:
             return line, b"", ()
-        bodies = check.bodies(line, request, response, self._about(parts))
+        bodies = check.bodies(line, parts.request, parts.response, self._about(parts))
         if bodies is None:
             raise NotPlainError
         if not bodies.said:
@@ -204,6 +213,10 @@ class FastEncoder:
         if cuts:
             raise NotPlainError
         return encoded, self._are_clean((b"annotations", key)), alarm
+
+    def _has_quick_bodies(self, parts: tuple[bytes, ...]) -> bool:
+        ref = self._references[parts]
+        return self._clean is not None and ref.resource != "" and self._clean.are_alone(ref)
 
     def _about(self, parts: PlainLine) -> ObjectRef | str:
         """Return the object of a line, or its URI where it has none."""

@@ -9,9 +9,10 @@ not known makes the part in which it stands unreadable, so nothing leaves that n
 """
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from k8s_audit_otlp.event.memory_bounds import MAX_OUTSIDE_BODIES
+from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
 from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Tables, key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
@@ -38,6 +39,9 @@ MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds eac
 # A line as it leaves, what is encoded beside it of how it was changed, the rules that fired.
 Judged: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
 _BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
+_of_bodies = itemgetter(
+    *map(PlainLine._fields.index, ("front", "back", "subresource", "request", "response"))
+)
 
 
 class Run(NamedTuple):
@@ -49,7 +53,9 @@ class Run(NamedTuple):
     most: int  # bytes of a record
     most_beside: int  # bytes of it beside its body
     refused: tuple[type[Exception], ...]  # what is raised for a line that is none of these
-    judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line with bodies, and its parts
+    # Tell of objectRef around its names, and bodies, whether these stay as they are.
+    bodies_stay: Callable[[bytes, bytes, bytes, bytes, bytes], bool]
+    judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line whose bodies may not
     uid: bytes  # of each record, up to its offset
     hash: Callable[[bytes], Any] | None  # hashlib's SHA-256, where digests are asked for
     records: list[bytes]
@@ -89,11 +95,11 @@ def run(run: Run, at: int, place: PlaceFrame) -> int:
 def _run_line(run: Run, read: ReadLine, offset: int, place: PlaceFrame, *, is_free: bool) -> bool:
     """Encode one line; tell whether it was."""
     line, parts, after = read
-    judged: Judged = (line, b"", ())
-    if any(parts[_BODIES]):
-        judged = run.judge(line, parts)
-    elif len(line) > MAX_OUTSIDE_BODIES:
+    if is_long_outside_bodies(line, *parts[_BODIES]):
         return False
+    judged: Judged = (line, b"", ())
+    if any(parts[_BODIES]) and not run.bodies_stay(*_of_bodies(parts)):
+        judged = run.judge(line, parts)
     body, said, fired = judged
     record = _record(parts, body, place.at(offset) + said, run.tables, is_free=is_free)
     if record is None or len(record) > run.most or len(record) - len(body) > run.most_beside:

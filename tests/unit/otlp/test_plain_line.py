@@ -63,7 +63,9 @@ class Ran(NamedTuple):
 
 
 def run_over(encoder: Encoder, data: bytes, start: int = 1000, **changes: Any) -> Ran:
-    """Run over lines from the first one."""
+    """Run over lines from the first one; every body is judged by a `judge` that is given."""
+    if "judge" in changes:
+        changes = {"bodies_stay": lambda *_: False, **changes}
     block = Block(Span(0, start, start + len(data)), "a", "audit.log", data, 1)
     fast = encoder._fast
     assert fast

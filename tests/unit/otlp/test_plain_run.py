@@ -181,6 +181,32 @@ def test_lines_with_bodies_are_judged(pair: tuple[Encoder, Encoder]) -> None:
         assert judged.ends == untouched.ends
 
 
+def test_bodies_that_stay_are_not_judged(pair: tuple[Encoder, Encoder]) -> None:
+    """Both forms ask with the same of the line, and stop where there is no answer."""
+    all_asked = []
+    for encoder in pair:
+        asked: list[tuple[bytes, ...]] = []
+
+        def stay(*given: bytes, asked: list[tuple[bytes, ...]] = asked) -> bool:
+            asked.append(given)
+            return len(asked) == 1
+
+        def judge(*_: object) -> Judged:
+            raise NotPlainError
+
+        data = LINE + b"\n" + WITH_BODIES + b"\n" + WITH_BODIES
+        run = run_over(encoder, data, bodies_stay=stay, judge=judge)
+        assert (run.at, len(run.records)) == (len(LINE) + len(WITH_BODIES) + 2, 2)
+        assert run.records[1].endswith(WITH_BODIES)
+        all_asked += asked
+    [given] = set(all_asked)
+    assert given[3:] == (b'{"a":1}', b'{"b":[2]}')
+    assert given[:3] == (
+        b'"resource":"pods"', b',"apiGroup":"g","apiVersion":"v1"', b',"subresource":"status"'
+    )  # fmt: skip
+    assert len(all_asked) == 4
+
+
 @pytest.mark.parametrize("refusal", [ValueError(), NotPlainError()])
 def test_a_run_stops_before_a_line_whose_bodies_are_refused(
     pair: tuple[Encoder, Encoder], refusal: Exception

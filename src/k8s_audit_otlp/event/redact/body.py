@@ -37,6 +37,7 @@ from k8s_audit_otlp.event.secrets.messages import quoted_in
 from k8s_audit_otlp.event.secrets.prefilter import look
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean_message
+from k8s_audit_otlp.event.splice.lists import LARGE_BYTES
 from k8s_audit_otlp.event.splice.tokens import (
     SpacedError,
     join,
@@ -64,6 +65,7 @@ class BodyRedactor:
         self._plain = self.names(())
         self._is_suspect = string_verdicts(credentials="text" not in rules.off)
         self._quoted = BoundedCache(self._leaves, most=_MAX_QUOTED, longest=_LONGEST_QUOTED)
+        self._looked = b"", (True, True)  # of late, and what was told of it
         self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
@@ -100,6 +102,20 @@ class BodyRedactor:
             return False
         return not any('"' in x or "\\" in x or self._is_suspect[x.encode()] for x in texts)
 
+    def stays(self, body: bytes) -> bool:
+        """Tell quickly of a body that is about no Secret that it stays. *False*: look at it."""
+        is_list = len(body) >= _SHORTEST_SEEN and self._parts.is_list(
+            body
+        )  # with items seen before
+        if is_list or len(body) > LARGE_BYTES:
+            return False
+        self._looked = body, look(body)
+        return self._looked[1][0]
+
+    def _look(self, body: bytes) -> tuple[bool, bool]:
+        last, told = self._looked
+        return told if last is body else look(body)
+
     def __call__(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
@@ -109,7 +125,7 @@ class BodyRedactor:
                 part = self._parts.of_list(body)
                 if part is not None:
                     return _became(part, body, found)
-            clean, by_parts = look(body)
+            clean, by_parts = self._look(body)
             if clean or (answers and self._says_what_it_quotes(body)):
                 return body
             if by_parts and may_have_parts:

@@ -68,10 +68,14 @@ class CleanParts:
         self,
         outside: OutsideBodies,
         body: Callable[[bytes, Findings], bytes],
+        stays: Callable[[bytes], bool],
         key: str,
     ) -> None:
-        """*body* redacts a body; *key* names the attribute that tells which rules fired."""
-        self._outside, self._body, self._key = outside, body, key
+        """*body* redacts one, *stays* tells quickly of one that is about no Secret that it stays.
+
+        *key* names the attribute that tells which rules fired.
+        """
+        self._outside, self._body, self._stays, self._key = outside, body, stays, key
         self.queries = _texts(self._is_clean_query)
         self.paths = _texts(self._is_clean_path)
         self.references = _texts(self._is_clean_reference)
@@ -112,6 +116,14 @@ class CleanParts:
 
     def _is_clean_reference(self, text: bytes) -> bool:
         return _is_plain(text) or self._outside.leaves("objectRef", text.decode())
+
+    def are_alone(self, about: ObjectRef) -> bool:
+        """Tell whether the bodies of an object are judged by nothing else: it is no Secret."""
+        return not (self._outside.rules_look_at_bodies or context_about(about).kind)
+
+    def stay(self, request: bytes, response: bytes) -> bool:
+        """Tell quickly whether such bodies stay. *False* says only: look at them."""
+        return (not request or self._stays(request)) and (not response or self._stays(response))
 
     def bodies(
         self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str

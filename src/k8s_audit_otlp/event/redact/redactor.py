@@ -83,7 +83,7 @@ class Redactor:
         """
         if self._outside.always:
             return None
-        return CleanParts(self._outside, self._body, key)
+        return CleanParts(self._outside, self._body, self._bodies.stays, key)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         members = members_as_written(line)

@@ -87,6 +87,10 @@ class PartRedactor:
         """Redact a body that is not clean and whose members may be judged one by one."""
         return self._taken_apart(body, 0)
 
+    def is_list(self, body: bytes) -> bool:
+        """Tell what `of_list` may take item by item."""
+        return _LIST(body) is not None
+
     def of_list(self, body: bytes) -> Part | None:
         """Redact a list of objects, of which only those that are new are looked through.
 

@@ -4,7 +4,7 @@
 
 /* Places of plain_line.Run. */
 enum {
-    READ, START, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, JUDGE, UID_HEAD, HASH, RECORDS,
+    READ, START, RUN_TABLES, MOST, MOST_BESIDE, REFUSED, STAY, JUDGE, UID_HEAD, HASH, RECORDS,
     ENDS, DIGESTS, FIRED, RUN_PARTS
 };
 enum { BODY, SAID, RULES };  /* of plain_line.Judged */
@@ -13,7 +13,7 @@ enum { BEFORE, BETWEEN, AFTER_IT, UNTIL, PLACE_PARTS };
 
 #define RUN(name) PyTuple_GetItem(run, name)
 #define NUMBER(tuple, name) PyLong_AsSsize_t(PyTuple_GetItem(tuple, name))
-#define LONGEST_LINE (2 << 20)
+#define LONGEST_OUTSIDE (2 << 20)
 
 /* Append to a list what is given away. */
 static int
@@ -22,6 +22,25 @@ append(PyObject *list, PyObject *item)
     int done = item && !PyList_Append(list, item);
     Py_XDECREF(item);
     return done;
+}
+
+/* Tell whether both bodies of a line stay as they are; -1 with an error. */
+static int
+stay(PyObject *run, const Part *parts)
+{
+    static const int of_bodies[] = {FRONT, BACK, SUBRESOURCE, REQUEST, RESPONSE};
+    PyObject *given[5] = {NULL}, *told = NULL;
+    int made = 0;
+    while (made < 5 && (given[made] = bytes_of(parts[of_bodies[made]])))
+        made++;
+    if (made == 5)
+        told = PyObject_CallFunctionObjArgs(RUN(STAY), given[0], given[1], given[2], given[3], given[4],
+                                            NULL);
+    while (made)
+        Py_DECREF(given[--made]);
+    int all = told ? told == Py_True : -1;
+    Py_XDECREF(told);
+    return all;
 }
 
 /* Have a line with bodies judged: plain_line.Judged, or NULL with an error. */
@@ -93,9 +112,15 @@ run_judged(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset, 
 static int
 run_line(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset)
 {
-    if (!has_bodies(line->parts))
-        return line->text.end - line->text.start <= LONGEST_LINE
-               && run_judged(run, place, line, offset, NULL);
+    const Part *parts = line->parts;
+    Py_ssize_t outside = (line->text.end - line->text.start)
+                         - (parts[REQUEST].end - parts[REQUEST].start)
+                         - (parts[RESPONSE].end - parts[RESPONSE].start);
+    if (outside > LONGEST_OUTSIDE)
+        return 0;
+    int as_it_is = has_bodies(parts) ? stay(run, parts) : 1;
+    if (as_it_is)
+        return as_it_is > 0 && run_judged(run, place, line, offset, NULL);
     PyObject *judged = judge(run, line);
     int done = judged && run_judged(run, place, line, offset, judged);
     Py_XDECREF(judged);
