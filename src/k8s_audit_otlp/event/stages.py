@@ -49,6 +49,9 @@ class Clean(Protocol):
     def stay(self, request: bytes, response: bytes) -> bool:
         """Tell quickly whether such bodies stay. *False* says only: redact them."""
 
+    def answer_stays(self, around: bytes) -> bool:
+        """Tell the same of an answer that says what responseStatus does, by the line around it."""
+
     def bodies(
         self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
     ) -> Bodies | None:

@@ -110,17 +110,26 @@ class FastEncoder:
         return read
 
     def bodies_stay(
-        self, front: bytes, back: bytes, subresource: bytes, request: bytes, response: bytes
+        self,
+        front: bytes,
+        back: bytes,
+        subresource: bytes,
+        request: bytes,
+        response: bytes,
+        around: bytes,
     ) -> bool:
         """Tell quickly whether bodies stay; *False* says only: judge them. Raises for no JSON.
 
-        The first three are what objectRef says beside names, uid and version.
+        The first three are what objectRef says beside names, uid and version. *around* is the line
+        without an answer that says what responseStatus does, and stays or goes with that.
         """
         for body in filter(None, (request, response)):
             self._check_json(body)
         if self._clean is None:
             return True
-        return self._are_quick[front, back, subresource] and self._clean.stay(request, response)
+        if self._are_quick[front, back, subresource]:
+            return self._clean.stay(request, response)
+        return around != b"" and not request and self._clean.answer_stays(around)
 
     def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
         """Judge a line whose bodies may not stay, by its parts."""

@@ -9,7 +9,6 @@ not known makes the part in which it stands unreadable, so nothing leaves that n
 """
 
 from collections.abc import Callable, Mapping
-from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from k8s_audit_otlp.event.memory_bounds import is_long_outside_bodies
@@ -39,9 +38,8 @@ MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds eac
 # A line as it leaves, what is encoded beside it of how it was changed, the rules that fired.
 Judged: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
 _BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
-_of_bodies = itemgetter(
-    *map(PlainLine._fields.index, ("front", "back", "subresource", "request", "response"))
-)
+_STATUS = b',"responseStatus":'
+_ANSWER = b'{"kind":"Status","apiVersion":"v1",'
 
 
 class Run(NamedTuple):
@@ -53,8 +51,9 @@ class Run(NamedTuple):
     most: int  # bytes of a record
     most_beside: int  # bytes of it beside its body
     refused: tuple[type[Exception], ...]  # what is raised for a line that is none of these
-    # Tell of objectRef around its names, and bodies, whether these stay as they are.
-    bodies_stay: Callable[[bytes, bytes, bytes, bytes, bytes], bool]
+    # Tells of objectRef around its names and of both bodies whether these stay as they are; for an
+    # answer that says what responseStatus does there is the line around it.
+    bodies_stay: Callable[[bytes, bytes, bytes, bytes, bytes, bytes], bool]
     judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line whose bodies may not
     uid: bytes  # of each record, up to its offset
     hash: Callable[[bytes], Any] | None  # hashlib's SHA-256, where digests are asked for
@@ -98,7 +97,7 @@ def _run_line(run: Run, read: ReadLine, offset: int, place: PlaceFrame, *, is_fr
     if is_long_outside_bodies(line, *parts[_BODIES]):
         return False
     judged: Judged = (line, b"", ())
-    if any(parts[_BODIES]) and not run.bodies_stay(*_of_bodies(parts)):
+    if any(parts[_BODIES]) and not run.bodies_stay(*_of_bodies(line, PlainLine._make(parts))):
         judged = run.judge(line, parts)
     body, said, fired = judged
     record = _record(parts, body, place.at(offset) + said, run.tables, is_free=is_free)
@@ -111,6 +110,16 @@ def _run_line(run: Run, read: ReadLine, offset: int, place: PlaceFrame, *, is_fr
     if fired:
         run.fired.append(fired)
     return True
+
+
+def _of_bodies(line: bytes, parts: PlainLine) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
+    """Give what `bodies_stay` takes."""
+    response, around = parts.response, b""
+    status = parts.status.removeprefix(_STATUS)
+    if status.startswith(b'{"') and response == _ANSWER + status[1:]:
+        before, _, behind = line.rpartition(b',"responseObject":' + response)
+        response, around = b"", before + b',"responseObject":' + behind
+    return parts.front, parts.back, parts.subresource, parts.request, response, around
 
 
 def _record(

@@ -1,16 +1,41 @@
-"""A plain line lets no more leave than the general path does, which judges the event whole."""
+"""A plain line lets no more leave than the general path does, which judges the event whole.
+
+An answer that says what responseStatus does stays or goes with it.
+"""
 
 import re
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
+from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.encode import Encoder
+from k8s_audit_otlp.otlp.plain_line import Lines
 from tests.kit import strategies
 from tests.kit.strategies import as_written
-from tests.unit.otlp.test_fast_path import JWT, both, planted
+from tests.unit.otlp.test_fast_path import JWT, both, encoders, planted, takes
+from tests.unit.otlp.test_plain_line import encoder_of, run_over
+
+KIND = {"kind": "Status", "apiVersion": "v1"}
+MESSAGES = (
+    'secrets "db" is forbidden: User "eve" cannot get resource "secrets" in API group ""',
+    'configmaps "app" not found',
+    'Invalid value: "hunter22hunter22"',
+    "no token=hunter22hunter22 here",
+    'cannot read {"password":"hunter22hunter22"}',
+    "größe",
+)
+NOTES: tuple[dict[str, str], ...] = (
+    {},
+    {"x/y": '{"data":{"a":"hunter22hunter22"}}'},
+    {"x/y": "password: hunter22hunter22"},
+)
+RESOURCES = ("pods", "secrets", "configmaps", "tokenreviews", "", None)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +103,105 @@ def test_names_of_an_operators_rule_are_names_in_bodies() -> None:
         assert encoded.records == Encoder(transform=processor).encode_block(block).records
         assert b"Mine" in encoded.records[0]
         assert "mine" not in encoded.redacted
+
+
+def refusal(
+    resource: str | None, message: str, notes: dict[str, str], request: Any = None
+) -> dict[str, Any]:
+    event = {**planted(("level",), "RequestResponse"), "annotations": notes}
+    event["objectRef"] = {"resource": resource, "name": "db"}
+    if resource is None:
+        del event["objectRef"]
+    status = {"metadata": {}, "status": "Failure", "message": message, "code": 403}
+    event["responseStatus"] = status
+    if request is not None:
+        event["requestObject"] = request
+    return {**event, "responseObject": {**KIND, **status}}
+
+
+refusals = st.builds(
+    refusal,
+    st.sampled_from(RESOURCES),
+    st.sampled_from(MESSAGES),
+    st.sampled_from(NOTES),
+    st.sampled_from([None, {"a": 1}, {"data": {"a": "hunter22hunter22"}}]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(event=refusals, escaped=st.booleans())
+def test_the_fast_path_gives_what_the_general_one_does(
+    event: dict[str, Any], *, escaped: bool
+) -> None:
+    one, other = both(as_written(event, escaped=escaped))
+    assert one == other
+
+
+@pytest.mark.parametrize("resource", ["pods", "secrets", "configmaps", None])
+def test_a_refusal_stays_as_it_is(resource: str | None) -> None:
+    """Whatever it is about: the record says it twice as the apiserver does."""
+    line = as_written(refusal(resource, MESSAGES[0], {}))
+    fast, _ = encoders()
+    assert takes(fast, line)
+    [record] = run_over(fast, line).records
+    assert record.endswith(line)
+
+
+@pytest.mark.parametrize("message", [MESSAGES[2], MESSAGES[3], MESSAGES[4]])
+def test_what_goes_in_one_goes_in_both(message: str) -> None:
+    one, other = both(as_written(refusal("pods", message, {})))
+    assert one == other
+    assert b"hunter22" not in one[0]
+
+
+def test_json_in_a_text_is_judged_by_what_the_event_is_about() -> None:
+    fast, _ = encoders()
+    assert not takes(fast, as_written(refusal("secrets", MESSAGES[1], NOTES[1])))
+    one, other = both(as_written(refusal("secrets", MESSAGES[1], NOTES[1])))
+    assert one == other
+    assert b"hunter22" not in one[0]
+
+
+@pytest.fixture
+def pair() -> tuple[Encoder, Encoder]:
+    compiled: Lines = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
+    return encoder_of(plain_line, redact=True), encoder_of(compiled, redact=True)
+
+
+STATUS = b'{"metadata":{},"status":"Failure","message":"no","code":403}'
+ANSWER = b'{"kind":"Status","apiVersion":"v1",' + STATUS[1:]
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "is_one"),
+    [
+        (STATUS, ANSWER, True),
+        (STATUS, ANSWER.replace(b"403", b"404"), False),
+        (STATUS, ANSWER.replace(b'"no"', b'"No"'), False),
+        (STATUS, STATUS, False),
+        (STATUS, ANSWER.replace(b"v1", b"v2"), False),
+        (STATUS, ANSWER + b" ", False),
+        (b"{}", b'{"kind":"Status","apiVersion":"v1",}', False),  # which is no JSON
+        (b"null", b'{"kind":"Status","apiVersion":"v1"}', False),
+    ],
+)
+def test_both_forms_tell_an_answer(
+    pair: tuple[Encoder, Encoder], status: bytes, answer: bytes, *, is_one: bool
+) -> None:
+    event = planted(("level",), "RequestResponse")
+    line = as_written({**event, "responseObject": {"X": 1}})
+    line = line.replace(b'{"X":1}', answer)
+    line = line.replace(b'{"metadata":{},"code":200}', status)
+    assert status in line
+    assert line.endswith(b"}")
+    asked: list[tuple[bytes, ...]] = []
+
+    def stay(*given: bytes) -> bool:
+        asked.append(given)
+        return True
+
+    runs = [run_over(encoder, line, bodies_stay=stay) for encoder in pair]
+    assert runs[0] == runs[1]
+    [given] = set(asked)
+    around = line.replace(b'"responseObject":' + answer, b'"responseObject":')
+    assert given[4:] == ((b"", around) if is_one else (answer, b""))

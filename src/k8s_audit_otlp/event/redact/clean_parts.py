@@ -125,6 +125,13 @@ class CleanParts:
         """Tell quickly whether such bodies stay. *False* says only: look at them."""
         return (not request or self._stays(request)) and (not response or self._stays(response))
 
+    def answer_stays(self, around: bytes) -> bool:
+        """Tell the same of an answer about a Secret that says what responseStatus does.
+
+        *around*: the line around it. JSON in a text is judged by what the event is about.
+        """
+        return not (self._outside.rules_look_at_bodies or _may_hold_json(around))
+
     def bodies(
         self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
     ) -> Bodies | None:

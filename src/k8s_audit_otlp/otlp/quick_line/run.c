@@ -24,18 +24,51 @@ append(PyObject *list, PyObject *item)
     return done;
 }
 
+/* Tell an answer that says what responseStatus does, with its kind: most refusals. */
+static int
+is_answer(const Part *parts)
+{
+    Part status = parts[STATUS], response = parts[RESPONSE];
+    const char *said = AFTER(status.start, status.end, ",\"responseStatus\":{");
+    const char *answer = AFTER(
+        response.start, response.end, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",");
+    return answer && AFTER(said, status.end, "\"") && status.end - said == response.end - answer
+           && !memcmp(said, answer, status.end - said);
+}
+
+/* Return a line without its answer. */
+static PyObject *
+without_answer(const Line *line)
+{
+    Part before = {line->text.start, line->parts[RESPONSE].start};
+    Part behind = {line->parts[RESPONSE].end, line->text.end};
+    size_t size = before.end - before.start;
+    PyObject *rest = PyBytes_FromStringAndSize(NULL, size + (behind.end - behind.start));
+    if (rest) {
+        memcpy(PyBytes_AsString(rest), before.start, size);
+        memcpy(PyBytes_AsString(rest) + size, behind.start, behind.end - behind.start);
+    }
+    return rest;
+}
+
 /* Tell whether both bodies of a line stay as they are; -1 with an error. */
 static int
-stay(PyObject *run, const Part *parts)
+stay(PyObject *run, const Line *line)
 {
-    static const int of_bodies[] = {FRONT, BACK, SUBRESOURCE, REQUEST, RESPONSE};
-    PyObject *given[5] = {NULL}, *told = NULL;
-    int made = 0;
-    while (made < 5 && (given[made] = bytes_of(parts[of_bodies[made]])))
+    enum { OF_BODIES = 6 };
+    const Part *parts = line->parts, none = {NULL, NULL};
+    int answers = is_answer(parts), made = 0;
+    const Part given_parts[] = {parts[FRONT], parts[BACK], parts[SUBRESOURCE], parts[REQUEST],
+                                answers ? none : parts[RESPONSE]};
+    PyObject *given[OF_BODIES], *told = NULL;
+    for (; made < OF_BODIES - 1 && (given[made] = bytes_of(given_parts[made])); made++)
+        ;
+    if (made == OF_BODIES - 1
+        && (given[made] = answers ? without_answer(line) : bytes_of(none)))
         made++;
-    if (made == 5)
+    if (made == OF_BODIES)
         told = PyObject_CallFunctionObjArgs(RUN(STAY), given[0], given[1], given[2], given[3], given[4],
-                                            NULL);
+                                            given[5], NULL);
     while (made)
         Py_DECREF(given[--made]);
     int all = told ? told == Py_True : -1;
@@ -118,7 +151,7 @@ run_line(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset)
                          - (parts[RESPONSE].end - parts[RESPONSE].start);
     if (outside > LONGEST_OUTSIDE)
         return 0;
-    int as_it_is = has_bodies(parts) ? stay(run, parts) : 1;
+    int as_it_is = has_bodies(parts) ? stay(run, line) : 1;
     if (as_it_is)
         return as_it_is > 0 && run_judged(run, place, line, offset, NULL);
     PyObject *judged = judge(run, line);
