@@ -32,7 +32,7 @@ VIOLATION_PART = ".invalid-cert.kubernetes.io/"  # what follows names the host
 
 
 # What a watch of an aggregated API ends with when its client closes it: kubernetes issue 110112.
-_CLOSED = "net/http: abort Handler"
+CLOSED = "net/http: abort Handler"
 
 
 class Alarm(IntEnum):
@@ -63,7 +63,7 @@ def _is_violation(key: str) -> bool:
 
 def alarm_at_end(stage: str, message: str, alarm: int) -> int:
     """Tell a panic with which a proxied connection is closed from one of the apiserver."""
-    return Alarm.CLOSED if stage == "Panic" and message.endswith(_CLOSED) else alarm
+    return Alarm.CLOSED if stage == "Panic" and message.endswith(CLOSED) else alarm
 
 
 def judge(stage: str, code: int, reason: str, alarm: int = Alarm.NONE) -> SeverityOutcome:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from k8s_audit_otlp.event.bounded_cache import BoundedCache
-from k8s_audit_otlp.event.severity import alarm_at_end
+from k8s_audit_otlp.event.severity import CLOSED, alarm_at_end
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
@@ -42,6 +42,8 @@ class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
     """An objectRef that has nothing beside what is judged."""
 
 
+_encode = msgspec.json.Encoder().encode
+_decode_ending = msgspec.json.Decoder(tuple[int, str, str]).decode
 _decode_reference = msgspec.json.Decoder(FastReference).decode
 
 
@@ -76,6 +78,7 @@ class FastEncoder:
             Interned(_second, weigh=lambda _k, _v: 150),
             Interned(self._caller, weigh=lambda k, v: len(k) + len(v[0]) + 250),
             Interned(self._object, weigh=lambda k, v: len(k) + sum(map(len, v[0])) + 450),
+            Interned(self._status, weigh=lambda k, v: len(k) + len(v[0]) + 300),
             Interned(self._request, weigh=lambda k, v: len(k) + len(v[0]) + 300),
             Interned(self._note),
             records.names,
@@ -186,19 +189,29 @@ class FastEncoder:
             return None  # a name was there twice
         return self._templates.of(self._records.caller(caller))
 
-    def _request(self, key: bytes) -> Found:
-        (level, stage, verb, member), (target, alarm) = of_key(key)
-        name, status_json = member[: len(_STATUS)], member[len(_STATUS) :]
-        if level not in _LEVELS or stage not in _STAGES or name not in (_STATUS, b""):
+    def _status(self, key: bytes) -> Found:
+        name, status_json = key[: len(_STATUS)], key[len(_STATUS) :]
+        if name not in (_STATUS, b""):
             raise NotPlainError
         status = (self._decode_status(status_json) if status_json else None) or Status()
+        end = (
+            CLOSED if status.message.endswith(CLOSED) else ""
+        )  # of a message nothing else is asked
+        ending = _encode((status.code, status.reason, end))
+        check = self._clean
+        if check is None or not status_json or check.are_free(status_json):
+            return ending, True
+        return ending, check.member(b"responseStatus", status_json)
+
+    def _request(self, key: bytes) -> Found:
+        (level, stage, verb, ending), (target, alarm) = of_key(key)
+        if level not in _LEVELS or stage not in _STAGES:
+            raise NotPlainError
+        code, reason, end = _decode_ending(ending)
         texts = level.decode(), stage.decode(), verb.decode()
-        request = self._records.requests[
-            "Event", *texts, status.code, status.reason, target,
-            alarm_at_end(texts[1], status.message, alarm), False,
-        ]  # fmt: skip
-        verb_json = verb and b'"%b"' % verb
-        return request, self._are_clean((b"responseStatus", status_json), (b"verb", verb_json))
+        alarm = alarm_at_end(texts[1], end, alarm)
+        request = self._records.requests["Event", *texts, code, reason, target, alarm, False]
+        return request, not verb or self._are_clean((b"verb", b'"%b"' % verb))
 
     def _object(self, key: bytes) -> tuple[tuple[bytes, ...], bool, int]:
         members, (size, _) = of_key(key)

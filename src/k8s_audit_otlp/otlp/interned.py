@@ -16,6 +16,7 @@ from k8s_audit_otlp.otlp import wire
 MAX_ENTRIES = 4096  # per generation: several times the users, or the resources, of a large cluster
 MAX_BYTES = 2 << 20  # per generation; an encoder has ten caches of two
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
+LONGEST_KEY = 1024  # bytes of one that is made of parts
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
 
 _numbers = Struct("<II")
@@ -39,6 +40,10 @@ def weigh_texts(key: tuple[str, ...], value: tuple[bytes, *tuple[Any, ...]]) -> 
 
 def _weigh_both(key: Any, value: Any) -> int:
     return weigh(key) + weigh(value)
+
+
+class TooLongError(ValueError):
+    """A value that must be cut before it is framed, or a key that is not looked up."""
 
 
 class Interned(dict[Any, V], Generic[V]):
@@ -70,8 +75,14 @@ class Interned(dict[Any, V], Generic[V]):
 
 
 def key_of(one: int, other: int, *parts: bytes) -> bytes:
-    """Make a key of two numbers below 2**32 and of parts, in which no JSON has a NUL."""
-    return _numbers.pack(one, other) + b"\0".join(parts)
+    """Make a key of two numbers below 2**32 and of parts, in which no JSON has a NUL.
+
+    Raises TooLongError for one that is not looked up.
+    """
+    key = _numbers.pack(one, other) + b"\0".join(parts)
+    if len(key) > LONGEST_KEY:
+        raise TooLongError
+    return key
 
 
 def of_key(key: bytes) -> tuple[list[bytes], tuple[int, int]]:
@@ -87,6 +98,7 @@ class Tables(NamedTuple):
     callers: Mapping[bytes, Found]
     # What is around a namespace of a length, with the target. By keys of several parts: `key_of`.
     objects: Mapping[bytes, tuple[tuple[bytes, ...], bool, int]]
+    statuses: Mapping[bytes, Found]  # as JSON what of one is in attributes, for `requests`
     requests: Mapping[bytes, Found]
     notes: Mapping[bytes, tuple[bytes, bool, int]]  # with the alarm
     # The bytes around a value, by its length.
@@ -102,10 +114,6 @@ class Tables(NamedTuple):
     clean_references: Mapping[bytes, bool] | None
     duration_head: bytes  # empty where the duration is not sent
     recent: object  # the compiled part's, of these tables alone
-
-
-class TooLongError(ValueError):
-    """A value that must be cut before it is framed."""
 
 
 class Frames(dict[int, tuple[bytes, ...]]):

@@ -142,8 +142,11 @@ def _record(
         frame, is_clean_thing, target = tables.objects[key_of(size, 0, front, back, subresource)]
         thing = namespace.join(frame)
     notes, are_clean, alarm = tables.notes[annotations]
-    ended, is_clean_end = tables.requests[key_of(target, alarm, level, stage, verb, status)]
+    ending, is_clean_end = tables.statuses[status]
     if not (is_clean and is_clean_thing and are_clean and is_clean_end):
+        return None
+    ended, is_clean_verb = tables.requests[key_of(target, alarm, level, stage, verb, ending)]
+    if not is_clean_verb:
         return None
     if not (_may_leave(tables, query, audit_id) and (is_free or _row_may_leave(tables, parts))):
         return None

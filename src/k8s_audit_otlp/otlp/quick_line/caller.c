@@ -118,8 +118,7 @@ quick_caller(PyObject *Py_UNUSED(module), PyObject *args)
     pieces.recent = NULL;
     pieces.count = pieces.holds = 0;
     pieces.size = 0;
-    PyObject *template = look_up(
-        &pieces, templates, PyBytes_FromStringAndSize(shape.bytes, shape.size));
+    PyObject *template = look_up(&pieces, templates, (Part){shape.bytes, shape.bytes + shape.size});
     if (template && template != Py_None && fill(&pieces, template, shape.values, shape.count)
         && (made = PyBytes_FromStringAndSize(NULL, pieces.size)))
         put(&pieces, PyBytes_AsString(made));

@@ -41,27 +41,40 @@ add_bytes(Pieces *out, PyObject *bytes)
     return part_of(bytes, &part) && add_parts(out, &part, 1);
 }
 
-/* Look up a key, which is given away, and hold what is found until the record is made. A table
- * builds what it does not know; NULL, with an error, where it cannot. What it knows is taken
- * directly: a look-up by its class, which has `__missing__`, takes three times as long. */
-PyObject *
-look_up(Pieces *out, PyObject *table, PyObject *key)
+/* Hold a value until the record is made. */
+static PyObject *
+hold(Pieces *out, PyObject *value)
 {
-    PyObject *value = NULL;
-    if (key && out->holds < MOST_HELD) {
-        Part part;
-        Known *known = PyBytes_Check(key) && part_of(key, &part) ? place_of(out->recent, part) : NULL;
-        if (known && is_known(known, table, part))
-            value = Py_NewRef(known->value);
-        else if ((value = Py_XNewRef(PyDict_GetItemWithError(table, key))))
-            keep(known, table, key, value);
-        else if (!PyErr_Occurred())
-            value = PyObject_GetItem(table, key);
-    }
-    Py_XDECREF(key);
+    if (value && out->holds == MOST_HELD)
+        Py_CLEAR(value);
     if (value)
         out->held[out->holds++] = value;
     return value;
+}
+
+/* Look up a key, which is given away. A table builds what it does not know; NULL, with an error, where
+ * it cannot. What it knows is taken directly: a look-up by its class, which has `__missing__`, takes
+ * three times as long. */
+static PyObject *
+look_in(PyObject *table, PyObject *key, Known *known)
+{
+    PyObject *value = key ? Py_XNewRef(PyDict_GetItemWithError(table, key)) : NULL;
+    if (value && known)
+        keep(known, table, key, value);
+    else if (key && !value && !PyErr_Occurred())
+        value = PyObject_GetItem(table, key);
+    Py_XDECREF(key);
+    return value;
+}
+
+/* Look up a key of bytes, and hold what is found. */
+PyObject *
+look_up(Pieces *out, PyObject *table, Part key)
+{
+    Known *known = place_of(out->recent, key);
+    if (known && is_known(known, table, key))
+        return hold(out, Py_NewRef(known->value));
+    return hold(out, look_in(table, bytes_of(key), known));
 }
 
 char *
@@ -72,17 +85,16 @@ little_endian(char *out, uint64_t number, int bytes)
     return out;
 }
 
-/* Make a key as interned.key_of does. */
-PyObject *
-key_of(long one, long other, const Part *parts, int count)
+/* Write a key as interned.key_of does; NULL as its start where it is too long. */
+Part
+key_of(char *space, long one, long other, const Part *parts, int count)
 {
     size_t size = 2 * OF_NUMBER + count - 1;
     for (int i = 0; i < count; i++)
         size += parts[i].end - parts[i].start;
-    PyObject *key = PyBytes_FromStringAndSize(NULL, size);
-    if (!key)
-        return NULL;
-    char *to = little_endian(PyBytes_AsString(key), (uint64_t)one, OF_NUMBER);
+    if (size > LONGEST_KEY)
+        return (Part){NULL, NULL};
+    char *to = little_endian(space, (uint64_t)one, OF_NUMBER);
     to = little_endian(to, (uint64_t)other, OF_NUMBER);
     for (int i = 0; i < count; i++) {
         size_t each = parts[i].end - parts[i].start;
@@ -92,13 +104,13 @@ key_of(long one, long other, const Part *parts, int count)
             memcpy(to, parts[i].start, each);
         to += each;
     }
-    return key;
+    return (Part){space, to};
 }
 
 int
 is_clean(Pieces *out, PyObject *verdicts, Part part)
 {
-    return look_up(out, verdicts, bytes_of(part)) == Py_True;
+    return look_up(out, verdicts, part) == Py_True;
 }
 
 /* Add the attributes that have *value*, in a frame made for its length. */
@@ -116,7 +128,8 @@ add_in_frame(Pieces *out, PyObject *frame, Part value)
 int
 add_framed(Pieces *out, PyObject *frames, Part value)
 {
-    return add_in_frame(out, look_up(out, frames, PyLong_FromSize_t(value.end - value.start)), value);
+    PyObject *size = PyLong_FromSize_t(value.end - value.start);
+    return add_in_frame(out, hold(out, look_in(frames, size, NULL)), value);
 }
 
 /* Add a template: bytes, and between each two the number of a value and its frames. */

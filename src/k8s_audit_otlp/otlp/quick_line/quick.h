@@ -21,7 +21,7 @@ enum {
 
 /* Places of plain_line.Tables. */
 enum {
-    SECONDS, CALLERS, OBJECTS, REQUESTS, NOTES_OF, NAMES, OBJECT_UIDS, VERSIONS, AUDIT_IDS, PATHS,
+    SECONDS, CALLERS, OBJECTS, STATUSES, REQUESTS, NOTES_OF, NAMES, OBJECT_UIDS, VERSIONS, AUDIT_IDS, PATHS,
     QUERIES, CLEAN_PATHS, CLEAN_QUERIES, CLEAN_REFERENCES, DURATION_HEAD, RECENT,
     TABLES
 };
@@ -43,6 +43,7 @@ typedef struct {
 
 enum { OF_SECOND = 19 }; /* the length of a time without its fraction */
 enum { MOST_PIECES = 64, MOST_HELD = 24 };
+enum { LONGEST_KEY = 1024 }; /* of one that is made of parts, or looked up of late */
 
 /* What a table has for a key. The table lives as long as what holds this. */
 typedef struct {
@@ -110,8 +111,8 @@ int add(Pieces *out, const char *start, size_t size);
 int add_parts(Pieces *out, const Part *parts, int count);
 int part_of(PyObject *bytes, Part *part);
 int add_bytes(Pieces *out, PyObject *bytes);
-PyObject *look_up(Pieces *out, PyObject *table, PyObject *key);
-PyObject *key_of(long one, long other, const Part *parts, int count);
+PyObject *look_up(Pieces *out, PyObject *table, Part key);
+Part key_of(char *space, long one, long other, const Part *parts, int count);
 int is_clean(Pieces *out, PyObject *verdicts, Part part);
 int add_in_frame(Pieces *out, PyObject *frame, Part value);
 int add_framed(Pieces *out, PyObject *frames, Part value);

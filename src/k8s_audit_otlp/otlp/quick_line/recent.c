@@ -3,7 +3,7 @@
 
 #include "quick.h"
 
-enum { PLACES = 4096, LONGEST_KEY = 1024 };
+enum { PLACES = 4096 };
 #define NAME "k8s_audit_otlp.recent"
 #define MIX UINT64_C(0x9E3779B97F4A7C15)
 

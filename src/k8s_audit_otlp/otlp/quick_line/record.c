@@ -48,7 +48,7 @@ micros(Pieces *out, PyObject *seconds, Part second, Part micros)
     for (const char *at = micros.start; at < micros.end; at++)
         number = number * 10 + (*at - '0');
     if (memcmp(latest.text, second.start, OF_SECOND)) {
-        PyObject *base = look_up(out, seconds, bytes_of(second));
+        PyObject *base = look_up(out, seconds, second);
         if (!base)
             return -1;
         latest.micros = PyLong_AsLongLong(base);
@@ -133,22 +133,25 @@ static int
 gather(Pieces *out, PyObject *tables, const Line *line, Part query, const Given *given, char *space)
 {
     const Part *parts = line->parts;
-    PyObject *caller = look_up(out, TABLE(CALLERS), bytes_of(parts[CALLER])), *object = NULL;
+    char of_key[LONGEST_KEY];
+    PyObject *caller = look_up(out, TABLE(CALLERS), parts[CALLER]), *object = NULL;
     if (!clean_part(caller))
         return 0;
     if (parts[FRONT].start) {
         const Part of_object[] = {parts[FRONT], parts[BACK], parts[SUBRESOURCE]};
-        object = look_up(out, TABLE(OBJECTS), key_of(
-            parts[NAMESPACE].end - parts[NAMESPACE].start, 0, of_object, 3));
+        Part key = key_of(of_key, parts[NAMESPACE].end - parts[NAMESPACE].start, 0, of_object, 3);
+        object = key.start ? look_up(out, TABLE(OBJECTS), key) : NULL;
         if (!clean_part(object))
             return 0;
     }
-    PyObject *notes = look_up(out, TABLE(NOTES_OF), bytes_of(parts[NOTES]));
-    if (!clean_part(notes))
+    PyObject *notes = look_up(out, TABLE(NOTES_OF), parts[NOTES]);
+    PyObject *status = clean_part(notes) ? look_up(out, TABLE(STATUSES), parts[STATUS]) : NULL;
+    Part of_request[] = {parts[LEVEL], parts[STAGE], parts[VERB], {NULL, NULL}};
+    if (!clean_part(status) || !part_of(clean_part(status), &of_request[3]))
         return 0;
-    const Part of_request[] = {parts[LEVEL], parts[STAGE], parts[VERB], parts[STATUS]};
-    PyObject *request = look_up(out, TABLE(REQUESTS), key_of(
-        object ? number_in(object) : 0, number_in(notes), of_request, 4));
+    Part key = key_of(
+        of_key, object ? number_in(object) : 0, number_in(notes), of_request, 4);
+    PyObject *request = key.start ? look_up(out, TABLE(REQUESTS), key) : NULL;
     return clean_part(request) && may_leave(out, tables, line, query)
            && add_times(out, tables, parts, space) && add_parts(out, given->around, given->count)
            && add_bytes(out, clean_part(request)) && add_bytes(out, clean_part(caller))
