@@ -21,7 +21,7 @@ class Transformed(NamedTuple):
 class Bodies(NamedTuple):
     """A line whose bodies may leave; `said` is what its record says of them beside."""
 
-    line: bytes
+    line: bytes | None = None  # None where it stays as it is
     said: Mapping[str, Sequence[str]] = {}
     redacted_values: Sequence[bytes] = ()  # pieces that a message of the same event may repeat
 
@@ -53,9 +53,17 @@ class Clean(Protocol):
         """Tell the same of an answer that says what responseStatus does, by the line around it."""
 
     def bodies(
-        self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
+        self,
+        around: tuple[bytes, bytes, bytes],
+        request: bytes,
+        response: bytes,
+        about: ObjectRef | str,
     ) -> Bodies | None:
-        """Redact bodies. *about*: the object, or the URI where there is none."""
+        """Redact bodies; None where more must be looked at for them.
+
+        *around*: what of the line is before, between and behind them. *about*: the object, or the
+        URI where there is none.
+        """
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None

@@ -18,7 +18,7 @@ from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
-from k8s_audit_otlp.otlp.plain_line import Judged, Lines
+from k8s_audit_otlp.otlp.plain_line import Around, Judged, Lines
 from k8s_audit_otlp.otlp.read_lines import AllRead, PlainLine
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
@@ -134,16 +134,18 @@ class FastEncoder:
             return self._clean.stay(request, response)
         return around != b"" and not request and self._clean.answer_stays(around)
 
-    def judge(self, line: bytes, read: tuple[bytes, ...]) -> Judged:
-        """Judge a line whose bodies may not stay, by its parts."""
+    def judge(
+        self, read: tuple[bytes, ...], around: Around, request: bytes, response: bytes
+    ) -> Judged:
+        """Judge bodies that may not stay; *read* are the parts of their line without them."""
         parts, check = PlainLine._make(read), self._clean
         if check is None:
-            return line, b"", ()
-        bodies = check.bodies(line, parts.request, parts.response, self._about(parts))
+            return None, b"", ()
+        bodies = check.bodies(around, request, response, self._about(parts))
         if bodies is None:
             raise NotPlainError
-        if not bodies.said:
-            return bodies.line, b"", ()
+        if bodies.line is None:
+            return None, b"", ()
         status, notes = parts.status[len(_STATUS) :], parts.annotations
         if check.repeats(
             bodies.redacted_values,

@@ -35,10 +35,13 @@ __all__ = ["all_begin_so", "caller", "doubt", "read", "read_all", "recent", "run
 DAY = 86_400_000_000  # microseconds
 MAX_TIME = (1 << 32) * 1_000_000  # the year 2106; until then a double holds each microsecond
 
-# A line as it leaves, what is encoded beside it of how it was changed, the rules that fired.
-Judged: TypeAlias = tuple[bytes, bytes, tuple[str, ...]]
+# A line as it leaves if it was changed, what is encoded beside it of how, the rules that fired.
+Judged: TypeAlias = tuple[bytes | None, bytes, tuple[str, ...]]
+# What is of a line before, between and behind its bodies.
+Around: TypeAlias = tuple[bytes, bytes, bytes]
 _BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
 _STATUS = b',"responseStatus":'
+_TIMES = b',"requestReceivedTimestamp":"%b.%bZ","stageTimestamp":"%b.%bZ"%b}'
 _ANSWER = b'{"kind":"Status","apiVersion":"v1",'
 
 
@@ -54,7 +57,8 @@ class Run(NamedTuple):
     # Tells of objectRef around its names and of both bodies whether these stay as they are; for an
     # answer that says what responseStatus does there is the line around it.
     bodies_stay: Callable[[bytes, bytes, bytes, bytes, bytes, bytes], bool]
-    judge: Callable[[bytes, tuple[bytes, ...]], Judged]  # of a line whose bodies may not
+    # Judges what may not: its parts without bodies, what is around these, request and response.
+    judge: Callable[[tuple[bytes, ...], Around, bytes, bytes], Judged]
     uid: bytes  # of each record, up to its offset
     hash: Callable[[bytes], Any] | None  # hashlib's SHA-256, where digests are asked for
     records: list[bytes]
@@ -96,10 +100,12 @@ def _run_line(run: Run, read: ReadLine, offset: int, place: PlaceFrame, *, is_fr
     line, parts, after = read
     if is_long_outside_bodies(line, *parts[_BODIES]):
         return False
-    judged: Judged = (line, b"", ())
+    judged: Judged = (None, b"", ())
     if any(parts[_BODIES]) and not run.bodies_stay(*_of_bodies(line, PlainLine._make(parts))):
-        judged = run.judge(line, parts)
-    body, said, fired = judged
+        bare = PlainLine._make(parts)._replace(request=b"", response=b"")
+        judged = run.judge(bare, _around(line, PlainLine._make(parts)), *parts[_BODIES])
+    become, said, fired = judged
+    body = line if become is None else become
     record = _record(parts, body, place.at(offset) + said, run.tables, is_free=is_free)
     if record is None or len(record) > run.most or len(record) - len(body) > run.most_beside:
         return False
@@ -117,9 +123,19 @@ def _of_bodies(line: bytes, parts: PlainLine) -> tuple[bytes, bytes, bytes, byte
     response, around = parts.response, b""
     status = parts.status.removeprefix(_STATUS)
     if status.startswith(b'{"') and response == _ANSWER + status[1:]:
-        before, _, behind = line.rpartition(b',"responseObject":' + response)
-        response, around = b"", before + b',"responseObject":' + behind
+        _, _, behind = _around(line, parts)
+        response, around = b"", line[: -len(response) - len(behind)] + behind
     return parts.front, parts.back, parts.subresource, parts.request, response, around
+
+
+def _around(line: bytes, parts: PlainLine) -> Around:
+    notes = b',"annotations":' + parts.annotations if parts.annotations else b""
+    behind = _TIMES % (parts.received, parts.received_us, parts.staged, parts.staged_us, notes)
+    rest = line[: -len(behind)].removesuffix(parts.response)
+    if not (parts.request and parts.response):
+        return rest.removesuffix(parts.request), b"", behind
+    between = b',"responseObject":'
+    return rest.removesuffix(between).removesuffix(parts.request), between, behind
 
 
 def _record(

@@ -80,7 +80,7 @@ def quick(encoder: Encoder, line: bytes, body: bytes | None = None) -> list[byte
     if body is None:
         return run_over(encoder, line).records
     judged = body, b"beside", ("rule",)
-    return run_over(encoder, line, judge=lambda _line, _parts: judged).records
+    return run_over(encoder, line, judge=lambda *_: judged).records
 
 
 @st.composite

@@ -148,7 +148,7 @@ def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) ->
         def __missing__(self, key: bytes) -> Found:
             raise ZeroDivisionError
 
-    def broken(_line: bytes, _parts: tuple[bytes, ...]) -> Judged:
+    def broken(*_: object) -> Judged:
         raise ZeroDivisionError
 
     for lines in (plain_line, compiled_lines):
@@ -211,7 +211,7 @@ def test_bodies_that_stay_are_not_judged(pair: tuple[Encoder, Encoder]) -> None:
 def test_a_run_stops_before_a_line_whose_bodies_are_refused(
     pair: tuple[Encoder, Encoder], refusal: Exception
 ) -> None:
-    def refuse(_line: bytes, _parts: tuple[bytes, ...]) -> Judged:
+    def refuse(*_: object) -> Judged:
         raise refusal
 
     for encoder in pair:

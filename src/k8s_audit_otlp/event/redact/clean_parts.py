@@ -133,37 +133,35 @@ class CleanParts:
         return not (self._outside.rules_look_at_bodies or _may_hold_json(around))
 
     def bodies(
-        self, line: bytes, request: bytes, response: bytes, about: ObjectRef | str
+        self,
+        around: tuple[bytes, bytes, bytes],
+        request: bytes,
+        response: bytes,
+        about: ObjectRef | str,
     ) -> Bodies | None:
         """Redact the bodies of a line; None where more than them must be looked at for it.
 
-        *about*: the object, or the URI where there is none.
+        *around*: what of the line is before, between and behind them. *about*: the object, or the
+        URI where there is none.
         """
         if self._outside.rules_look_at_bodies:
             return None
-        found = Findings(context_about(about))
-        parts: list[bytes] = []
-        end = 0
-        for name, body in ((_REQUEST, request), (_RESPONSE, response)):
-            if not body:
-                continue
-            start = line.find(name, end) + len(name)
-            if not line.startswith(body, start):
-                return None
-            parts += line[end:start], self._body(body, found)
-            may_echo = name is _RESPONSE and found.redacted_values and b'"Status"' in body
-            if may_echo and found.echoed_in_body(parts[-1]):
-                return None  # a webhook's denial says what was redacted in the request
-            end = start + len(body)
-        if line.find(_REQUEST, end) >= 0 or line.find(_RESPONSE, end) >= 0:
+        before, between, behind = around
+        outside = b"".join(around)
+        if outside.count(_REQUEST) != bool(request) or outside.count(_RESPONSE) != bool(response):
             return None
-        if found.context.kind and _may_hold_json(b"".join((*parts[::2], line[end:]))):
+        found = Findings(context_about(about))
+        new_request = self._body(request, found) if request else b""
+        new_response = self._body(response, found) if response else b""
+        may_echo = response and found.redacted_values and b'"Status"' in response
+        if may_echo and found.echoed_in_body(new_response):
+            return None  # a webhook's denial says what was redacted in the request
+        if found.context.kind and _may_hold_json(outside):
             return None  # JSON in a text is judged by what the event is about
         if not found.fired:
-            return Bodies(line)
-        fired = tuple(sorted(found.fired))
-        new = b"".join((*parts, line[end:]))
-        return Bodies(new, {self._key: fired}, tuple(found.redacted_values))
+            return Bodies()
+        new = b"".join((before, new_request, between, new_response, behind))
+        return Bodies(new, {self._key: tuple(sorted(found.fired))}, tuple(found.redacted_values))
 
     def repeats(
         self, values: Sequence[bytes], status: Status | None, annotations: dict[str, str] | None

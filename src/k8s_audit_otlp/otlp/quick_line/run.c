@@ -53,38 +53,50 @@ without_answer(const Line *line)
 
 /* Tell whether both bodies of a line stay as they are; -1 with an error. */
 static int
-stay(PyObject *run, const Line *line)
+stay(PyObject *run, const Line *line, PyObject *request, PyObject *response)
 {
-    enum { OF_BODIES = 6 };
     const Part *parts = line->parts, none = {NULL, NULL};
-    int answers = is_answer(parts), made = 0;
-    const Part given_parts[] = {parts[FRONT], parts[BACK], parts[SUBRESOURCE], parts[REQUEST],
-                                answers ? none : parts[RESPONSE]};
-    PyObject *given[OF_BODIES], *told = NULL;
-    for (; made < OF_BODIES - 1 && (given[made] = bytes_of(given_parts[made])); made++)
-        ;
-    if (made == OF_BODIES - 1
-        && (given[made] = answers ? without_answer(line) : bytes_of(none)))
-        made++;
-    if (made == OF_BODIES)
-        told = PyObject_CallFunctionObjArgs(RUN(STAY), given[0], given[1], given[2], given[3], given[4],
-                                            given[5], NULL);
-    while (made)
-        Py_DECREF(given[--made]);
+    int answers = is_answer(parts);
+    PyObject *front = bytes_of(parts[FRONT]), *back = bytes_of(parts[BACK]), *told = NULL;
+    PyObject *sub = bytes_of(parts[SUBRESOURCE]), *nothing = bytes_of(none);
+    PyObject *around = answers ? without_answer(line) : bytes_of(none);
+    if (front && back && sub && around && nothing)
+        told = PyObject_CallFunctionObjArgs(RUN(STAY), front, back, sub, request,
+                                            answers ? nothing : response, around, NULL);
+    Py_XDECREF(front);
+    Py_XDECREF(back);
+    Py_XDECREF(sub);
+    Py_XDECREF(nothing);
+    Py_XDECREF(around);
     int all = told ? told == Py_True : -1;
     Py_XDECREF(told);
     return all;
 }
 
+/* Return what is around the bodies of a line: before, between and behind them. */
+static PyObject *
+around_bodies(const Line *line)
+{
+    const Part *request = &line->parts[REQUEST], *response = &line->parts[RESPONSE];
+    const Part *first = request->start ? request : response;
+    const Part *last = response->start ? response : request;
+    const char *between = last == first ? last->start : first->end;
+    return Py_BuildValue("(y#y#y#)", line->text.start, first->start - line->text.start,
+                         between, last->start - between, last->end, line->text.end - last->end);
+}
+
 /* Have a line with bodies judged: plain_line.Judged, or NULL with an error. */
 static PyObject *
-judge(PyObject *run, const Line *line)
+judge(PyObject *run, const Line *line, PyObject *request, PyObject *response)
 {
-    PyObject *whole = bytes_of(line->text);
-    PyObject *read = whole ? tuple_of(line->parts) : NULL;
-    PyObject *judged = read ? PyObject_CallFunctionObjArgs(RUN(JUDGE), whole, read, NULL) : NULL;
+    Part parts[PARTS];
+    memcpy(parts, line->parts, sizeof parts);
+    parts[REQUEST] = parts[RESPONSE] = (Part){NULL, NULL};
+    PyObject *read = tuple_of(parts), *around = read ? around_bodies(line) : NULL, *judged = NULL;
+    if (around)
+        judged = PyObject_CallFunctionObjArgs(RUN(JUDGE), read, around, request, response, NULL);
+    Py_XDECREF(around);
     Py_XDECREF(read);
-    Py_XDECREF(whole);
     return judged;
 }
 
@@ -128,8 +140,10 @@ run_judged(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset, 
     if (!part_of(PyTuple_GetItem(place, BEFORE), &around[0])
         || !part_of(PyTuple_GetItem(place, BETWEEN), &around[2])
         || !part_of(PyTuple_GetItem(place, AFTER_IT), &around[4])
-        || (judged && (!part_of(PyTuple_GetItem(judged, BODY), &body)
-                       || !part_of(PyTuple_GetItem(judged, SAID), &around[OF_PLACE]))))
+        || (judged && !part_of(PyTuple_GetItem(judged, SAID), &around[OF_PLACE])))
+        return 0;
+    PyObject *become = judged ? PyTuple_GetItem(judged, BODY) : Py_None;
+    if (!become || (become != Py_None && !part_of(become, &body)))
         return 0;
     const Given given = {around, judged ? OF_PLACE + 1 : OF_PLACE, body};
     PyObject *record = record_of(line, &given, RUN(RUN_TABLES));
@@ -151,11 +165,14 @@ run_line(PyObject *run, PyObject *place, const Line *line, Py_ssize_t offset)
                          - (parts[RESPONSE].end - parts[RESPONSE].start);
     if (outside > LONGEST_OUTSIDE)
         return 0;
-    int as_it_is = has_bodies(parts) ? stay(run, line) : 1;
-    if (as_it_is)
-        return as_it_is > 0 && run_judged(run, place, line, offset, NULL);
-    PyObject *judged = judge(run, line);
-    int done = judged && run_judged(run, place, line, offset, judged);
+    if (!has_bodies(parts))
+        return run_judged(run, place, line, offset, NULL);
+    PyObject *request = bytes_of(parts[REQUEST]), *response = bytes_of(parts[RESPONSE]);
+    int as_it_is = request && response ? stay(run, line, request, response) : -1;
+    PyObject *judged = as_it_is ? NULL : judge(run, line, request, response);
+    Py_XDECREF(request);
+    Py_XDECREF(response);
+    int done = (judged || as_it_is > 0) && run_judged(run, place, line, offset, judged);
     Py_XDECREF(judged);
     return done;
 }
