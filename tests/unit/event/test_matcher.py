@@ -1,5 +1,7 @@
-"""What Hyperscan compiled is kept for the next start, and never taken for something else."""
+"""What was compiled is kept for the next start, and never taken for something else."""
 
+import marshal
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -8,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
+from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase, KeptPatterns
 from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
+from k8s_audit_otlp.event.secrets.prefilter import _STEPS
 
 pytest.importorskip("hyperscan")
 SOUGHT: list[Sought] = [b"alpha", Pattern(rb"beta[0-9]")]
@@ -109,3 +112,50 @@ def test_where_python_keeps_no_bytecode_nothing_is_kept() -> None:
         "sys.exit(kept.read(b'') is not None)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+PATTERNS = [step.pattern for step in _STEPS]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> KeptDatabase:
+    """Keep the patterns of all steps as a first start does."""
+    place = KeptDatabase(tmp_path_factory.mktemp("kept") / "patterns")
+    KeptPatterns(PATTERNS, place)
+    return place
+
+
+def test_a_kept_pattern_is_the_one_that_is_compiled(kept: KeptDatabase) -> None:
+    """Source, flags, code and groups of each."""
+    patterns = KeptPatterns(PATTERNS, KeptDatabase(kept._path, may_write=False))
+    assert len(patterns._codes) == len(set(PATTERNS)) > 200
+    for source in PATTERNS:
+        made, compiled = patterns.pattern(source), re.compile(source)
+        assert made == compiled
+        assert made.groupindex == compiled.groupindex
+        assert made.groups == compiled.groups
+
+
+def test_a_pattern_that_is_not_kept_is_compiled(kept: KeptDatabase) -> None:
+    patterns = KeptPatterns(PATTERNS, kept)
+    assert patterns.pattern("a(?P<b>b)") == re.compile("a(?P<b>b)")
+    others = KeptPatterns(["x", "y"], KeptDatabase(kept._path, may_write=False))
+    assert not others._codes  # what lies there is of other patterns
+    assert others.pattern("x") == re.compile("x")
+
+
+@pytest.mark.parametrize(
+    "code", [(0, b"", 0, {}, ()), (0, b"\xff" * 40, 0, {}, ()), (0, b"\1\0\0\0", -1, {}, ())]
+)
+def test_code_that_is_none_is_never_run(tmp_path: Path, code: tuple[object, ...]) -> None:
+    """An interpreter that makes patterns otherwise refuses it."""
+    noting = Noting(tmp_path / "patterns")
+    KeptPatterns(["a+b"], noting)
+    noting.write(noting.made_of, marshal.dumps({"a+b": code}))
+    patterns = KeptPatterns(["a+b"], noting)
+    assert patterns._codes == {"a+b": code}
+    assert patterns.pattern("a+b").fullmatch("aab")
+
+
+def test_nothing_is_compiled_ahead_where_it_cannot_be_kept(tmp_path: Path) -> None:
+    assert not KeptPatterns(PATTERNS, KeptDatabase(tmp_path / "x", may_write=False))._codes

@@ -6,13 +6,13 @@ make it is a good part of a start.
 """
 
 import re
-from collections.abc import Iterable
-from functools import reduce
+from collections.abc import Callable, Iterable
+from functools import cache, reduce
 from operator import or_
 from typing import Final
 
 from k8s_audit_otlp.event.secrets import commands, messages, patterns, random_words, sentences
-from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
+from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase, KeptPatterns
 from k8s_audit_otlp.event.secrets.matcher import Pattern, Sought, matcher_of
 from k8s_audit_otlp.event.secrets.prefilter_needles import (
     ENCODED,
@@ -50,8 +50,17 @@ _OF_LINES: Final = (
 FORMS: Final = bits_of(_FORM_NEEDLES) & ~bits_of(_OF_LINES)
 
 
+_KEPT: Final = KeptDatabase.beside_bytecode(__file__)
+_patterns: Final = KeptPatterns((step.pattern for step in _STEPS), _KEPT.another("patterns"))
+
+
+@cache
+def _substitution(pattern: str) -> Callable[..., str]:
+    return _patterns.pattern(pattern).sub
+
+
 def ready(steps: Iterable[Step]) -> Steps:
-    return Steps((bits_of(step.needles) or NAMES, step) for step in steps)
+    return Steps(((bits_of(step.needles) or NAMES, step) for step in steps), _substitution)
 
 
 # Members that a rule is about, beside those whose name says credential; see `names`.
@@ -103,7 +112,7 @@ SOUGHT: Final = (
     *(*map(_in_json, NEEDLES), *_members, *map(Pattern, _PATTERNS), *_NEEDLESS_ESCAPES),
     *map(Pattern, _KINDS),
 )
-_found = matcher_of(SOUGHT, KeptDatabase.beside_bytecode(__file__))
+_found = matcher_of(SOUGHT, _KEPT)
 _OF_TEXTS: Final = (1 << len(NEEDLES)) - 1
 _BY_PARTS: Final = (1 << len(NEEDLES) + len(_members) + len(_PATTERNS)) - 1  # judged one by one
 _DIRTY: Final = (1 << len(SOUGHT) - len(_KINDS)) - 1 & ~bits_of(_LEFT_OUT)

@@ -6,7 +6,7 @@ tried only where one of its needles is in the text.
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import NamedTuple, TypeAlias
 
 from k8s_audit_otlp.event.secrets.grammar import KeyVerdict, judge
@@ -25,24 +25,21 @@ class Step(NamedTuple):
     signs: Sequence[str] = ""  # one of these is in the text, too; without any, all texts
 
 
-@cache
-def _substitution(pattern: str) -> Callable[..., str]:
-    return re.compile(pattern).sub
-
-
 class Steps:
     """Steps in their order; a text goes through those that have a needle in it."""
 
-    def __init__(self, steps: Iterable[tuple[int, Step]]) -> None:
-        """Take each with its needles as bits."""
-        self._steps = [*steps]
+    def __init__(
+        self, steps: Iterable[tuple[int, Step]], substitution: Callable[[str], Callable[..., str]]
+    ) -> None:
+        """Take each with its needles as bits; *substitution* gives the `sub` of a pattern."""
+        self._steps, self._substitution = [*steps], substitution
         self._that_have = lru_cache(maxsize=_MOST_KEPT)(self._with_one_of)  # few sets in many texts
 
     def apply(self, text: str, found: int, replacement: Replacement) -> str:
         """Change a text; *found* are the needles that it holds, as bits."""
         for step in self._that_have(found):
             if not step.signs or any(map(text.__contains__, step.signs)):
-                text = _substitution(step.pattern)(partial(step.change, replacement), text)
+                text = self._substitution(step.pattern)(partial(step.change, replacement), text)
         return text
 
     def _with_one_of(self, found: int) -> list[Step]:
