@@ -5,6 +5,7 @@ reads the strings, where the body as a whole may hold what no name tells.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import compress
 from operator import not_
 
@@ -118,8 +119,10 @@ class BodyRedactor:
 
     def __call__(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         """Return the body; the same object when nothing in it is secret."""
+        if self.rules.own:
+            return self._whole(body, found, depth)
         answers = body.startswith(_STATUS)  # which are none of the objects that were asked for
-        if not self.rules.own and (answers or not found.context.kind):
+        if answers or not found.context.kind:
             may_have_parts = not (depth or found.context.kind) and len(body) <= LARGE_BODY
             if may_have_parts and len(body) >= _SHORTEST_SEEN:
                 part = self._parts.of_list(body)
@@ -130,24 +133,22 @@ class BodyRedactor:
                 return body
             if by_parts and may_have_parts:
                 return _became(self._parts(body), body, found)
-        elif not (self.rules.own or depth) and len(body) >= _SHORTEST_SEEN:
-            return self._of_kind(body, found)
-        return self._whole(body, found, depth)
+        return self._whole(body, found, depth) if depth else self._once(body, found)
 
-    def _of_kind(self, body: bytes, found: Findings) -> bytes:
-        """Redact a large Secret or ConfigMap: whoever lists them gets the same ones again."""
-        key, known = part_key(body), self._parts.large
+    def _once(self, body: bytes, found: Findings) -> bytes:
+        """Redact a body as a whole, once: whoever asks for a Secret again gets the same one."""
+        key, known = part_key(body), self._parts.known_like(body)
         key = key and b"%b %d " % (found.context.kind.encode(), found.context.event) + key
         part = known.get(key)
-        if part is None:
-            its_own = Findings(found.context)
-            try:
-                new = self._whole(body, its_own)
-            finally:
-                found.fired |= its_own.fired
-            part = part_of(body, new, its_own)
-            known.remember(key, part)
-        return _became(part, body, found)
+        if part is not None:
+            return _became(part, body, found)
+        its_own = Findings(found.context)
+        try:
+            new = self._whole(body, its_own)
+        finally:
+            _note(found, its_own.fired, tuple(its_own.redacted_values))
+        known.remember(key, part_of(body, new, its_own))
+        return new
 
     def _whole(self, body: bytes, found: Findings, depth: int = 0) -> bytes:
         context = found.context
@@ -189,10 +190,13 @@ class BodyRedactor:
 def _became(part: Part, body: bytes, found: Findings) -> bytes:
     if part.new is None:
         return body
-    found.fired |= part.fired
-    most = MAX_ECHOES - len(found.redacted_values)
-    found.redacted_values.update(part.redacted_values[:most])
+    _note(found, part.fired, part.redacted_values)
     return part.new
+
+
+def _note(found: Findings, fired: Iterable[str], values: tuple[bytes, ...]) -> None:
+    found.fired.update(fired)
+    found.redacted_values.update(values[: MAX_ECHOES - len(found.redacted_values)])
 
 
 def _with_blanks(spaced: list[bytes], before: list[bytes], now: list[bytes]) -> list[bytes]:

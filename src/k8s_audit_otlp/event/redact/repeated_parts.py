@@ -30,6 +30,7 @@ _MOST_KEPT: Final = 3 << 20  # bytes of all that are, of the large ones as much
 _MOST_TABLES: Final = 32  # whose columns are remembered
 _OVERHEAD: Final = 150  # bytes of a remembered part beside its own
 _OVERHEAD_OF_VALUE: Final = 41  # bytes of an object of Python and of its place in a tuple
+_SHARED: Final = 4096  # bytes of a value from which on parts that have it share it
 # These look at the members beside them.
 _BESIDE: Final = frozenset((Action.DATA, Action.VALUE, Action.OWN, Action.RENAME, Action.TABLE))
 _OWNED_VALUE: Final = b'"v:'  # without one a managed field's name tells nothing
@@ -60,18 +61,28 @@ class _Known(dict[bytes, Part]):
     def __init__(self) -> None:
         super().__init__()
         self._kept = 0
+        self._values: dict[bytes, bytes] = {}  # large ones, which several parts share
 
     def remember(self, key: bytes, part: Part) -> None:
-        values = part.redacted_values
-        weight = len(key) + len(part.new or b"") + sum(map(len, values)) + _OVERHEAD
-        weight += _OVERHEAD_OF_VALUE * len(values)
+        weight = self._weight(key, part)
         if not key or weight > _MOST_KEPT // 2:
             return
         if self._kept + weight > _MOST_KEPT:
             self.clear()
-            self._kept = 0
+            self._values.clear()
+            self._kept, weight = 0, self._weight(key, part)
         self._kept += weight
+        if part.redacted_values:
+            part = part._replace(redacted_values=tuple(map(self._shared, part.redacted_values)))
         self[key] = part
+
+    def _weight(self, key: bytes, part: Part) -> int:
+        values = part.redacted_values
+        own = len(key) + len(part.new or b"") + _OVERHEAD + _OVERHEAD_OF_VALUE * len(values)
+        return own + sum(len(value) for value in values if value not in self._values)
+
+    def _shared(self, value: bytes) -> bytes:
+        return value if len(value) < _SHARED else self._values.setdefault(value, value)
 
 
 class PartRedactor:
@@ -112,7 +123,7 @@ class PartRedactor:
             part = known
             if part is None and clean:
                 part = _CLEAN
-                self._known_like(item).remember(key, part)
+                self.known_like(item).remember(key, part)
             done.append((b"", item, part or self._item(item, _DEPTH_OF_ITEMS, len(body))))
         return _joined(head[0], done, b"]}")
 
@@ -121,7 +132,7 @@ class PartRedactor:
 
         What is most of something large that is not clean is not scanned: it will not be either.
         """
-        key, known = part_key(raw), self._known_like(raw)
+        key, known = part_key(raw), self.known_like(raw)
         part = known.get(key)
         if part is None:
             is_small = known is self._small
@@ -131,7 +142,7 @@ class PartRedactor:
                 known.remember(key, part)
         return part
 
-    def _known_like(self, raw: bytes) -> _Known:
+    def known_like(self, raw: bytes) -> _Known:
         """Return the parts among which one of this size is remembered."""
         return self._small if len(raw) <= _LARGE else self.large
 
@@ -195,7 +206,7 @@ class PartRedactor:
         """Redact what only the name of the member, too, tells how to read."""
         head = b'"' + name + b'":'
         member = head + value
-        key, known = part_key(member), self._known_like(member)
+        key, known = part_key(member), self.known_like(member)
         part = known.get(key)
         if part is None:
             if may_be_harmless and self._is_harmless(value):

@@ -201,6 +201,46 @@ def test_a_large_secret_that_was_seen_is_not_read_again(key: bytes) -> None:
         assert seen.read == times
 
 
+@pytest.mark.parametrize("kind", ["", "configmap"])
+def test_a_small_body_that_was_seen_is_not_read_again(kind: str) -> None:
+    """Also a list of kinds of objects, among which is one that holds secrets."""
+    resources = [{"name": "secrets", "kind": "Secret"}, {"name": "a", "kind": "A", "args": ["b"]}]
+    data = {"a": "hunter2-hunter2"}
+    body = json.dumps({"resources": resources, "data": data}, separators=(",", ":")).encode()
+    assert look(body) == (False, False)
+    seen, new = (CountingRedactor(RedactionRules(), Replacement(None)) for _ in "ab")
+    for _ in range(3):
+        found = [Findings(BodyContext("x", kind)) for _ in range(2)]
+        assert seen(body, found[0]) == new._whole(body, found[1])
+        assert found[0].fired == found[1].fired
+        assert found[0].redacted_values == found[1].redacted_values
+    assert seen.read == 1
+
+
+def test_a_large_value_is_remembered_once_for_all_bodies_that_have_it() -> None:
+    """What was asked for, the answer and what others are answered differ around it."""
+    value, bodies = "x" * 900_000, CountingRedactor(RedactionRules(), Replacement(None))
+    for n in (*range(6), *range(6)):
+        body = b'{"metadata":{"uid":"%d"},"data":{"a":"%s"}}' % (n, value.encode())
+        found = Findings(BodyContext("configmaps", "configmap"))
+        assert len(bodies(body, found)) < 99
+        assert found.redacted_values == {value.encode()}
+    assert bodies.read == 6
+
+
+def test_what_was_taken_out_before_a_body_could_not_be_followed_is_known() -> None:
+    """A message may repeat it."""
+    body = b'{"data":{"a":"hunter2-hunter2"},"note":"\\q password: x"}'
+    redactor = BodyRedactor(RedactionRules(), Replacement(None))
+    found = [Findings(BodyContext("x", "configmap")) for _ in range(2)]
+    with pytest.raises(UnreadableError):
+        redactor(body, found[0])
+    with pytest.raises(UnreadableError):
+        redactor._whole(body, found[1])
+    assert found[0].redacted_values == found[1].redacted_values == {b"hunter2-hunter2"}
+    assert found[0].fired == found[1].fired
+
+
 def table(column: str, cell: str) -> bytes:
     """Return an answer to `kubectl get`."""
     told = "Secret: what pods need to ask with a token, see https://kubernetes.io/docs/ " * 4
