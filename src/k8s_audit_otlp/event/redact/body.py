@@ -49,8 +49,10 @@ from k8s_audit_otlp.event.splice.tokens import (
 )
 
 _MAX_QUOTED, _LONGEST_QUOTED = 4096, 512  # texts that are remembered, characters of one
+_MAX_ANSWERS = 1024  # that are remembered
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
+_WORD = re.compile(r"[\w.-]+").fullmatch
 _ROWS = b'[["'
 _PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
 _ASKS = (b':","', b'?","')  # a prompt, and its answer
@@ -67,6 +69,9 @@ class BodyRedactor:
         self._is_suspect = string_verdicts(credentials="text" not in rules.off)
         self._quoted = BoundedCache(self._leaves, most=_MAX_QUOTED, longest=_LONGEST_QUOTED)
         self._looked = b"", (True, True)  # of late, and what was told of it
+        self._answers = BoundedCache(
+            self._says_what_it_quotes, most=_MAX_ANSWERS, longest=_LONGEST_QUOTED
+        )
         self._parts = PartRedactor(self._whole, self._plain, self._is_harmless)
 
     def own_rules(self, context: BodyContext) -> tuple[OwnRule, ...]:
@@ -92,7 +97,7 @@ class BodyRedactor:
     def _says_what_it_quotes(self, answer: bytes) -> bool:
         """Tell an answer in a sentence of the apiserver's own, with texts that hold nothing.
 
-        *False* says only: look at it. Most answers are new, as each names another object.
+        *False* says only: look at it. Many answers are new, as each names another object.
         """
         texts = texts_of_status(b"{" + answer[len(_STATUS) :])
         if texts is None or not all(len(x) <= _LONGEST_QUOTED and x.isprintable() for x in texts):
@@ -101,14 +106,18 @@ class BodyRedactor:
         piece = mask(message.encode().replace(b'"', b'\\"'))
         if may_echo(piece) or may_hold_json(piece) or not self.may_say(message):
             return False
-        return not any('"' in x or "\\" in x or self._is_suspect[x.encode()] for x in texts)
+        return not any('"' in x or "\\" in x for x in texts) and all(map(self._may_stand, texts))
+
+    def _may_stand(self, text: str) -> bool:
+        """Tell a text that leaves whatever its name: also a suspect word by itself does."""
+        is_suspect = self._is_suspect[text.encode()]
+        return not is_suspect or (_WORD(text) is not None and self._quoted[text])
 
     def stays(self, body: bytes) -> bool:
         """Tell quickly of a body that is about no Secret that it stays. *False*: look at it."""
-        is_list = len(body) >= _SHORTEST_SEEN and self._parts.is_list(
-            body
-        )  # with items seen before
-        if is_list or len(body) > LARGE_BYTES:
+        if len(body) >= _SHORTEST_SEEN and self._parts.is_list(body):
+            return False  # its items may have been seen
+        if len(body) > LARGE_BYTES:
             return False
         self._looked = body, look(body)
         return self._looked[1][0]
@@ -129,7 +138,7 @@ class BodyRedactor:
                 if part is not None:
                     return _became(part, body, found)
             clean, by_parts = self._look(body)
-            if clean or (answers and self._says_what_it_quotes(body)):
+            if clean or (answers and self._answers[body]):
                 return body
             if by_parts and may_have_parts:
                 return _became(self._parts(body), body, found)

@@ -106,3 +106,46 @@ def test_an_answer_becomes_the_same_as_when_it_is_read(
     found = [Findings(BodyContext("secrets", kind)) for _ in range(2)]
     assert redactor(body, found[0]) == whole._whole(body, found[1])
     assert found[0].fired == found[1].fired
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["smtp-login", "api-key", "db.password", "token"])
+def test_a_word_that_says_credential_is_no_reason_to_read_an_answer(kind: str, name: str) -> None:
+    redactor = CountingRedactor(RedactionRules(), Replacement(None))
+    body = answer(f'secrets "{name}" not found', details={"name": name, "kind": "secrets"})
+    assert redactor(body, Findings(BodyContext("secrets", kind))) is body
+    assert redactor.read == 0
+
+
+def test_an_answer_that_was_seen_is_not_judged_again() -> None:
+    class Judging(BodyRedactor):
+        judged = 0
+
+        def may_say(self, message: str) -> bool:
+            self.judged += 1
+            return super().may_say(message)
+
+    redactor = Judging(RedactionRules(), Replacement(None))
+    for _ in range(3):
+        body = answer('secrets "smtp-login" not found')
+        assert redactor(body, Findings(BodyContext())) is body
+    assert redactor.judged == 1
+
+
+WORDS = st.lists(
+    st.sampled_from(("api", "key", "token", "Xk29pQ7w", "deadbeefcafe4711" * 2, "AKIA", "7", "_"))
+    | st.from_regex(r"[\w.-]{1,9}", fullmatch=True),
+    max_size=5,
+).map("-".join)
+
+
+@given(WORDS, WORDS, st.sampled_from(NAMES), st.sampled_from(KINDS))
+def test_a_word_in_an_answer_becomes_the_same_as_when_it_is_read(
+    quoted: str, word: str, member: str, kind: str
+) -> None:
+    redactor, whole = (BodyRedactor(RedactionRules(), Replacement(None)) for _ in range(2))
+    about = {name: word if name == member else "a" for name in NAMES}
+    body = answer(f'secrets "{quoted}" not found', details=about)
+    found = [Findings(BodyContext("secrets", kind)) for _ in range(2)]
+    assert redactor(body, found[0]) == whole._whole(body, found[1])
+    assert found[0].fired == found[1].fired
