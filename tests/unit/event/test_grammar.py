@@ -16,9 +16,15 @@ from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import RULES, Redactor
 from k8s_audit_otlp.event.secrets.kept_database import KeptDatabase
 from k8s_audit_otlp.event.secrets.matcher import PlainMatcher, Shape, matcher_of
-from k8s_audit_otlp.event.secrets.prefilter import FORMS, SOUGHT
+from k8s_audit_otlp.event.secrets.prefilter import FORMS, SOUGHT, needles_in
 from k8s_audit_otlp.event.secrets.replacement import Replacement
-from k8s_audit_otlp.event.secrets.text import clean, cleaned, without_encoded
+from k8s_audit_otlp.event.secrets.text import (
+    _FORMS,
+    _STEPS,
+    clean,
+    cleaned,
+    without_encoded,
+)
 from k8s_audit_otlp.event.secrets.token_formats import TOKEN_FORMATS, TokenFormat
 from k8s_audit_otlp.otlp.encode import Encoder
 from tests.kit.strategies import blocks_of, line_of, read
@@ -219,6 +225,33 @@ def test_no_token_of_a_vendor_leaves(place: str) -> None:
     """Known by its prefix, wherever it stands; not as the end of a longer word."""
     assert [token for token in TOKENS if token[-16:] in record_of(f"see {token} ok", place)] == []
     assert "mysqp_" in record_of("mysqp_" + "0f" * 20, place)
+
+
+_PIECES = [
+    *("password", "pw", "token", "api_key", "login", "use", "-p", "://", "s/", "=", ":", ",", "\t"),
+    *(
+        "hunter2Zq9Xw",
+        "a1b!",
+        "magnolia",
+        "lobster805cq",
+        "\n",
+        '"',
+        "{",
+        "is",
+        "to",
+        "**",
+        "(",
+        "?",
+    ),
+]
+
+
+@given(st.lists(st.sampled_from(_PIECES), min_size=2, max_size=9).map("".join))
+def test_steps_that_need_a_blank_change_no_text_without_one(text: str) -> None:
+    """So they are not tried there; what the others do brings no blank in."""
+    found, replacement = needles_in(text), Replacement(None)
+    for without, steps in (_FORMS, _STEPS):
+        assert steps.apply(text, found, replacement) == without.apply(text, found, replacement)
 
 
 @pytest.mark.parametrize("shape", [sought for sought in SOUGHT if isinstance(sought, Shape)])

@@ -231,7 +231,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step((CODE,), _CODE_TOLD, second, digits),
     Step((), _TOLD_BEFORE, where(_is_told), digits),
     Step((), _OF_A_KEY, where(says_credential), "\"'"),
-    Step((), _REMARK, second),
+    Step(("pw", "pswd", "psw", "pwd"), _REMARK, second, " \t"),
     Step(("pin", "puk", "otp", "pass"), _PIN, second, digits),
     *languages.STEPS,
     *clauses.STEPS,

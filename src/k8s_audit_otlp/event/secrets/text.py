@@ -1,7 +1,7 @@
 """Takes credentials out of free text: messages, user agents, scripts and files inside strings."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial, wraps
 from html import unescape
 from typing import Final
@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.secrets.prefilter import NAMES, bits_of, holds, needle
 from k8s_audit_otlp.event.secrets.prefilter_needles import ENCODED, IN_BASE64
 from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import Replacement
+from k8s_audit_otlp.event.secrets.substitution_steps import Step, Steps
 from k8s_audit_otlp.event.secrets.written import lines
 
 _ENCODED = bits_of((ENCODED,))
@@ -29,10 +30,20 @@ _MOST_ENCODED = 5  # a redirect in a redirect in ...
 _FEW_PARTS, _LONG_PART = 64, 256  # words that are encoded; characters of one, as addresses have
 _LONG = 256  # characters; such a text is cleaned once for all who ask in turn
 _BASE64 = re.compile(r"(?<![\w+/])[\w+/-]{16,}+", re.ASCII)
-_SHOWN_WHOLE, _TOKENS, _FORMS = map(ready, (patterns.SHOWN_WHOLE, patterns.TOKENS, patterns.STEPS))
+
+
+def _by_blanks(steps: Sequence[Step]) -> tuple[Steps, Steps]:
+    """Return the steps for a text without a blank, and for one with it: most signs are of words."""
+    left = [step._replace(signs=[x for x in step.signs if " " not in x]) for step in steps]
+    without = (new for step, new in zip(steps, left, strict=True) if new.signs or not step.signs)
+    return ready(without), ready(steps)
+
+
+_SHOWN_WHOLE, _TOKENS = map(ready, (patterns.SHOWN_WHOLE, patterns.TOKENS))
 _GENERATED = ready(patterns.GENERATED_WORDS)
 _TOKEN_BITS = bits_of(needle for step in patterns.TOKENS for needle in step.needles)
-_STEPS = ready(
+_FORMS = _by_blanks(patterns.STEPS)
+_STEPS = _by_blanks(
     (*commands.STEPS_IN_TEXT, *messages.STEPS, *random_words.STEPS, *sentences.STEPS, *lines.STEPS)
 )
 _STEPS_IN_PROSE = ready(messages.STEPS_IN_PROSE)
@@ -136,7 +147,7 @@ def _without_forms(text: str, found: int, replacement: Replacement, *, is_id: bo
         text = _TOKENS.apply(text, found, replacement)
     if not is_id:
         text = _GENERATED.apply(text, found, replacement)
-    return _FORMS.apply(text, found, replacement)
+    return _FORMS[" " in text].apply(text, found, replacement)
 
 
 def cleaned(
@@ -146,7 +157,7 @@ def cleaned(
     if prose:
         text = _STEPS_IN_PROSE.apply(text, found, replacement)
     text = _without_forms(text, found, replacement, is_id=is_id)
-    text = _STEPS.apply(text, found, replacement)
+    text = _STEPS[" " in text].apply(text, found, replacement)
     return without_named_values(text, replacement, prose=prose) if found & NAMES else text
 
 

@@ -252,7 +252,7 @@ STEPS: Final[tuple[Step, ...]] = (
         (" is", " was", " are", " be", " read", " remain", " stay", " equals", " says", ": "),
     ),
     Step((*_AMONG, *_API_KEYS), _SET_OFF, _set_off, (", ", " - ", " \u2013 ", " \u2014 ")),
-    Step((*_AMONG, "secret", "token", "set it to", "ed it to"), _SET_TO, _set, " to "),
+    Step((*_AMONG, "secret", "token", "set it to", "ed it to"), _SET_TO, _set, (" to ", " as ")),
     Step((*_AMONG, *_API_KEYS), _RIGHT_BEHIND, _right_behind, " "),
     Step(_AMONG, _BEFORE, _told, (" is ", " as ", " was ")),
     Step(_LOGIN, _LOGS_IN, _pair, " "),
