@@ -53,10 +53,11 @@ _MAX_ANSWERS = 1024  # that are remembered
 _SHORTEST_SEEN = 4096  # bytes of a list or an object that is looked up, as it may come again
 _STATUS = b'{"kind":"Status","apiVersion":"v1",'
 _WORD = re.compile(r"[\w.-]+").fullmatch
-_ROWS = b'[["'
-_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]')  # of a name and a value
-_ASKS = (b':","', b'?","')  # a prompt, and its answer
-_ANSWER = re.compile(rb'[:?]","[^"]{5,}"\]')
+# Each begins with text: `re` looks for its first byte, and is twice as quick as `bytes` at that.
+_FLAG, _ROWS = (re.compile(x).search for x in (rb'"-', rb'\[\["'))
+_PAIR = re.compile(rb'\["[\w.:-]{2,64}","[^"]{5,}"\]').search  # of a name and a value
+# A prompt, and its answer.
+_ANSWERS = [re.compile(prompt + rb'","[^"]{5,}"\]').search for prompt in (rb"\?", b":")]
 
 
 class BodyRedactor:
@@ -232,9 +233,7 @@ def _members(pieces: list[bytes], names: Names) -> list[Member]:
 
 def _may_hold_flags(body: bytes) -> bool:
     """Tell a flag in a list, or a list of a name and a value."""
-    if b'"-' in body or _ROWS in body or _PAIR.search(body) is not None:
-        return True
-    return any(map(body.__contains__, _ASKS)) and _ANSWER.search(body) is not None
+    return any(look_for(body) for look_for in (_PAIR, _ROWS, _FLAG, *_ANSWERS))
 
 
 def _may_hold_operations(body: bytes) -> bool:
