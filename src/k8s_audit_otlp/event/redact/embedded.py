@@ -13,7 +13,10 @@ from k8s_audit_otlp.event.secrets.prefilter_needles import IN_JSON
 from k8s_audit_otlp.event.secrets.randomness import from_base64
 from k8s_audit_otlp.event.secrets.replacement import MASK
 
-PACKED: Final = re.compile(b"eyJ|" + IN_JSON.encode())
+# `eyJ` and IN_JSON, looked for by their second letters, of which a text has fewer.
+PACKED: Final = re.compile(
+    rb"[3wy](?<=[We].)(?:(?<=y)J|(?<=ey)Ai|(?<=ew)o[giJ]|(?<=Ww)og|(?<=W3)s[iK])"
+)
 _PACKED = re.compile(rf"(?<![\w+/.-])(?:eyJ|{IN_JSON})[\w+/-]{{8,}}+={{0,2}}(?!\.)", re.ASCII)
 _MAX_VALUES = 64  # JSON values followed in one string
 _MAX_TORN = 16  # brackets that begin nothing, in one string

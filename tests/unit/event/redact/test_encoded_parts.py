@@ -1,9 +1,14 @@
 """Texts with many encoded parts or names: each is judged, and many short ones cost no more."""
 
+import re
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from k8s_audit_otlp.event.redact.embedded import PACKED
+from k8s_audit_otlp.event.secrets.prefilter_needles import IN_JSON
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import EncodedParts, clean
 from k8s_audit_otlp.event.secrets.uri import clean_uri
@@ -65,3 +70,11 @@ def test_behind_more_names_than_genuine_texts_have_all_goes(count: int, *, left:
     """To judge a name and its value takes microseconds, and may be asked for each few bytes."""
     text = "password: is wrong\n" * count + "and a zebra"
     assert free_text(text).endswith("zebra") is left
+
+
+@settings(max_examples=1000)
+@given(st.text("3AEJKWegiosyw", max_size=8) | st.from_regex(rf".?(?:eyJ|{IN_JSON}).?"))
+def test_base64_of_json_is_found_as_it_begins(text: str) -> None:
+    """By its second letter, but just where the first words of base64 are."""
+    expected = re.search("eyJ|" + IN_JSON, text)
+    assert (PACKED.search(text.encode()) is None) is (expected is None)
