@@ -48,8 +48,9 @@ def is_told_by_words(name: str, text: str, at: int) -> bool:
 
     Where it does not end soon it is none: to find its end would cost as much as the text is long.
     """
-    by_name = words_of(name)[-1:] == ("community",) or names_phrase(name)
-    return by_name and _WORDS.match(text, at) is not None
+    if _WORDS.match(text, at) is None:
+        return False
+    return words_of(name)[-1:] == ("community",) or names_phrase(name)
 
 
 def is_told(name: str, value: str) -> bool:
