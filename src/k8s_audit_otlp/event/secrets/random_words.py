@@ -166,7 +166,7 @@ STEPS: tuple[Step, ...] = (
     Step((SHORT_FLAG, "curl"), _FLAG, made_up),
     *(Step((SHORT_FLAG,), pattern, second) for pattern in (_WITH_USER, _WITH_WORD)),
     Step((), MADE_UP.pattern, _drawn, "!#^*~@_-"),
-    Step((), PASSWORD_LIKE.pattern, _password_like),
+    Step((), PASSWORD_LIKE.pattern, _password_like, "!#$*+^~-._" + digits),
     Step((), SHORT_MIXED.pattern, _short, digits),
     Step((), _LETTERS.pattern, _drawn),
     Step((), _WORD.pattern, _drawn, digits),
