@@ -47,7 +47,10 @@ class Clean(Protocol):
         """Tell whether the bodies of an object are judged by nothing else."""
 
     def stay(self, request: bytes, response: bytes) -> bool:
-        """Tell quickly whether such bodies stay. *False* says only: redact them."""
+        """Tell quickly whether such bodies stay. *False* says only: redact them.
+
+        Raises a msgspec error, as `bodies` does, for what is no JSON.
+        """
 
     def answer_stays(self, around: bytes) -> bool:
         """Tell the same of an answer that says what responseStatus does, by the line around it."""

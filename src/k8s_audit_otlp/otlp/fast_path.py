@@ -12,6 +12,7 @@ import msgspec
 
 from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.severity import CLOSED, alarm_at_end
+from k8s_audit_otlp.event.splice.lists import check_json
 from k8s_audit_otlp.event.stages import Clean
 from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
@@ -99,7 +100,6 @@ class FastEncoder:
         self._decode_members = msgspec.json.Decoder(CallerMembers).decode
         self._decode_status = msgspec.json.Decoder(Status | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
-        self._check_json = msgspec.json.Decoder(msgspec.Raw).decode
         self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
         self._are_quick = BoundedCache(
             self._has_quick_bodies, most=2048, longest=256, size=_bytes_of
@@ -126,9 +126,9 @@ class FastEncoder:
         The first three are what objectRef says beside names, uid and version. *around* is the line
         without an answer that says what responseStatus does, and stays or goes with that.
         """
-        for body in filter(None, (request, response)):
-            self._check_json(body)
         if self._clean is None:
+            for body in filter(None, (request, response)):
+                check_json(body)
             return True
         if self._are_quick[front, back, subresource]:
             return self._clean.stay(request, response)

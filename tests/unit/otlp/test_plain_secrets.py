@@ -205,3 +205,29 @@ def test_both_forms_tell_an_answer(
     [given] = set(asked)
     around = line.replace(b'"responseObject":' + answer, b'"responseObject":')
     assert given[4:] == ((b"", around) if is_one else (answer, b""))
+
+
+LARGE = b'"x":"%b",' % (b"a" * 300_000)
+
+
+@pytest.mark.parametrize("resource", ["pods", "secrets"])
+@pytest.mark.parametrize("head", [b"", LARGE, b'"data":{"a":"hunter22hunter22"},'])
+@pytest.mark.parametrize(
+    "wrong", [b'"items":[{"a":1}', b'"items":[{"a":1},]', b'"items":{"a":1}]', b'"a":01', b'"a"']
+)
+def test_a_body_that_is_no_json_takes_the_general_way(
+    resource: str, head: bytes, wrong: bytes
+) -> None:
+    """Large lists are read item by item, and others once; each is read to its end."""
+    event = {**planted(("level",), "RequestResponse"), "responseObject": {"X": 1}}
+    event["objectRef"] = {"resource": resource, "name": "b"}
+    fast, _ = encoders()
+    whole = as_written(event).replace(b'{"X":1}', b'{"kind":"List",%b"items":[{"a":1}]}' % head)
+    assert takes(fast, whole)
+    one, other = both(whole)
+    assert one == other
+    line = as_written(event).replace(b'{"X":1}', b'{"kind":"List",%b%b}' % (head, wrong))
+    assert not takes(fast, line)
+    one, other = both(line)
+    assert one == other
+    assert b"hunter22" not in one[0]

@@ -13,6 +13,7 @@ from k8s_audit_otlp.event.redact.embedded import PACKED
 from k8s_audit_otlp.event.redact.outside_bodies import OutsideBodies
 from k8s_audit_otlp.event.secrets.prefilter import FORMS, first_form, is_clean, needles_in_bytes
 from k8s_audit_otlp.event.secrets.uri import is_plain_query
+from k8s_audit_otlp.event.splice.lists import check_json
 from k8s_audit_otlp.event.stages import Bodies
 from k8s_audit_otlp.model import AuditEvent, ObjectRef, Status
 
@@ -71,7 +72,7 @@ class CleanParts:
         stays: Callable[[bytes], bool],
         key: str,
     ) -> None:
-        """*body* redacts one, *stays* tells quickly of one that is about no Secret that it stays.
+        """*body* reads and redacts one; *stays* tells quickly of one that is about no Secret.
 
         *key* names the attribute that tells which rules fired.
         """
@@ -122,8 +123,15 @@ class CleanParts:
         return not (self._outside.rules_look_at_bodies or context_about(about).kind)
 
     def stay(self, request: bytes, response: bytes) -> bool:
-        """Tell quickly whether such bodies stay. *False* says only: look at them."""
-        return (not request or self._stays(request)) and (not response or self._stays(response))
+        """Tell quickly whether such bodies stay. *False* says only: look at them.
+
+        Raises a msgspec error for what is no JSON.
+        """
+        for body in filter(None, (request, response)):
+            if not self._stays(body):
+                return False
+            check_json(body)
+        return True
 
     def answer_stays(self, around: bytes) -> bool:
         """Tell the same of an answer about a Secret that says what responseStatus does.
@@ -140,6 +148,8 @@ class CleanParts:
         about: ObjectRef | str,
     ) -> Bodies | None:
         """Redact the bodies of a line; None where more than them must be looked at for it.
+
+        Raises a msgspec error for what is no JSON.
 
         *around*: what of the line is before, between and behind them. *about*: the object, or the
         URI where there is none.

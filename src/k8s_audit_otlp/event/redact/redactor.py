@@ -28,6 +28,7 @@ from k8s_audit_otlp.event.redact.rules import UNREADABLE, RedactionRules
 from k8s_audit_otlp.event.redact.strings import compacted
 from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean_message
+from k8s_audit_otlp.event.splice import lists
 from k8s_audit_otlp.event.splice.line import (
     BODIES,
     NEEDLES,
@@ -40,8 +41,6 @@ from k8s_audit_otlp.event.splice.line import (
     rewritten,
     without,
 )
-from k8s_audit_otlp.event.splice.lists import LARGE_BYTES, parts_of
-from k8s_audit_otlp.event.splice.lists import rewritten as rewritten_list
 from k8s_audit_otlp.event.splice.tokens import UnreadableError, written
 from k8s_audit_otlp.model import EMPTY, AuditEvent
 
@@ -83,7 +82,7 @@ class Redactor:
         """
         if self._outside.always:
             return None
-        return CleanParts(self._outside, self._body, self._bodies.stays, key)
+        return CleanParts(self._outside, self._unread_body, self._bodies.stays, key)
 
     def __call__(self, event: AuditEvent, line: bytes) -> Redacted:
         members = members_as_written(line)
@@ -182,19 +181,26 @@ class Redactor:
         bare = msgspec.structs.replace(event, request_object=EMPTY, response_object=EMPTY)
         return _decode(self._outside.frame(rewritten(bare), found))
 
-    def _body(self, body: bytes, found: Findings) -> bytes:
+    def _unread_body(self, body: bytes, found: Findings) -> bytes:
+        """Redact a body that nothing has read yet; raises a msgspec error for what is no JSON."""
+        parts = lists.parts_of_large(body)
+        if parts is None:  # a list was read to be taken apart
+            lists.check_json(body)
+        return self._body(body, found, parts)
+
+    def _body(self, body: bytes, found: Findings, parts: lists.Parts | None = None) -> bytes:
         if self.rules.bodies == "drop":
             found.fired.add(BODIES_DROPPED)
             return body
         try:
-            parts = parts_of(body) if len(body) > LARGE_BYTES else None
+            parts = parts or lists.parts_of_large(body)
             if parts is None:
                 return self._bodies(body, found)
             for kind, rule in _LIST_KINDS.items():
                 if kind in parts.frame:
                     found = found.about(BodyContext(found.context.resource, rule))
             frame = self._bodies(parts.frame, found)
-            return rewritten_list(body, parts, frame, lambda item: self._bodies(item, found))
+            return lists.rewritten(body, parts, frame, lambda item: self._bodies(item, found))
         except (UnreadableError, LookupError):
             found.fired.add(UNREADABLE)
             return b'"[removed, %d bytes that could not be followed]"' % len(body)
@@ -239,7 +245,6 @@ def _parts(event: AuditEvent, line: bytes) -> _Parts:
 
 
 def drop_bodies(event: AuditEvent, line: bytes) -> tuple[AuditEvent, bytes]:
-    """Take both bodies out of the event and of its line."""
     for field, _ in BODIES:
         event, line = drop_body(event, line, field)
     return event, line
@@ -279,8 +284,7 @@ def _with_bodies(event: AuditEvent, bodies: dict[str, bytes]) -> AuditEvent:
 
 
 def _without_bodies(event: AuditEvent, slots: list[Slot]) -> AuditEvent:
-    place = msgspec.Raw(PLACE_OF_BODY)
-    return msgspec.structs.replace(event, **{slot.field: place for slot in slots})
+    return _with_bodies(event, {slot.field: PLACE_OF_BODY for slot in slots})
 
 
 def _assembled(

@@ -26,6 +26,7 @@ class _List(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_List).decode
+check_json = msgspec.json.Decoder(msgspec.Raw).decode  # raises a msgspec error for what is none
 
 
 def parts_of(body: bytes) -> Parts | None:
@@ -51,6 +52,11 @@ def parts_of(body: bytes) -> Parts | None:
         return None
     frame = body[:start] + body[at - 1 :]
     return Parts(frame, name, start, raw) if frame.count(name) == 1 else None
+
+
+def parts_of_large(body: bytes) -> Parts | None:
+    """Do the same with a large body; nothing for any other."""
+    return parts_of(body) if len(body) > LARGE_BYTES else None
 
 
 def rewritten(body: bytes, parts: Parts, frame: bytes, change: Callable[[bytes], bytes]) -> bytes:
