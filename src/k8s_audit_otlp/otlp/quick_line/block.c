@@ -5,7 +5,7 @@
 
 #define CAPSULE "k8s_audit_otlp.block"
 
-enum { FIRST_ROOM = 64 };
+enum { FIRST_ROOM = 64, RUN_OF_ASCII = 64 };
 
 static void
 forget(PyObject *capsule)
@@ -22,16 +22,25 @@ block_in(PyObject *capsule)
     return PyCapsule_GetPointer(capsule, CAPSULE);
 }
 
+static int
+is_ascii(const unsigned char *run)
+{
+    uint64_t words[RUN_OF_ASCII / sizeof(uint64_t)], all = 0;
+    memcpy(words, run, sizeof words);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        all |= words[i];
+    return !(all & UINT64_C(0x8080808080808080));
+}
+
 /* Tell UTF-8: no code point in more bytes than it needs, no surrogate. */
 static int
 is_utf8(const char *line, const char *line_end)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
-    uint64_t word;
     const unsigned char *at = (const unsigned char *)line, *end = (const unsigned char *)line_end;
     while (at < end) {
-        if (end - at >= 8 && (memcpy(&word, at, 8), !(word & UINT64_C(0x8080808080808080)))) {
-            at += 8;
+        if (end - at >= RUN_OF_ASCII && is_ascii(at)) {
+            at += RUN_OF_ASCII;
         } else if (*at < 0x80) {
             at++;
         } else {
@@ -53,14 +62,14 @@ is_utf8(const char *line, const char *line_end)
 
 /* What is known of late of texts in rows. */
 typedef struct {
-    Known *recent;
+    Recent *recent;
     PyObject *paths, *references;
 } Verdicts;
 
 /* Write a text and a newline, or nothing where it is known to leave as it is. NULL where it may not:
  * it is known, or has a sign of an address with a password, an escape, a parameter, words or JSON. */
 static char *
-write_text(char *to, Part text, Known *recent, PyObject *verdicts)
+write_text(char *to, Part text, Recent *recent, PyObject *verdicts)
 {
     const Known *known = place_of(recent, text);
     if (known && is_known(known, verdicts, text))

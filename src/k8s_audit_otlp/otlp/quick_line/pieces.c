@@ -125,11 +125,24 @@ add_in_frame(Pieces *out, PyObject *frame, Part value)
     return count >= 0;
 }
 
+/* Add the attributes that have *value*, by a table of frames. */
 int
 add_framed(Pieces *out, PyObject *frames, Part value)
 {
-    PyObject *size = PyLong_FromSize_t(value.end - value.start);
-    return add_in_frame(out, hold(out, look_in(frames, size, NULL)), value);
+    size_t size = value.end - value.start;
+    Frame *known = out->recent ? frame_at(out->recent, frames, size) : NULL;
+    if (!known || known->table != frames || known->size != size) {
+        PyObject *frame = hold(out, look_in(frames, PyLong_FromSize_t(size), NULL));
+        if (frame && known)
+            keep_frame(known, frames, size, frame);
+        return add_in_frame(out, frame, value);
+    }
+    if (!hold(out, Py_NewRef(known->frame)))
+        return 0;
+    for (int i = 0; i < known->count; i++)
+        if ((i && !add(out, value.start, size)) || !add_parts(out, &known->parts[i], 1))
+            return 0;
+    return 1;
 }
 
 /* Add a template: bytes, and between each two the number of a value and its frames. */

@@ -42,17 +42,33 @@ typedef struct {
 } Block;
 
 enum { OF_SECOND = 19 }; /* the length of a time without its fraction */
-enum { MOST_PIECES = 64, MOST_HELD = 24 };
+enum { MOST_PIECES = 64, MOST_HELD = 24, MOST_IN_FRAME = 8 };
+enum { PLACES = 4096, FRAMES = 1024 };
 enum { LONGEST_KEY = 1024 }; /* of one that is made of parts, or looked up of late */
 
 /* What a table has for a key. The table lives as long as what holds this. */
 typedef struct {
     PyObject *table, *key, *value;
+    Part text; /* of the key */
 } Known;
+
+/* What is around a value of a size: what a table of frames has for it. */
+typedef struct {
+    PyObject *table, *frame;
+    size_t size;
+    int count;
+    Part parts[MOST_IN_FRAME];
+} Frame;
+
+/* What was looked up of late. */
+typedef struct {
+    Known known[PLACES];
+    Frame frames[FRAMES];
+} Recent;
 
 /* What a record is put together from, and the objects that hold it. */
 typedef struct {
-    Known *recent; /* what was looked up of late, or NULL */
+    Recent *recent; /* or NULL */
     Part pieces[MOST_PIECES];
     PyObject *held[MOST_HELD];
     int count, holds;
@@ -127,8 +143,10 @@ PyObject *end_of(Pieces *pieces, PyObject *made);
 /* recent.c */
 
 PyObject *quick_recent(PyObject *module, PyObject *ignored);
-Known *recent_in(PyObject *capsule);
-Known *place_of(Known *recent, Part key);
+Recent *recent_in(PyObject *capsule);
+Known *place_of(Recent *recent, Part key);
+Frame *frame_at(Recent *recent, PyObject *table, size_t size);
+void keep_frame(Frame *at, PyObject *table, size_t size, PyObject *frame);
 int is_known(const Known *known, PyObject *table, Part key);
 void keep(Known *known, PyObject *table, PyObject *key, PyObject *value);
 

@@ -3,29 +3,30 @@
 
 #include "quick.h"
 
-enum { PLACES = 4096 };
 #define NAME "k8s_audit_otlp.recent"
 #define MIX UINT64_C(0x9E3779B97F4A7C15)
 
 static void
 forget(PyObject *capsule)
 {
-    Known *recent = recent_in(capsule);
+    Recent *recent = recent_in(capsule);
     for (int i = 0; i < PLACES; i++) {
-        Py_XDECREF(recent[i].key);
-        Py_XDECREF(recent[i].value);
+        Py_XDECREF(recent->known[i].key);
+        Py_XDECREF(recent->known[i].value);
     }
+    for (int i = 0; i < FRAMES; i++)
+        Py_XDECREF(recent->frames[i].frame);
     PyMem_Free(recent);
 }
 
 PyObject *
 quick_recent(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    Known *recent = PyMem_Calloc(PLACES, sizeof *recent);
+    Recent *recent = PyMem_Calloc(1, sizeof *recent);
     return recent ? PyCapsule_New(recent, NAME, forget) : PyErr_NoMemory();
 }
 
-Known *
+Recent *
 recent_in(PyObject *capsule)
 {
     return PyCapsule_GetPointer(capsule, NAME);
@@ -41,7 +42,7 @@ mixed(uint64_t number, const char *at, size_t size)
 
 /* Return the place of a key; NULL where there is none for it. */
 Known *
-place_of(Known *recent, Part part)
+place_of(Recent *recent, Part part)
 {
     if (!recent || part.end - part.start > LONGEST_KEY)
         return NULL;
@@ -56,17 +57,15 @@ place_of(Known *recent, Part part)
     for (; part.end - at >= 8; at += 8)
         one = mixed(one, at, 8);
     one = mixed(one, at, part.end - at);
-    return &recent[((((one ^ two) * MIX ^ three) * MIX ^ four) * MIX >> 48) % PLACES];
+    return &recent->known[((((one ^ two) * MIX ^ three) * MIX ^ four) * MIX >> 48) % PLACES];
 }
 
 int
 is_known(const Known *known, PyObject *table, Part key)
 {
-    Part one;
-    if (known->table != table || !part_of(known->key, &one))
-        return 0;
-    size_t size = one.end - one.start;
-    return size == (size_t)(key.end - key.start) && !memcmp(one.start, key.start, size);
+    size_t size = known->text.end - known->text.start;
+    return known->table == table && size == (size_t)(key.end - key.start)
+           && !memcmp(known->text.start, key.start, size);
 }
 
 void
@@ -74,8 +73,34 @@ keep(Known *known, PyObject *table, PyObject *key, PyObject *value)
 {
     if (!known)
         return;
+    Part text;
+    if (!part_of(key, &text))
+        return;
     Known before = *known;
-    *known = (Known){table, Py_NewRef(key), Py_NewRef(value)};
+    *known = (Known){table, Py_NewRef(key), Py_NewRef(value), text};
     Py_XDECREF(before.key);
     Py_XDECREF(before.value);
+}
+
+/* Return the place of a frame, which may be that of another one. */
+Frame *
+frame_at(Recent *recent, PyObject *table, size_t size)
+{
+    return &recent->frames[((uintptr_t)table / 64 * 31 + size) % FRAMES];
+}
+
+/* Keep a frame, unless it has many parts. */
+void
+keep_frame(Frame *at, PyObject *table, size_t size, PyObject *frame)
+{
+    Frame kept = {table, frame, size, (int)PyTuple_Size(frame), {{NULL, NULL}}};
+    if (kept.count < 0 || kept.count > MOST_IN_FRAME)
+        return;
+    for (int i = 0; i < kept.count; i++)
+        if (!part_of(PyTuple_GetItem(frame, i), &kept.parts[i]))
+            return;
+    Py_INCREF(frame);
+    PyObject *before = at->frame;
+    *at = kept;
+    Py_XDECREF(before);
 }
