@@ -105,7 +105,9 @@ _CERTAIN = "|".join(
         r"(?:[0-9]{4,8}(?:#|\*(?![0-9]{3}))|[0-9]{2,4}#[0-9]{3})[A-Za-z0-9]*+",  # keypad: `48#1173`
     )
 )
+# Behind its first letters there is a digit or a sign, as in few words; and it is no name.
 _NAMES = (
+    r"(?=[^\W\d_]*+[\d_!#$*+^~@.-])"
     r"(?!(?:non|pre|post|anti|inter|un|x|X|e|doc|sha\d{1,3})[-#]|[a-z]{2}-[A-Z][a-z]{3}(?!\w)"
     r"|[\w.-]{0,48}?(?:Int|Float|Base|Log|Sha|Utf|Http)\d)"
 )
