@@ -4,7 +4,7 @@ How far a value goes is told here. Where its end is in doubt, the longer reading
 """
 
 import re
-from functools import partial
+from functools import lru_cache, partial
 
 from k8s_audit_otlp.event.secrets.grammar import (
     KeyVerdict,
@@ -14,14 +14,11 @@ from k8s_audit_otlp.event.secrets.grammar import (
     names_many,
     refers_to_credential,
 )
-from k8s_audit_otlp.event.secrets.randomness import (
-    PUBLIC_KEYS,
-    WHAT_LOOKS_DRAWN,
-    Ahead,
-)
+from k8s_audit_otlp.event.secrets.randomness import PUBLIC_KEYS, WHAT_LOOKS_DRAWN, Ahead
 from k8s_audit_otlp.event.secrets.replacement import MASK, QUOTE, Replacement, in_quotes
 from k8s_audit_otlp.event.secrets.values import (
     IN_FLOW,
+    LAST_WORDS,
     LONGEST_LEAD,
     NOTHING,
     PLACEHOLDER,
@@ -74,6 +71,7 @@ _PROSE = re.compile(  # two words, or a status of HTTP
     r"(?:[A-Za-z][a-z'/-]*[,:]? [A-Za-z]|[1-5]\d\d [A-Z])[A-Za-z'-]*[,.;:!]?(?=\s|\Z)"
 )
 _CLAUSE = 128  # characters
+_LONGEST_KEPT = 64  # characters of a name that is remembered
 _AMONG_MEMBERS = re.compile(r"\n[ \t]*(?:- )?[\w.-]{1,64}:(?:[ \t][^\n]*)?\n[ \t]{2,64}\Z")
 # In a clause: ten letters and digits, some of each.
 _NO_WORD = re.compile(r"(?<![\w.-])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])\w{10,}", re.ASCII)
@@ -108,9 +106,10 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
     no_word, drawn = Ahead(text, (_NO_WORD.search,)), Ahead(text, WHAT_LOOKS_DRAWN)
     left = _FEW_NAMES + len(text) // _LONG_MEMBER
     while (match := _NAMED.search(text, at)) is not None:
-        at = match.end()
-        if match["name"] in _OF_ACCOUNTS and (account := _ACCOUNT.match(text, at - 1)):
-            at = account.end()
+        at, name = match.end(), match["name"]
+        account = _ACCOUNT.match(text, at - 1) if name in _OF_ACCOUNTS else None
+        if account or (at >= below and len(name) <= _LONGEST_KEPT and _says_nothing(name)):
+            at = account.end() if account else at
             continue
         verdict = _verdict(text, match, of_map if at < below else None)
         if verdict is None and at >= below and (under := _map_of_reference(text, match)):
@@ -118,7 +117,7 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         if verdict is None or (
             verdict is not KeyVerdict.CREDENTIAL
             and lacks(text, at, verdict, drawn)
-            and not is_told_by_words(match["name"], text, at)
+            and not is_told_by_words(name, text, at)
         ):
             continue
         if (left := left - 1) < 0:  # all that is left goes
@@ -129,12 +128,19 @@ def without_named_values(text: str, replacement: Replacement, *, prose: bool) ->
         value = text[start:end]
         is_list = value[:1] == "\n" and _ITEM.search(value) is None
         if (end <= start or is_list) and at >= below and (under := map_below(text, match, start)):
-            below, of_map = under.end(), judge_members(match["name"], verdict)
+            below, of_map = under.end(), judge_members(name, verdict)
         if end <= start or is_list or _states_nothing(value, match, verdict, prose=prose):
             continue
         parts += text[kept:start], _replaced(value, replacement)
         kept = at = end
     return "".join((*parts, text[kept:])) if parts else text
+
+
+@lru_cache(maxsize=4096)
+def _says_nothing(name: str) -> bool:
+    """Tell a name that says nothing of what is behind it, as most do."""
+    said = judge(name) or name.lower() in LAST_WORDS or may_name_drawn(name)
+    return not (said or refers_to_credential(name))
 
 
 def _replaced(value: str, replacement: Replacement) -> str:

@@ -96,7 +96,7 @@ _SCOPE = re.compile(r"(?:read|write|list|create|delete|update|view|manage)\b(?![
 _NEXT_LINE = re.compile(
     r"[ \t\r]*\n(?:[ \t]*\r?\n)*+([+-]?[ \t]+(?![^\s:]+:(?:\s|\Z))(?!- )|(?=[\"']))(\S[^\n]*)"
 )
-_LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code", "answer"))
+LAST_WORDS = frozenset(("key", "phrase", "passe", "word", "code", "answer"))
 _OF_PASSWORDS = frozenset(("phrase", "passe", "word", "answer"))
 _WORD_BEFORE = re.compile(r"(?<![\w.-])((?:mot de|[A-Za-z]{3,12})) \Z")
 _LONGEST_WORD = 16  # characters
@@ -222,7 +222,7 @@ def names_a_place(text: str, match: re.Match[str]) -> bool:
 def judge_two_words(text: str, match: re.Match[str]) -> KeyVerdict:
     """Judge `access key: X` and `mot de passe: X`, whose last word alone says less."""
     name = match["name"].lower()
-    if name not in _LAST_WORDS:
+    if name not in LAST_WORDS:
         return KeyVerdict.HARMLESS
     before = _WORD_BEFORE.search(text, max(0, match.start() - _LONGEST_WORD), match.start())
     if before is None or judge(before[1] + name) is not KeyVerdict.CREDENTIAL:
