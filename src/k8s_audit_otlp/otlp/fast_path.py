@@ -101,9 +101,8 @@ class FastEncoder:
         self._decode_status = msgspec.json.Decoder(Status | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
-        self._are_quick = BoundedCache(
-            self._has_quick_bodies, most=2048, longest=256, size=_bytes_of
-        )
+        alone = BoundedCache(self._has_bodies_alone, most=2048, longest=256, size=_bytes_of)
+        self._are_alone = alone  # the bodies of an object
 
     def read(self, data: bytes) -> AllRead:
         """Read the lines of a block, and judge together what clients chose in them."""
@@ -130,7 +129,7 @@ class FastEncoder:
             for body in filter(None, (request, response)):
                 check_json(body)
             return True
-        if self._are_quick[front, back, subresource]:
+        if self._are_alone[front, back, subresource]:
             return self._clean.stay(request, response)
         return around != b"" and not request and self._clean.answer_stays(around)
 
@@ -196,9 +195,8 @@ class FastEncoder:
         if name not in (_STATUS, b""):
             raise NotPlainError
         status = (self._decode_status(status_json) if status_json else None) or Status()
-        end = (
-            CLOSED if status.message.endswith(CLOSED) else ""
-        )  # of a message nothing else is asked
+        # Of a message nothing is asked but whether it ends so.
+        end = CLOSED if status.message.endswith(CLOSED) else ""
         ending = _encode((status.code, status.reason, end))
         check = self._clean
         if check is None or not status_json or check.are_free(status_json):
@@ -238,7 +236,7 @@ class FastEncoder:
             raise NotPlainError
         return encoded, self._are_clean((b"annotations", key)), alarm
 
-    def _has_quick_bodies(self, parts: tuple[bytes, ...]) -> bool:
+    def _has_bodies_alone(self, parts: tuple[bytes, ...]) -> bool:
         ref = self._references[parts]
         return self._clean is not None and ref.resource != "" and self._clean.are_alone(ref)
 

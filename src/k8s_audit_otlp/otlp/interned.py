@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from k8s_audit_otlp.otlp import wire
 
 MAX_ENTRIES = 4096  # per generation: several times the users, or the resources, of a large cluster
-MAX_BYTES = 2 << 20  # per generation; an encoder has ten caches of two
+MAX_BYTES = 2 << 20  # per generation; an encoder has eleven caches of two
 MAX_ENTRY_BYTES = 4096  # longer values are built each time
 LONGEST_KEY = 1024  # bytes of one that is made of parts
 MAX_FRAME_LENGTH = 512  # names, paths and queries are rarely longer
