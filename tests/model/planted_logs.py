@@ -1,9 +1,13 @@
-"""Logs and ledgers with a fault each, of the kinds that lose events elsewhere."""
+"""Logs and ledgers with a fault each, of the kinds that lose events elsewhere.
+
+Each is an override: where the method it replaces has another name now, mypy says so.
+"""
 
 import os
 from collections.abc import Mapping
 
 from msgspec.structs import replace
+from typing_extensions import override
 
 from k8s_audit_otlp.model import Span
 from k8s_audit_otlp.receiver.discovery.unreadable_files import ScanResult
@@ -18,6 +22,7 @@ from k8s_audit_otlp.state.ledger import Ledger, Place, Tally, Ticket
 class EarlyLedger(Ledger):
     """Moves the position when a batch is made, not when it is acknowledged."""
 
+    @override
     def open(self, span: Span, mark: str = "", read: int = 0) -> Ticket:
         ticket = super().open(span, mark, read)
         super().settle(ticket, Tally())
@@ -35,6 +40,7 @@ class ForgetfulLedger(Ledger):
 class HastyLog(AuditLog):
     """Looks at the live file and the newest backup: who rotates twice in between loses one."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         return super()._bind(entries[-2:], final=final)
 
@@ -42,7 +48,8 @@ class HastyLog(AuditLog):
 class PackedLog(AuditLog):
     """Takes the `.gz` of a backup as soon as it is there, half-written or not."""
 
-    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:  # noqa: ARG002 - the twins are left out of them already
+    @override
+    def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         listed = list_log(self.path)
         packed = {e.name.base for e in listed if e.name.compressed}
         plain = [e for e in listed if e.name.compressed or e.name.base not in packed]
@@ -52,6 +59,7 @@ class PackedLog(AuditLog):
 class NameOrderedLog(AuditLog):
     """Reads backups in the order of the times in their names, whatever the clock did."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         bound = super()._bind(entries, final=final)
         self._known._segments = {s.seq: s for s in sorted(self._known, key=_age)}
@@ -65,13 +73,15 @@ def _age(segment: Segment) -> tuple[int, str]:
 class InodeLog(AuditLog):
     """Goes on at the old offset when the log was cut, because the inode is the same."""
 
-    def _unchanged(self, segment: Segment) -> bool:  # noqa: ARG002 - not to look is the fault
+    @override
+    def _unchanged(self, segment: Segment) -> bool:
         return True
 
 
 class AssumingLog(AuditLog):
     """Takes it that what it finds follows what it knew."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         found = super()._bind(entries, final=final)
         for segment in self._known:
@@ -83,6 +93,7 @@ class AssumingLog(AuditLog):
 class NumberedLog(AuditLog):
     """Keeps positions as numbers, without a mark of the bytes before them."""
 
+    @override
     def was_read(self, segment: Segment, source: LogFile, farthest: Farthest | None) -> None:
         super().was_read(segment, source, farthest and farthest._replace(marks=[], lines=b""))
 
@@ -90,6 +101,7 @@ class NumberedLog(AuditLog):
 class DeafLog(AuditLog):
     """Takes a file that may not be read for one that is not there."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         there = [e for e in entries if os.access(e.path, os.R_OK, effective_ids=True)]
         return super()._bind(there, final=final)
@@ -98,6 +110,7 @@ class DeafLog(AuditLog):
 class BrokenLog(AuditLog):
     """Takes a file whose disk gives an error, or whose head is damaged, for one without a line."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         return super()._bind([e for e in entries if _can_be_read(e)], final=final)
 
@@ -114,6 +127,7 @@ def _can_be_read(entry: Entry) -> bool:
 class FirstLog(AuditLog):
     """Takes the first line that it finds for the first one that was written."""
 
+    @override
     def _bind(self, entries: list[Entry], *, final: bool) -> ScanResult:
         found = super()._bind(entries, final=final)
         for segment in self._known:
@@ -125,6 +139,7 @@ class FirstLog(AuditLog):
 class TwinLog(AuditLog):
     """Takes it that a packed file holds what was known of the plain one, and no more."""
 
+    @override
     def scan(self) -> None:
         plain = {s.seq: s.state.size for s in self.segments() if not s.compressed and s.source}
         super().scan()
@@ -137,6 +152,7 @@ class TwinLog(AuditLog):
 class ClosedLog(AuditLog):
     """Takes the first end of a rotated file for its last one."""
 
+    @override
     def scan(self) -> None:
         ends = {s.seq: s.state.size for s in self.segments() if s.state.closed_ns}
         super().scan()
