@@ -1,14 +1,17 @@
 """What all tests share: a back end, a log directory, a clock, hypothesis profiles."""
 
+import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.kit.backends.backend import Backend
 
@@ -23,7 +26,7 @@ settings.register_profile("dev", deadline=None, max_examples=50)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-WORKERS = 4  # on two cores: two thirds of their time go by in waiting
+WORKERS = 5  # on two cores: half of their time goes by in waiting
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -33,6 +36,27 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
         return WORKERS
     config.option.dist = "no"
     return 0
+
+
+class ByFileOrStore(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
+    """Gives a worker the tests of a file, or those of one store.
+
+    Some stores take long to start, and some answers a minute: one worker waits for each store.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        of_a_store = file.startswith("tests/interop/stores/") and test.endswith("]")
+        return test.rpartition("[")[2] if of_a_store else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFileOrStore | None:
+    return ByFileOrStore(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at thousands of tests again and again."""
+    gc.freeze()
 
 
 class ManualClock:

@@ -19,9 +19,10 @@ from tests.kit.pages import queries
 
 pytestmark = pytest.mark.timeout(400, func_only=True)
 BINARIES = {VictoriaLogs: "victoria-logs", Loki: "loki"}
+OPENSEARCH = pytest.param(OpenSearch, id="opensearch", marks=pytest.mark.interop)
 STORES = [
     pytest.param(VictoriaLogs, id="victorialogs", marks=pytest.mark.interop),
-    pytest.param(OpenSearch, id="opensearch", marks=pytest.mark.interop),
+    OPENSEARCH,
     pytest.param(ClickHouse, id="clickhouse", marks=pytest.mark.interop),
     pytest.param(Loki, id="loki", marks=pytest.mark.loki),
 ]
@@ -168,19 +169,17 @@ def promising_more(query: str) -> str:
     return query
 
 
-@pytest.mark.interop
-def test_lucene_finds_the_receipts_and_the_events_of_a_segment(
-    agent: Agent, opensearch: OpenSearch
-) -> None:
-    opensearch.clear()
+@pytest.mark.parametrize("store", [OPENSEARCH], indirect=True)
+def test_lucene_finds_the_receipts_and_the_events_of_a_segment(agent: Agent, store: Store) -> None:
+    assert isinstance(store, OpenSearch)
     first = identify(_three_segments(agent)[0], finished=True)
     assert first is not None
-    _configure(agent, opensearch)
+    _configure(agent, store)
     _deliver(agent)
     wanted = {"receipts_lucene": 2, "events_lucene": 300}
     for name, count in wanted.items():
         text = queries()[name].strip().replace("IDENTITY", first.name)
-        found = opensearch.ask(json.dumps({"query": {"query_string": {"query": text}}}))
+        found = store.ask(json.dumps({"query": {"query_string": {"query": text}}}))
         assert found["hits"]["total"] == {"value": count, "relation": "eq"}, text
 
 
