@@ -71,7 +71,11 @@ def report(store: Store, *more: str) -> subprocess.CompletedProcess[str]:
 
 
 def settled(store: Store, code: int, records: int, *more: str) -> dict[str, Any]:
-    """Ask until the answer is *code* about so many records: they may take a second to show."""
+    """Ask until the answer is *code* about so many records: they may take a second to show.
+
+    Ask less and less often: each question is a process, and who waits for a minute waits idle.
+    """
+    pause_s = 0.5
     end = time.monotonic() + (600 if isinstance(store, Loki) else 180)  # it deletes by and by
     while True:
         if isinstance(store, Loki):
@@ -82,7 +86,8 @@ def settled(store: Store, code: int, records: int, *more: str) -> dict[str, Any]
             if found["contents"]["records"] == records:
                 return found
         assert time.monotonic() < end, done.stdout + done.stderr
-        time.sleep(1)
+        time.sleep(pause_s)
+        pause_s = min(1.5 * pause_s, 6)
 
 
 def test_a_day_that_nobody_touched_is_complete_and_told(
