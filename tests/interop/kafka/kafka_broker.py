@@ -79,7 +79,9 @@ class Broker:
             "controller.listener.names=CONTROLLER\n"
             f"log.dirs={folder}/data\nnum.partitions=4\n"
             "offsets.topic.replication.factor=1\ntransaction.state.log.replication.factor=1\n"
-            f"transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n{more}"
+            "transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n"
+            # One that was killed starts again when its session is over; nine seconds by default.
+            f"broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n{more}"
         )
         if not formatted.exists():
             format_it = ("kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c")
