@@ -20,7 +20,7 @@ from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
 from k8s_audit_otlp.otlp.parts import MAX_LIST
 from k8s_audit_otlp.otlp.plain_line import Around, Judged, Lines
-from k8s_audit_otlp.otlp.read_lines import AllRead, PlainLine
+from k8s_audit_otlp.otlp.read_lines import STATUS, AllRead, PlainLine
 from k8s_audit_otlp.otlp.templates import Template, Templates, frame_of, has_mark, mark, with_marks
 
 QUICKEST: Lines = plain_line
@@ -32,11 +32,9 @@ if IS_COMPILED:
 _NOTHING = msgspec.Raw(b"")
 _LEVELS = frozenset((b"Metadata", b"Request", b"RequestResponse"))
 _STAGES = frozenset((b"RequestReceived", b"ResponseStarted", b"ResponseComplete", b"Panic"))
-_STATUS = b',"responseStatus":'
 _CallerTexts: TypeAlias = tuple[
     str, str, tuple[str, ...] | None, tuple[tuple[str, tuple[str, ...]], ...], str, tuple[str, ...]
 ]
-_OF_CALLER = (b'"user":', b'"sourceIPs":', b'"userAgent":')
 
 
 class FastReference(ObjectRef, gc=False, forbid_unknown_fields=True):
@@ -145,7 +143,7 @@ class FastEncoder:
             raise NotPlainError
         if bodies.line is None:
             return None, b"", ()
-        status, notes = parts.status[len(_STATUS) :], parts.annotations
+        status, notes = parts.status[len(STATUS) :], parts.annotations
         if check.repeats(
             bodies.redacted_values,
             self._decode_status(status) if status else None,
@@ -160,18 +158,22 @@ class FastEncoder:
     def _caller(self, key: bytes) -> Found:
         encoded = self._lines.caller(key, self._shapes)
         if encoded is None:
+            self._members_of(key)  # which raises for what is written in another way
             caller = self._caller_of(key)
-            if len(caller[-1]) > MAX_LIST or any(key.count(name) > 1 for name in _OF_CALLER):
+            if len(caller[-1]) > MAX_LIST:
                 raise NotPlainError
             encoded = self._records.caller(caller)
         check = self._clean
         if check is None or check.are_free(key):
             return encoded, True
+        return encoded, all(check.member(*member) for member in self._members_of(key))
+
+    def _members_of(self, key: bytes) -> list[tuple[bytes, bytes]]:
         members = msgspec.structs.asdict(self._decode_members(b"{%b}" % key)).items()
         there = [(name.encode(), bytes(value)) for name, value in members if value is not _NOTHING]
         if b",".join([b'"%b":%b' % member for member in there]) != key:
-            raise NotPlainError  # white space, or an escape in a name
-        return encoded, all(check.member(*member) for member in there)
+            raise NotPlainError  # white space, an escape in a name, a member that is there twice
+        return there
 
     def _caller_of(self, key: bytes) -> _CallerTexts:
         read = self._decode_caller(b"{%b}" % key)
@@ -191,8 +193,8 @@ class FastEncoder:
         return self._templates.of(self._records.caller(caller))
 
     def _status(self, key: bytes) -> Found:
-        name, status_json = key[: len(_STATUS)], key[len(_STATUS) :]
-        if name not in (_STATUS, b""):
+        name, status_json = key[: len(STATUS)], key[len(STATUS) :]
+        if name not in (STATUS, b""):
             raise NotPlainError
         status = (self._decode_status(status_json) if status_json else None) or Status()
         # Of a message nothing is asked but whether it ends so.

@@ -17,6 +17,7 @@ from k8s_audit_otlp.otlp.interned import Tables, key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.read_lines import (
     OF_UIDS,
+    STATUS,
     AllRead,
     PlainLine,
     ReadLine,
@@ -40,7 +41,6 @@ Judged: TypeAlias = tuple[bytes | None, bytes, tuple[str, ...]]
 # What is of a line before, between and behind its bodies.
 Around: TypeAlias = tuple[bytes, bytes, bytes]
 _BODIES = slice(PlainLine._fields.index("request"), PlainLine._fields.index("received"))
-_STATUS = b',"responseStatus":'
 _TIMES = b',"requestReceivedTimestamp":"%b.%bZ","stageTimestamp":"%b.%bZ"%b}'
 _ANSWER = b'{"kind":"Status","apiVersion":"v1",'
 
@@ -121,7 +121,7 @@ def _run_line(run: Run, read: ReadLine, offset: int, place: PlaceFrame, *, is_fr
 def _of_bodies(line: bytes, parts: PlainLine) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes]:
     """Give what `bodies_stay` takes."""
     response, around = parts.response, b""
-    status = parts.status.removeprefix(_STATUS)
+    status = parts.status.removeprefix(STATUS)
     if status.startswith(b'{"') and response == _ANSWER + status[1:]:
         _, _, behind = _around(line, parts)
         response, around = b"", line[: -len(response) - len(behind)] + behind

@@ -33,6 +33,8 @@ _END = re.compile(
     rb'%b","stageTimestamp":"%b"(?:,"annotations":(\{.*\}))?\}' % (_TIME, _TIME), re.DOTALL
 ).fullmatch
 _NO_REFERENCE = (b"",) * 7
+STATUS = b',"responseStatus":'
+_BLANKS = b" \t\r\n"
 OF_UIDS = b"0123456789abcdef-"
 # Of addresses with a password, escapes, parameters, words, JSON.
 _SIGN = re.compile(rb"[@%=;#? \"]").search
@@ -104,20 +106,29 @@ def read(line: bytes) -> tuple[bytes, ...] | None:
         status, _, end = end[matched.end() :].rpartition(b',"requestReceivedTimestamp":"')
     else:
         before, _, end = caller.rpartition(b',"requestReceivedTimestamp":"')
-        caller, found, status = before.partition(b',"responseStatus":')
+        caller, found, status = before.partition(STATUS)
         status = found + status
     times = _END(end)
     if times is None:
         return None
-    request = response = b""
+    asked = request = answered = response = b""
     if head[1] != b"Metadata":
-        status, found, request = status.partition(b',"requestObject":')
-        if found:
-            request, _, response = request.partition(b',"responseObject":')
+        status, asked, request = status.partition(b',"requestObject":')
+        if asked:
+            request, answered, response = request.partition(b',"responseObject":')
         else:
-            status, _, response = status.partition(b',"responseObject":')
+            status, answered, response = status.partition(b',"responseObject":')
+    named, said = status[: len(STATUS)], status[len(STATUS) :]
+    there = ((True, caller), (named == STATUS, said), (asked, request), (answered, response))
+    if not all(_is_value(value) for is_there, value in there if is_there):
+        return None
     groups = head.groups(b""), times.groups(b"")
     return (*groups[0], caller, *reference, status, request, response, *groups[1])
+
+
+def _is_value(text: bytes) -> bool:
+    """Tell a value as it is written: there, without a blank around it."""
+    return text != b"" and text == text.strip(_BLANKS)
 
 
 def read_all(data: bytes, tables: Tables, /) -> tuple[AllRead, bytes]:

@@ -1,5 +1,7 @@
 """Reading a block: both forms tell its events, find the same rows, and doubt the same ones."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.interned import Tables
 from k8s_audit_otlp.otlp.plain_line import Lines
 from tests.kit import strategies
+from tests.unit.otlp.test_fast_path import both
 from tests.unit.otlp.test_plain_line import EVENT, LINE, encoder_of, mutated, run_over
 
 
@@ -82,3 +85,45 @@ class Asked(dict[bytes, bool]):
     def __missing__(self, text: bytes) -> bool:
         self[text] = True
         return True
+
+
+CHANGED = {"spec": {"containers": [{"args": ["--token", "s3cr3t-value"]}]}}
+WITH_BODIES = strategies.as_written(
+    {**EVENT, "level": "RequestResponse", "requestObject": CHANGED, "responseObject": {"b": [2]}}
+)
+MEMBERS = ("user", "sourceIPs", "userAgent", "responseStatus", "requestObject", "responseObject")
+
+
+@pytest.mark.parametrize("redact", [True, False])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_member_without_a_value_takes_the_general_way(member: str, *, redact: bool) -> None:
+    """The line is no JSON, and its record says so."""
+    before, name, behind = WITH_BODIES.partition(b',"%b":' % member.encode())
+    value = json.dumps(json.loads(WITH_BODIES)[member], separators=(",", ":")).encode()
+    line = before + name + behind.removeprefix(value)
+    fast, general = both(line, redact=redact)
+    assert fast == general
+    assert b"[unparsable, " in fast[0]
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+@pytest.mark.parametrize("member", MEMBERS)
+def test_blanks_around_a_member_go_where_a_body_is_changed(member: str, place: str) -> None:
+    """As on the general way, which writes such a line anew."""
+    value = json.dumps(json.loads(WITH_BODIES)[member], separators=(",", ":")).encode()
+    spaced = b" " + value if place == "before" else value + b"\t"
+    old = b'"%b":%b' % (member.encode(), value)
+    line = WITH_BODIES.replace(old, b'"%b":%b' % (member.encode(), spaced))
+    fast, general = both(line)
+    assert fast == general
+    assert b"redacted" in fast[0]
+    assert spaced not in fast[0]
+
+
+def test_a_line_without_a_caller_takes_the_general_way() -> None:
+    """Two commas in a row are no JSON."""
+    _, caller, behind = LINE.partition(b'"user":')
+    line = LINE.replace(caller + behind.partition(b',"objectRef"')[0], b"")
+    fast, general = both(line)
+    assert fast == general
+    assert b"[unparsable, " in fast[0]

@@ -145,6 +145,15 @@ is(Part part, const char *word)
     return (size_t)(part.end - part.start) == size && !memcmp(part.start, word, size);
 }
 
+/* Tell a value as it is written: there, without a blank around it; or no such member. */
+static int
+is_value(const char *start, const char *end)
+{
+    static const char blanks[] = {' ', '\t', '\r', '\n'};
+    return !start || (start < end && !memchr(blanks, *start, sizeof blanks)
+                      && !memchr(blanks, end[-1], sizeof blanks));
+}
+
 int
 read_parts(const char *line, Py_ssize_t size, Part *parts)
 {
@@ -173,7 +182,11 @@ read_parts(const char *line, Py_ssize_t size, Part *parts)
     parts[STATUS] = (Part){at, times};
     if (!is(parts[LEVEL], "Metadata"))
         bodies(parts);
-    return 1;
+    const char *status = AFTER(parts[STATUS].start, parts[STATUS].end, ",\"responseStatus\":");
+    return is_value(parts[CALLER].start, parts[CALLER].end)
+           && is_value(status, parts[STATUS].end)
+           && is_value(parts[REQUEST].start, parts[REQUEST].end)
+           && is_value(parts[RESPONSE].start, parts[RESPONSE].end);
 }
 
 PyObject *
