@@ -195,7 +195,7 @@ def recent() -> None:
 def _times(tables: Tables, stage: bytes, *parts: bytes) -> bytes | None:
     """Encode time and duration of two times, each its second and microseconds."""
     start, end = (tables.seconds[parts[i]] + int(parts[i + 1]) for i in (0, 2))
-    if not (0 <= end - start < DAY and 0 < end < MAX_TIME):
+    if not (0 < start <= end < MAX_TIME and end - start < DAY):
         return None
     time, head = wire.TIME + wire.fixed64(end * 1000), tables.duration_head
     if not head or stage == b"RequestReceived":

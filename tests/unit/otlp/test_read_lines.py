@@ -127,3 +127,12 @@ def test_a_line_without_a_caller_takes_the_general_way() -> None:
     fast, general = both(line)
     assert fast == general
     assert b"[unparsable, " in fast[0]
+
+
+def test_a_request_from_before_1970_has_no_duration() -> None:
+    """However short a time before."""
+    line = LINE.replace(b"2026-01-02T03:04:05", b"1969-12-31T23:59:59")
+    line = line.replace(b"2026-01-02T03:04:06", b"1970-01-01T00:00:00")
+    fast, general = both(line)
+    assert fast == general
+    assert b"duration" not in fast[0]

@@ -67,7 +67,7 @@ add_times(Pieces *out, PyObject *tables, const Part *parts, char *space)
     if (time <= 0 || time >= MAX_TIME)
         return 0;
     int64_t start = micros(out, TABLE(SECONDS), parts[RECEIVED], parts[RECEIVED_US]);
-    if (time < start || time - start >= DAY || PyErr_Occurred())
+    if (start <= 0 || time < start || time - start >= DAY)
         return 0;
     space[0] = 0x09;
     little_endian(space + 1, (uint64_t)time * NS_OF_US, sizeof(uint64_t));
