@@ -16,13 +16,13 @@ from k8s_audit_otlp.otlp import wire
 from k8s_audit_otlp.otlp.interned import Tables, key_of
 from k8s_audit_otlp.otlp.parts import MAX_AUDIT_ID, NO_TARGET
 from k8s_audit_otlp.otlp.read_lines import (
-    OF_UIDS,
     STATUS,
     AllRead,
     PlainLine,
     ReadLine,
     all_begin_so,
     doubt,
+    is_of_uids,
     read,
     read_all,
     texts_of,
@@ -207,7 +207,7 @@ def _may_leave(tables: Tables, query: bytes, audit_id: bytes) -> bool:
     """Judge what clients write freely and no row has."""
     if tables.clean_queries is None:
         return True
-    return not audit_id.strip(OF_UIDS) and (not query or tables.clean_queries[query])
+    return is_of_uids(audit_id) and (not query or tables.clean_queries[query])
 
 
 def _row_may_leave(tables: Tables, parts: tuple[bytes, ...]) -> bool:

@@ -35,7 +35,8 @@ _END = re.compile(
 _NO_REFERENCE = (b"",) * 7
 STATUS = b',"responseStatus":'
 _BLANKS = b" \t\r\n"
-OF_UIDS = b"0123456789abcdef-"
+_OF_UIDS = b"0123456789abcdef-"
+_SHORTEST_HEX_KEY = 32  # characters
 # Of addresses with a password, escapes, parameters, words, JSON.
 _SIGN = re.compile(rb"[@%=;#? \"]").search
 _PROXY = b"/proxy/"  # there may be any text behind it
@@ -172,8 +173,15 @@ def texts_of(parts: PlainLine) -> Iterator[bytes]:
         if name and b"/%b/" % name not in steps:
             yield name
     for uid in (parts.uid, parts.version):
-        if uid.strip(OF_UIDS):
+        if not is_of_uids(uid):
             yield uid
+
+
+def is_of_uids(text: bytes) -> bool:
+    """Tell a text of hex digits and dashes that is too short between these for a key in hex."""
+    return not text.strip(_OF_UIDS) and all(
+        len(run) < _SHORTEST_HEX_KEY for run in text.split(b"-")
+    )
 
 
 def _new_texts(parts: PlainLine, tables: Tables) -> Iterator[bytes]:

@@ -136,3 +136,19 @@ def test_a_request_from_before_1970_has_no_duration() -> None:
     fast, general = both(line)
     assert fast == general
     assert b"duration" not in fast[0]
+
+
+LONG_HEX = "0123456789abcdef" * 2
+
+
+@pytest.mark.parametrize("text", [LONG_HEX, f"1-{LONG_HEX}-2"])
+@pytest.mark.parametrize("place", ["auditID", "uid", "resourceVersion"])
+def test_what_is_like_a_key_is_judged_by_where_it_stands(place: str, text: str) -> None:
+    """Hex digits are not always of a uid."""
+    event = json.loads(LINE)
+    if place == "auditID":
+        event[place] = text
+    else:
+        event["objectRef"][place] = text
+    fast, general = both(strategies.as_written(event))
+    assert fast == general

@@ -2,7 +2,7 @@
 
 #include "quick.h"
 
-enum { OF_NUMBER = 4 };
+enum { OF_NUMBER = 4, SHORTEST_HEX_KEY = 32 };
 
 int
 add(Pieces *out, const char *start, size_t size)
@@ -165,12 +165,17 @@ is_empty(Part part)
     return part.end == part.start;
 }
 
+/* Tell a text of hex digits and dashes that is too short between these for a key in hex. */
 int
 is_of_uids(Part part)
 {
-    for (const char *at = part.start; at < part.end; at++)
-        if (!((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f') || *at == '-'))
+    int run = 0;
+    for (const char *at = part.start; at < part.end; at++) {
+        int is_hex = (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f');
+        run = is_hex ? run + 1 : 0;
+        if (run == SHORTEST_HEX_KEY || !(is_hex || *at == '-'))
             return 0;
+    }
     return 1;
 }
 
