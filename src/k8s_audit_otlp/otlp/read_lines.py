@@ -166,12 +166,9 @@ def doubt(read: AllRead, start: int, end: int, /) -> int:
 
 
 def texts_of(parts: PlainLine) -> Iterator[bytes]:
-    """Give the path, and names and uids that are no step of it, or may be no uid."""
+    """Give the path, the names, and what may be no uid."""
     yield parts.path
-    steps = parts.path + b"/"
-    for name in (parts.namespace, parts.name):
-        if name and b"/%b/" % name not in steps:
-            yield name
+    yield from filter(None, (parts.namespace, parts.name))
     for uid in (parts.uid, parts.version):
         if not is_of_uids(uid):
             yield uid
@@ -185,12 +182,22 @@ def is_of_uids(text: bytes) -> bool:
 
 
 def _new_texts(parts: PlainLine, tables: Tables) -> Iterator[bytes]:
-    """Give those of which it is not known that they may leave."""
-    verdicts = tables.clean_paths
-    for text in texts_of(parts):
-        if verdicts is not None and not verdicts.get(text):
+    """Give those of which it is not known that they may leave.
+
+    A new path has its steps in it. One that is known was judged as a path, which may have more in
+    it than a name.
+    """
+    paths, references = tables.clean_paths, tables.clean_references
+    if paths is None or references is None:
+        return
+    path, *others = texts_of(parts)
+    steps = b""
+    if not paths.get(path):
+        yield path
+        steps = path + b"/"
+    for text in others:
+        if b"/%b/" % text not in steps and not references.get(text):
             yield text
-        verdicts = tables.clean_references
 
 
 def _is_utf8(line: bytes) -> bool:

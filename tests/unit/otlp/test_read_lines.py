@@ -139,16 +139,19 @@ def test_a_request_from_before_1970_has_no_duration() -> None:
 
 
 LONG_HEX = "0123456789abcdef" * 2
+PATH = "/api/v1/namespaces/{}/pods/{}"
 
 
-@pytest.mark.parametrize("text", [LONG_HEX, f"1-{LONG_HEX}-2"])
-@pytest.mark.parametrize("place", ["auditID", "uid", "resourceVersion"])
+@pytest.mark.parametrize("text", [LONG_HEX, f"1-{LONG_HEX}-2", "48#1173", "letmein!_" + "A5" * 16])
+@pytest.mark.parametrize("place", ["auditID", "uid", "resourceVersion", "name", "namespace"])
 def test_what_is_like_a_key_is_judged_by_where_it_stands(place: str, text: str) -> None:
-    """Hex digits are not always of a uid."""
+    """Hex digits are not always of a uid; what leaves in a path may not leave as a name."""
     event = json.loads(LINE)
     if place == "auditID":
         event[place] = text
     else:
         event["objectRef"][place] = text
+    if place in ("name", "namespace"):
+        event["requestURI"] = PATH.format(text, text)
     fast, general = both(strategies.as_written(event))
     assert fast == general

@@ -88,7 +88,7 @@ write_text(char *to, Part text, Recent *recent, PyObject *verdicts)
     return sign ? NULL : to;
 }
 
-int
+static int
 is_step(Part path, Part name)
 {
     size_t size = name.end - name.start;
@@ -98,18 +98,21 @@ is_step(Part path, Part name)
     return 0;
 }
 
-/* Write the row of a line; NULL where it has none. */
+/* Write the row of a line; NULL where it has none. A path that is written has its steps in it; one
+ * that is known was judged as a path, which may have more in it than a name. */
 static char *
 write_row(char *to, const Part *parts, const Verdicts *of)
 {
     static const int names[] = {NAMESPACE, NAME}, uids[] = {UID, VERSION};
+    const char *start = to;
     Part path = parts[PATH];
     to = write_text(to, path, of->recent, of->paths);
+    int has_steps = to != start;
     for (int i = 0; to && i < 2; i++)
-        if (!is_empty(parts[names[i]]) && !is_step(path, parts[names[i]]))
+        if (!is_empty(parts[names[i]]) && !(has_steps && is_step(path, parts[names[i]])))
             to = write_text(to, parts[names[i]], of->recent, of->references);
     for (int i = 0; to && i < 2; i++)
-        if (!is_of_uids(parts[uids[i]]))
+        if (!is_of_uids(parts[uids[i]]) && !(has_steps && is_step(path, parts[uids[i]])))
             to = write_text(to, parts[uids[i]], of->recent, of->references);
     return to;
 }

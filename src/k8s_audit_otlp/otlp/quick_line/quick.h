@@ -115,7 +115,6 @@ PyObject *quick_all_begin_so(PyObject *module, PyObject *data);
 
 /* block.c */
 
-int is_step(Part path, Part name);
 Block *block_in(PyObject *capsule);
 Line *line_at(const Block *block, const char *start);
 PyObject *quick_read_all(PyObject *module, PyObject *args);

@@ -89,12 +89,11 @@ row_may_leave(Pieces *out, PyObject *tables, const Part *parts)
 {
     static const int names[] = {NAMESPACE, NAME}, uids[] = {UID, VERSION};
     PyObject *references = TABLE(CLEAN_REFERENCES);
-    Part path = parts[PATH];
-    if (!is_clean(out, TABLE(CLEAN_PATHS), path))
+    if (!is_clean(out, TABLE(CLEAN_PATHS), parts[PATH]))
         return 0;
     for (int i = 0; i < 2; i++) {
         Part name = parts[names[i]], uid = parts[uids[i]];
-        if (!is_empty(name) && !is_step(path, name) && !is_clean(out, references, name))
+        if (!is_empty(name) && !is_clean(out, references, name))
             return 0;
         if (!is_of_uids(uid) && !is_clean(out, references, uid))
             return 0;
