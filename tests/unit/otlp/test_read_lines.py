@@ -1,11 +1,17 @@
 """Reading a block: both forms tell its events, find the same rows, and doubt the same ones."""
 
 import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from k8s_audit_otlp import otlp
 from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.interned import Tables
 from k8s_audit_otlp.otlp.plain_line import Lines
@@ -155,3 +161,46 @@ def test_what_is_like_a_key_is_judged_by_where_it_stands(place: str, text: str) 
         event["requestURI"] = PATH.format(text, text)
     fast, general = both(strategies.as_written(event))
     assert fast == general
+
+
+SOURCES = sorted((Path(otlp.__file__).parent / "quick_line").glob("*.c"))
+TREE = Path(__file__).parents[3]
+RUN = """
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+from tests.unit.otlp.test_plain_line import LINE, WITH_BODIES, encoder_of, run_over
+
+spec = spec_from_file_location("_quick_line", sys.argv[1])
+lines = module_from_spec(spec)
+spec.loader.exec_module(lines)
+short = LINE[: LINE.index(b',"objectRef"')] + LINE[LINE.index(b',"requestReceivedTimestamp"') :]
+short = short[: short.index(b',"annotations"')] + b"}"
+block = b"\\n".join((LINE, WITH_BODIES, short, b"", b"\\xff", LINE[:400], short))
+for redact in (True, False):
+    assert len(run_over(encoder_of(lines, redact=redact), block).records) == 3
+"""
+
+
+@pytest.fixture(scope="module")
+def checked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build it with checks."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no compiler was there")
+    made = tmp_path_factory.mktemp("checked") / "_quick_line.so"
+    flags = ("-O1", "-g", "-shared", "-fPIC", "-fsanitize=undefined")
+    headers = sysconfig.get_paths()["include"]
+    command = (compiler, *flags, f"-I{headers}", *map(str, SOURCES), "-o", str(made))
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("the compiler makes no checks")
+    return made
+
+
+def test_lines_of_all_shapes_do_nothing_that_is_undefined(checked: Path) -> None:
+    """Those that have every part, and those that have few."""
+    done = subprocess.run(
+        (sys.executable, "-c", RUN, str(checked)), cwd=TREE, capture_output=True, check=False
+    )
+    assert done.stderr.decode() == ""
+    assert done.returncode == 0

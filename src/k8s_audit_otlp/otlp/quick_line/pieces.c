@@ -7,6 +7,8 @@ enum { OF_NUMBER = 4, SHORTEST_HEX_KEY = 32 };
 int
 add(Pieces *out, const char *start, size_t size)
 {
+    if (!size) /* nothing to copy, from nowhere */
+        return 1;
     if (out->count == MOST_PIECES)
         return 0;
     out->pieces[out->count++] = (Part){start, start + size};
@@ -71,6 +73,9 @@ look_in(PyObject *table, PyObject *key, Known *known)
 PyObject *
 look_up(Pieces *out, PyObject *table, Part key)
 {
+    static const char nothing[1];
+    if (!key.start)
+        key = (Part){nothing, nothing};
     Known *known = place_of(out->recent, key);
     if (known && is_known(known, table, key))
         return hold(out, Py_NewRef(known->value));
