@@ -57,7 +57,7 @@ from k8s_audit_otlp.telemetry.tap import Tap
 from k8s_audit_otlp.transport.sender import Sender
 
 Logs = Mapping[str, Sequence[AuditLog]]  # by receiver id
-_FRAME = 96  # bytes of a request's own fields, and of the name that an hour has in its resource
+_FRAME = 96  # bytes that a request adds: its own fields, an attribute of its resource
 
 
 @dataclass(eq=False, repr=False)
@@ -119,7 +119,7 @@ class Pipeline:
         }
 
     def _shared_requests(self) -> dict[str, Requests]:
-        """Return for each exporter where it shares requests; not for one that is like no other."""
+        """Return the cache of requests of each exporter that sends the same as another one."""
         alike: dict[Hashable, list[str]] = {}
         for name, exporter in self.config.exporters.items():
             form = request_form(exporter)
@@ -136,7 +136,7 @@ class Pipeline:
     def _block_reader(self, log: AuditLog) -> BlockReader:
         with_path = self.config.receivers[log.key.receiver].include_file_path
         readers = sum(receiver == log.key.receiver for receiver, _ in self._routes)
-        kept = BLOCKS_KEPT if readers > 1 else 0  # a lone exporter reads a block once
+        kept = BLOCKS_KEPT if readers > 1 else 0  # a single exporter reads each block once
         reader = BlockReader(log, cache_bytes=kept, with_path=with_path)
         if (hashes := self._raw_hashes.get(log.key)) is not None:
             reader.listen(hashes.take)

@@ -1,4 +1,4 @@
-"""Sends a part of what is still on disk to one exporter once more, beside a running agent.
+"""Sends the events of a period that are still on disk to one exporter again, beside an agent.
 
 It is an agent of its own: one exporter, its own state directory in the running agent's, the same
 logs and so the same uids. What it sends is marked in the resource, its receipts too.
@@ -20,17 +20,17 @@ from k8s_audit_otlp.otlp.wire import time_of
 from k8s_audit_otlp.state.content_hash import entries
 from k8s_audit_otlp.transport.sender import ExportRequest
 
-AFTER = "after the end of the replay"  # what takes away what is later, as a policy's rule would
+AFTER = "after the end of the replay"  # why later events are dropped, as a policy's rule would say
 
 
 def state_of(config: Config, exporter: str, since_ns: int, until_ns: int) -> Path:
-    """Return where a replay keeps its progress: the same part goes on where it was."""
+    """Return where a replay keeps its progress: the same period is resumed."""
     name = sha256(f"{exporter}\0{since_ns}\0{until_ns}".encode()).hexdigest()[:16]
     return Path(config.service.state_dir) / "replay" / name
 
 
 def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> Config:
-    """Return the configuration of a replay: one exporter and its receivers, nothing beside them.
+    """Return the configuration of a replay: one exporter and its receivers alone.
 
     An exporter that is switched off may be replayed to: a new back end, before it is taken up.
     """
@@ -57,13 +57,13 @@ def replay_config(config: Config, exporter: str, since_ns: int, state: Path) -> 
 
 
 def is_replay(config: Config) -> bool:
-    """Tell whether an agent of *config* sends again what others have sent."""
+    """Say whether this is the configuration of a replay."""
     return any(REPLAYED in receiver.attributes for receiver in config.receivers.values())
 
 
 @dataclass(eq=False, repr=False)
 class ReplayPart:
-    """What of the encoded blocks is sent, and how fast.
+    """Which records of the encoded blocks are sent, and how fast.
 
     *rate*: records a second at most; 0 is no limit.
     """
@@ -78,7 +78,7 @@ class ReplayPart:
         self._next = self.monotonic()
 
     def around(self, encode: Encode) -> Encode:
-        """Return an encoder that leaves out what is later, and waits after what it gives."""
+        """Return an encoder that drops later records, and then waits as *rate* asks."""
 
         def encode_part(block: Block) -> EncodedBlock:
             encoded = self._before(encode(block))

@@ -95,8 +95,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; `run` is deaf to some signals before it is imported."""
-        if args[0] == "run":  # by default these kill; SIGHUP is a wish once there is what to reload
+        """Find the command; `run` ignores some signals before it is imported."""
+        if args[0] == "run":  # by default these kill; SIGHUP reloads once an agent is there
             for harmless in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
                 signal.signal(harmless, signal.SIG_IGN)
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))  # click writes a line
@@ -130,7 +130,7 @@ class LazyGroup(click.Group):
 
 
 def _end_for(error: Exception) -> None:
-    """End the command with what an error says; return where it says nothing to people."""
+    """Exit with the message and code of an error; return where it is to be raised."""
     match error:
         case ConfigError():
             for mistake in error.mistakes:
@@ -144,9 +144,9 @@ def _end_for(error: Exception) -> None:
         case click.Abort():
             sys.exit(INTERRUPTED)
         case OSError() if sys.excepthook is not sys.__excepthook__:
-            return  # an agent's: a line of its log
+            return  # an agent writes it to its own log
         case OSError() if error.errno in _CANNOT_WRITE:
-            read = "a file or the " if error.errno == errno.EIO else ""  # a bad disk, on reading
+            read = "a file or the " if error.errno == errno.EIO else ""  # on reading, too
             where = error.filename or f"{read}standard output"
             die(f"{where}: {error.strerror}; see that it is there and has room", FAILURE)
         case OSError() if error.filename is not None:
@@ -158,9 +158,10 @@ def _end_for(error: Exception) -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give each standard stream that is closed to /dev/null.
+    """Open /dev/null for each standard stream that is closed.
 
-    Else the next file, one of the state, gets its number: what C code writes there goes into it.
+    Else the next file that is opened, one of the state, gets the descriptor, and C code that writes
+    to stderr writes into it.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -186,7 +187,7 @@ def doing(where: str) -> Callable[[Callable[[], None]], Callable[..., Any]]:
 
 
 def _imported(name: str) -> ModuleType:
-    """Import a module. What modules hold stays, so it is never looked through for garbage."""
+    """Import a module, and keep the collector of garbage from what it holds: that stays."""
     gc.disable()
     try:
         return importlib.import_module(name)

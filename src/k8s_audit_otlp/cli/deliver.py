@@ -1,4 +1,4 @@
-"""What is asked of the agent: to deliver, to tell how it is, to send something once more."""
+"""Commands of the agent: run, status, reload, replay, and what it keeps in the dead letter."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`dead-letter`: look at what a back end refused for good, send it again, or let it go.
+"""`dead-letter`: list what a back end refused for good, send it again, or delete it.
 
 All of it may run beside the agent, which holds the file's lock only while it writes an entry.
 """
@@ -44,7 +44,7 @@ from k8s_audit_otlp.transport.otlp_json import record_as_json
 
 @dataclass(slots=True)
 class Summary:
-    """What lies in the dead letter of one exporter."""
+    """Counts of the dead letter of one exporter."""
 
     exporter: str
     path: Path
@@ -53,7 +53,7 @@ class Summary:
     refused: int = 0  # by partial success, record unknown
     oldest: str = ""
     newest: str = ""
-    why: str = ""  # of the newest
+    why: str = ""  # why the newest was refused
 
 
 def list_(directory: Path, exporter: str | None, *, as_json: bool) -> None:
