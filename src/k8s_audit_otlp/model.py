@@ -8,7 +8,7 @@ Offsets are half-open, count *decompressed* bytes, and `end` is the next byte to
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -68,6 +68,28 @@ class Status(msgspec.Struct, gc=False, rename=_wire_name):
     reason: str = ""
     message: str = ""
     code: int = 0
+
+
+class StatusCause(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class StatusDetails(msgspec.Struct, gc=False, forbid_unknown_fields=True, rename="camel"):
+    name: str = ""
+    group: str = ""
+    kind: str = ""
+    uid: str = ""
+    causes: list[StatusCause] | None = None
+    retry_after_seconds: int = 0
+
+
+class KnownStatus(Status, gc=False, forbid_unknown_fields=True):
+    """One that has no member beside those of the API, and nothing in `metadata`."""
+
+    metadata: dict[Literal[""], str] | None = None
+    details: StatusDetails | None = None
 
 
 class AuthenticationMetadata(msgspec.Struct, gc=False, rename=_wire_name):

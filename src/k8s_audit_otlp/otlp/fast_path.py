@@ -14,7 +14,7 @@ from k8s_audit_otlp.event.bounded_cache import BoundedCache
 from k8s_audit_otlp.event.severity import CLOSED, alarm_at_end
 from k8s_audit_otlp.event.splice.lists import check_json
 from k8s_audit_otlp.event.stages import Clean
-from k8s_audit_otlp.model import ObjectRef, Status, UserInfo
+from k8s_audit_otlp.model import KnownStatus, ObjectRef, Status, UserInfo
 from k8s_audit_otlp.otlp import IS_COMPILED, plain_line
 from k8s_audit_otlp.otlp.event_record import NotPlainError, RecordEncoder
 from k8s_audit_otlp.otlp.interned import Found, Interned, Tables, of_key
@@ -97,6 +97,7 @@ class FastEncoder:
         self._decode_caller = msgspec.json.Decoder(FastCaller).decode
         self._decode_members = msgspec.json.Decoder(CallerMembers).decode
         self._decode_status = msgspec.json.Decoder(Status | None).decode
+        self._decode_whole_status = msgspec.json.Decoder(KnownStatus | None).decode
         self._decode_notes = msgspec.json.Decoder(dict[str, str] | None).decode
         self._references = BoundedCache(_reference, most=2048, longest=256, size=_bytes_of)
         alone = BoundedCache(self._has_bodies_alone, most=2048, longest=256, size=_bytes_of)
@@ -196,7 +197,7 @@ class FastEncoder:
         name, status_json = key[: len(STATUS)], key[len(STATUS) :]
         if name not in (STATUS, b""):
             raise NotPlainError
-        status = (self._decode_status(status_json) if status_json else None) or Status()
+        status = (self._decode_whole_status(status_json) if status_json else None) or Status()
         # Of a message nothing is asked but whether it ends so.
         end = CLOSED if status.message.endswith(CLOSED) else ""
         ending = _encode((status.code, status.reason, end))

@@ -60,7 +60,7 @@ class Segment:
 
     @property
     def least_size(self) -> int:
-        """What its file has at least: what a cut left, else as it was looked at or, if plain, read."""
+        """What its file has at least: as a cut left it, or it was looked at or, if plain, read."""
         if self.state.cut:
             return self.state.cut  # what was read behind it is gone, whoever has read it
         plain = not self.state.truncated and not self.compressed

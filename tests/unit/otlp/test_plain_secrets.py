@@ -154,6 +154,39 @@ def test_what_goes_in_one_goes_in_both(message: str) -> None:
     assert b"hunter22" not in one[0]
 
 
+@pytest.mark.parametrize("resource", ["pods", "secrets", "configmaps"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"data": {"a": "aGVsbG8gd29ybGQ="}}, {"password": "hunter22hunter22"},
+        {"metadata": {"token": "hunter22hunter22"}}, {"details": {"secret": "hunter22hunter22"}},
+        {"details": {"causes": [{"token": "hunter22hunter22"}]}}, {"stringData": {"a": "b"}},
+    ],
+)  # fmt: skip
+def test_members_that_are_of_no_status_are_judged_by_what_the_event_is_about(
+    resource: str, more: dict[str, Any]
+) -> None:
+    """An aggregated server may write any."""
+    event = refusal(resource, MESSAGES[1], {})
+    event["responseStatus"] |= more
+    event["responseObject"] |= more
+    fast, _ = encoders()
+    assert not takes(fast, as_written(event))
+    one, other = both(as_written(event))
+    assert one == other
+    assert b"hunter22" not in one[0]
+
+
+def test_details_of_a_status_are_known_as_they_are() -> None:
+    event = refusal("pods", MESSAGES[1], {})
+    cause = {"reason": "FieldValueInvalid", "message": "no", "field": "spec"}
+    details = {"name": "a", "group": "g", "kind": "k", "uid": "u", "causes": [cause]}
+    for part in ("responseStatus", "responseObject"):
+        event[part] |= {"metadata": {}, "details": {**details, "retryAfterSeconds": 3}}
+    fast, _ = encoders()
+    assert takes(fast, as_written(event))
+
+
 def test_json_in_a_text_is_judged_by_what_the_event_is_about() -> None:
     fast, _ = encoders()
     assert not takes(fast, as_written(refusal("secrets", MESSAGES[1], NOTES[1])))
