@@ -174,13 +174,13 @@ is_empty(Part part)
 int
 is_of_uids(Part part)
 {
-    int run = 0;
-    for (const char *at = part.start; at < part.end; at++) {
-        int is_hex = (*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f');
-        run = is_hex ? run + 1 : 0;
-        if (run == SHORTEST_HEX_KEY || !(is_hex || *at == '-'))
+    for (const char *at = part.start; at < part.end; at++)
+        if (!((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f') || *at == '-'))
             return 0;
-    }
+    const char *dash;
+    for (const char *at = part.start; part.end - at >= SHORTEST_HEX_KEY; at = dash + 1)
+        if (!(dash = memchr(at, '-', SHORTEST_HEX_KEY)))
+            return 0;
     return 1;
 }
 

@@ -145,13 +145,17 @@ is(Part part, const char *word)
     return (size_t)(part.end - part.start) == size && !memcmp(part.start, word, size);
 }
 
+static int
+is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\r' || byte == '\n';
+}
+
 /* Tell a value as it is written: there, without a blank around it; or no such member. */
 static int
 is_value(const char *start, const char *end)
 {
-    static const char blanks[] = {' ', '\t', '\r', '\n'};
-    return !start || (start < end && !memchr(blanks, *start, sizeof blanks)
-                      && !memchr(blanks, end[-1], sizeof blanks));
+    return !start || (start < end && !is_blank(*start) && !is_blank(end[-1]));
 }
 
 int
