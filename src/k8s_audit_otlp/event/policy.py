@@ -14,8 +14,14 @@ from typing import NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.policy_rules import LEVELS, Attributes, PolicyRule, attributes_of
-from k8s_audit_otlp.event.redact.redactor import drop_bodies, drop_body
-from k8s_audit_otlp.event.splice.line import AmbiguousError, body_slots, frame_of, rewritten
+from k8s_audit_otlp.event.splice.line import (
+    AmbiguousError,
+    body_slots,
+    drop_bodies,
+    drop_body,
+    frame_of,
+    rewritten,
+)
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     end_of,

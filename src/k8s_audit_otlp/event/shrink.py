@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.policy import body_without, with_bodies
-from k8s_audit_otlp.event.redact.redactor import drop_body
-from k8s_audit_otlp.event.splice.line import rewritten
+from k8s_audit_otlp.event.splice.line import drop_body, rewritten
 from k8s_audit_otlp.event.splice.tokens import (
     UnreadableError,
     join,

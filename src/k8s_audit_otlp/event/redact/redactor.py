@@ -30,16 +30,15 @@ from k8s_audit_otlp.event.secrets.replacement import Replacement
 from k8s_audit_otlp.event.secrets.text import clean_message
 from k8s_audit_otlp.event.splice import lists
 from k8s_audit_otlp.event.splice.line import (
-    BODIES,
     NEEDLES,
     PLACE_OF_BODY,
     AmbiguousError,
     Slot,
     body_slots,
+    drop_bodies,
     frame_of,
     members_as_written,
     rewritten,
-    without,
 )
 from k8s_audit_otlp.event.splice.tokens import UnreadableError, written
 from k8s_audit_otlp.model import EMPTY, AuditEvent
@@ -186,14 +185,16 @@ class Redactor:
         parts = lists.parts_of_large(body)
         if parts is None:  # a list was read to be taken apart
             lists.check_json(body)
-        return self._body(body, found, parts)
+        return self._read_body(body, found, parts)
 
-    def _body(self, body: bytes, found: Findings, parts: lists.Parts | None = None) -> bytes:
+    def _body(self, body: bytes, found: Findings) -> bytes:
         if self.rules.bodies == "drop":
             found.fired.add(BODIES_DROPPED)
             return body
+        return self._read_body(body, found, lists.parts_of_large(body))
+
+    def _read_body(self, body: bytes, found: Findings, parts: lists.Parts | None) -> bytes:
         try:
-            parts = parts or lists.parts_of_large(body)
             if parts is None:
                 return self._bodies(body, found)
             for kind, rule in _LIST_KINDS.items():
@@ -242,27 +243,6 @@ def _parts(event: AuditEvent, line: bytes) -> _Parts:
         line = rewritten(event)
         slots = body_slots(event, line)
         return _Parts(line, slots, frame_of(line, slots))
-
-
-def drop_bodies(event: AuditEvent, line: bytes) -> tuple[AuditEvent, bytes]:
-    for field, _ in BODIES:
-        event, line = drop_body(event, line, field)
-    return event, line
-
-
-def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, bytes]:
-    if getattr(event, field) is EMPTY:
-        return event, line
-    kept = msgspec.structs.replace(event, **{field: EMPTY})
-    try:
-        slots = body_slots(event, line)
-        frame_of(line, slots)
-    except (AmbiguousError, UnreadableError, LookupError):
-        return kept, rewritten(kept)
-    for slot in slots:
-        if slot.field == field:
-            line = without(line, slot)
-    return kept, line
 
 
 def _read(line: bytes) -> AuditEvent | None:

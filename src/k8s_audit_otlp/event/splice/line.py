@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from k8s_audit_otlp.event.splice.members import members_of
-from k8s_audit_otlp.event.splice.tokens import closing_part, end_of, is_key, split
+from k8s_audit_otlp.event.splice.tokens import (
+    UnreadableError,
+    closing_part,
+    end_of,
+    is_key,
+    split,
+)
 from k8s_audit_otlp.model import EMPTY, AuditEvent, ObjectRef
 
 BODIES = (("request_object", b"requestObject"), ("response_object", b"responseObject"))
@@ -168,3 +174,25 @@ def _encodable(member: Any) -> Any:
             return {_encodable(key): _encodable(item) for key, item in member.items()}
         case _:
             return member
+
+
+def drop_bodies(event: AuditEvent, line: bytes) -> tuple[AuditEvent, bytes]:
+    """Take both bodies out of the event and of its line."""
+    for field, _ in BODIES:
+        event, line = drop_body(event, line, field)
+    return event, line
+
+
+def drop_body(event: AuditEvent, line: bytes, field: str) -> tuple[AuditEvent, bytes]:
+    if getattr(event, field) is EMPTY:
+        return event, line
+    kept = msgspec.structs.replace(event, **{field: EMPTY})
+    try:
+        slots = body_slots(event, line)
+        frame_of(line, slots)
+    except (AmbiguousError, UnreadableError, LookupError):
+        return kept, rewritten(kept)
+    for slot in slots:
+        if slot.field == field:
+            line = without(line, slot)
+    return kept, line
