@@ -46,7 +46,7 @@ def _is_plain(text: bytes) -> bool:
 
 
 def _is_plain_path(text: bytes) -> bool:
-    """Tell the same of a path, or of several: behind a proxy there may be any text."""
+    """Tell the same of a path: behind a proxy there may be any text."""
     return b"/proxy/" not in text and _is_plain(text)
 
 

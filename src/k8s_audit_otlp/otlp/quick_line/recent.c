@@ -71,8 +71,6 @@ is_known(const Known *known, PyObject *table, Part key)
 void
 keep(Known *known, PyObject *table, PyObject *key, PyObject *value)
 {
-    if (!known)
-        return;
     Part text;
     if (!part_of(key, &text))
         return;
