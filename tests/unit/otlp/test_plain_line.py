@@ -35,14 +35,6 @@ WITH_BODIES = strategies.as_written(
 )
 
 
-@pytest.fixture(scope="module")
-def compiled() -> Lines:
-    lines: Lines = pytest.importorskip(
-        "k8s_audit_otlp.otlp._quick_line", reason="no compiler was there"
-    )
-    return lines
-
-
 def encoder_of(lines: Lines, options: MappingOptions | None = None, *, redact: bool) -> Encoder:
     kind = type("_Encoder", (Encoder,), {"lines": lines})
     processor = EventProcessor(None, Redactor()) if redact else None

@@ -35,12 +35,6 @@ lines_of_all_kinds = st.one_of(
 starts = st.sampled_from([0, 1, 15, 100, 127, 4000, 16_383, 65_000, (1 << 21) - 700])
 
 
-@pytest.fixture(scope="module")
-def pair() -> tuple[Encoder, Encoder]:
-    compiled = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
-    return encoder_of(plain_line, redact=True), encoder_of(compiled, redact=True)
-
-
 def ran(encoder: Encoder, data: bytes, start: int, most: int = 1 << 20) -> Ran:
     return run_over(encoder, data, start, hash=sha256, most=most, most_beside=most)
 
@@ -119,20 +113,20 @@ def test_a_nul_makes_no_other_key(pair: tuple[Encoder, Encoder], member: bytes) 
         assert (run.at, len(run.records)) == (len(LINE) + 1, 1)
 
 
-def test_what_is_found_of_late_is_that_of_its_own_tables(compiled_lines: Lines) -> None:
+def test_what_is_found_of_late_is_that_of_its_own_tables(compiled: Lines) -> None:
     """Two encoders by turns, each line looked up three times and so found without its table."""
     encoders = [
         encoder_of(lines, MappingOptions(prefix=prefix), redact=True)
-        for lines in (plain_line, compiled_lines)
+        for lines in (plain_line, compiled)
         for prefix in ("k8s.audit.", "audit.")
     ]
     rows = [LINE.replace(b"pods", b"pods%d" % n) for n in range(3)]
     assert len(set(rows)) == len(rows)
     for _ in range(3):
         for row in rows:
-            of_python, other, compiled, its_other = (ran(e, row, 0).records for e in encoders)
-            assert of_python == compiled != other == its_other
-            assert compiled
+            of_python, other, of_c, its_other = (ran(e, row, 0).records for e in encoders)
+            assert of_python == of_c != other == its_other
+            assert of_c
 
 
 def test_a_run_stops_where_an_offset_grows_by_a_digit(pair: tuple[Encoder, Encoder]) -> None:
@@ -141,7 +135,7 @@ def test_a_run_stops_where_an_offset_grows_by_a_digit(pair: tuple[Encoder, Encod
         assert ran(encoder, (LINE + b"\n") * 3, start).at == len(LINE) + 1
 
 
-def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) -> None:
+def test_what_a_table_raises_beside_refusals_is_raised(compiled: Lines) -> None:
     """A fault of ours must be seen, not taken for a line of another form."""
 
     class Broken(dict[bytes, Found]):
@@ -151,7 +145,7 @@ def test_what_a_table_raises_beside_refusals_is_raised(compiled_lines: Lines) ->
     def broken(*_: object) -> Judged:
         raise ZeroDivisionError
 
-    for lines in (plain_line, compiled_lines):
+    for lines in (plain_line, compiled):
         encoder = encoder_of(lines, MappingOptions(), redact=False)
         fast = encoder._fast
         assert fast
@@ -217,12 +211,6 @@ def test_a_run_stops_before_a_line_whose_bodies_are_refused(
     for encoder in pair:
         run = run_over(encoder, LINE + b"\n" + WITH_BODIES + b"\n" + LINE, judge=refuse)
         assert (run.at, len(run.records), run.fired) == (len(LINE) + 1, 1, [])
-
-
-@pytest.fixture
-def compiled_lines() -> Lines:
-    lines: Lines = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
-    return lines
 
 
 @pytest.mark.parametrize("ending", [b"", b"\r"])

@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from k8s_audit_otlp.event.processor import EventProcessor
 from k8s_audit_otlp.event.redact import Redactor
 from k8s_audit_otlp.event.redact.rules import OwnRule, RedactionRules
-from k8s_audit_otlp.otlp import plain_line
 from k8s_audit_otlp.otlp.encode import Encoder
-from k8s_audit_otlp.otlp.plain_line import Lines
 from tests.kit import strategies
 from tests.kit.strategies import as_written
 from tests.unit.otlp.test_fast_path import JWT, both, encoders, planted, takes
-from tests.unit.otlp.test_plain_line import encoder_of, run_over
+from tests.unit.otlp.test_plain_line import run_over
 
 KIND = {"kind": "Status", "apiVersion": "v1"}
 MESSAGES = (
@@ -193,12 +191,6 @@ def test_json_in_a_text_is_judged_by_what_the_event_is_about() -> None:
     one, other = both(as_written(refusal("secrets", MESSAGES[1], NOTES[1])))
     assert one == other
     assert b"hunter22" not in one[0]
-
-
-@pytest.fixture
-def pair() -> tuple[Encoder, Encoder]:
-    compiled: Lines = pytest.importorskip("k8s_audit_otlp.otlp._quick_line", reason="no compiler")
-    return encoder_of(plain_line, redact=True), encoder_of(compiled, redact=True)
 
 
 STATUS = b'{"metadata":{},"status":"Failure","message":"no","code":403}'

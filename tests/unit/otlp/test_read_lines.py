@@ -19,15 +19,6 @@ from tests.kit import strategies
 from tests.unit.otlp.test_fast_path import both
 from tests.unit.otlp.test_plain_line import EVENT, LINE, encoder_of, mutated, run_over
 
-
-@pytest.fixture(scope="module")
-def compiled() -> Lines:
-    lines: Lines = pytest.importorskip(
-        "k8s_audit_otlp.otlp._quick_line", reason="no compiler was there"
-    )
-    return lines
-
-
 beginning = b'{"kind":"Event"'
 pieces = st.sampled_from([beginning, b"\n", b"{", beginning[:-1], b" ", b"x", b"\r", b""])
 
